@@ -1,0 +1,57 @@
+"""The generic member: any squeeze with any mix, gate and fuse, for ablations that nobody has named."""
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from chanattn.attention import gate as gates
+from chanattn.attention import mix as mixes
+from chanattn.attention import squeeze as squeezes
+from chanattn.attention.core import ChannelAttention, get_fuse
+from chanattn.attention.registry import register
+
+
+@register("channel", citation="none: the design space itself")
+def channel(
+    squeeze: str = "mean",
+    mix: str = "bottleneck",
+    gate: str = "sigmoid",
+    fuse: str = "scale",
+    reduction: int | None = None,
+    rounding: str | None = None,
+    use_bias: bool | None = None,
+    kernel_size: int | None = None,
+    mix_groups: int | None = None,
+    param_dtype: Any = jnp.float32,
+    **module: Any,
+) -> ChannelAttention:
+    """Any squeeze, mix, gate and fuse.
+
+    Args:
+        squeeze: A name of `attention.squeeze`, or several joined by "+".
+        mix: identity, bottleneck, dense, grouped, per_channel, conv1d or band.
+        gate: A name of `attention.gate`.
+        fuse: scale (x w), residual (x (1 + w)) or add (x + w).
+        reduction: bottleneck: r of d = C / r (16).
+        rounding: bottleneck: "paper" or "timm" ("paper").
+        use_bias: bottleneck, dense, per_channel: whether there are biases.
+        kernel_size: conv1d, band: taps (3).
+        mix_groups: grouped: number of blocks.
+        param_dtype: Type of the parameters.
+        **module: `name` and `parent` of the Flax module.
+    """
+    chosen = {
+        "reduction": reduction,
+        "rounding": rounding,
+        "use_bias": use_bias,
+        "kernel_size": kernel_size,
+        "groups": mix_groups,
+    }
+    given = {name: value for name, value in chosen.items() if value is not None}
+    return ChannelAttention(
+        squeeze=squeezes.get(squeeze),
+        mix=mixes.get(mix, param_dtype=param_dtype, **given),
+        gate=gates.get(gate),
+        fuse=get_fuse(fuse),
+        **module,
+    )

@@ -1,0 +1,95 @@
+"""ChannelAttention: squeeze, mix, gate and how the weights are applied."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+
+from chanattn.attention.gate import Gate
+from chanattn.attention.squeeze import Squeeze
+from chanattn.errors import UsageError, did_you_mean
+
+Fuse = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def scale(x: jax.Array, w: jax.Array) -> jax.Array:
+    """Y = x w."""
+    return x * w
+
+
+def residual(x: jax.Array, w: jax.Array) -> jax.Array:
+    """Y = x (1 + w)."""
+    return x * (1 + w)
+
+
+def add(x: jax.Array, w: jax.Array) -> jax.Array:
+    """Y = x + w."""
+    return x + w
+
+
+_FUSES: dict[str, Fuse] = {"scale": scale, "residual": residual, "add": add}
+
+
+def get_fuse(name: str) -> Fuse:
+    """The way called `name` to apply weights.
+
+    Raises:
+        UsageError: There is none of that name.
+    """
+    if name not in _FUSES:
+        valid = list(_FUSES)
+        raise UsageError(
+            f"unknown fuse {name!r}; valid: {', '.join(valid)}.{did_you_mean(name, valid)}"
+        )
+    return _FUSES[name]
+
+
+def over_space(w: jax.Array, x: jax.Array) -> jax.Array:
+    """Weights (N, C) shaped and typed for a map (N, H, W, C); weights that are a map stay one."""
+    shaped = w if w.ndim == x.ndim else w[:, None, None, :]
+    return shaped.astype(x.dtype)
+
+
+def sow_weights(module: nn.Module, weights: jax.Array, name: str = "weights") -> None:
+    """Show the weights in the `attention` collection: `apply(..., mutable=["attention"])` returns them.
+
+    Costs nothing when the collection is not mutable, and leaves no trace in `init`.
+    """
+    if not module.is_initializing():
+        module.sow("attention", name, weights, reduce_fn=lambda _, new: new, init_fn=lambda: None)
+
+
+def refuse_condition(module: nn.Module, condition: jax.Array | None) -> None:
+    """Mechanisms that look at the feature map alone do not silently drop a condition.
+
+    Raises:
+        UsageError: A condition was given.
+    """
+    if condition is not None:
+        raise UsageError(f"{type(module).__name__} takes no condition")
+
+
+class ChannelAttention(nn.Module):
+    """y = fuse(x, gate(mix(squeeze(x)))): the four choices that most of the family consists of.
+
+    Attributes:
+        squeeze: (N, H, W, C) -> (N, C), (N, K, C), or the map itself.
+        mix: Makes the module from the descriptor to logits, e.g. `partial(mix.Bottleneck, width=4)`.
+        gate: Logits -> weights.
+        fuse: How the weights act on x.
+    """
+
+    squeeze: Squeeze
+    mix: Callable[..., nn.Module]
+    gate: Gate
+    fuse: Fuse = scale
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
+    ) -> jax.Array:
+        """Reweigh the channels of (N, H, W, C); the shape and the type stay."""
+        refuse_condition(self, condition)
+        weights = self.gate(self.mix(name="mix")(self.squeeze(x), train=train))
+        sow_weights(self, weights)
+        return self.fuse(x, over_space(weights, x))

@@ -1,0 +1,20 @@
+"""No attention: the baseline that everything is compared with."""
+
+import flax.linen as nn
+import jax
+
+from chanattn.attention.core import refuse_condition
+from chanattn.attention.registry import register
+
+
+@register("identity", citation="none")
+class Identity(nn.Module):
+    """y = x, no parameters."""
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
+    ) -> jax.Array:
+        """Return x."""
+        refuse_condition(self, condition)
+        return x

@@ -1,0 +1,207 @@
+"""Mix: a descriptor becomes one logit a channel.
+
+Every mix maps (N, C) to (N, C). Given K statistics a channel, (N, K, C), it treats each alike, with the
+same parameters, and adds the K logits (CBAM's shared MLP), except `PerChannel`, which weighs them. Given
+a whole map (N, H, W, C), it works at every position.
+"""
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from chanattn.attention.widths import WidthRule, width_rule
+from chanattn.errors import UsageError, did_you_mean
+from chanattn.layers import GroupedDense, activation, batch_norm, dense
+
+
+def _sum_statistics(z: jax.Array) -> jax.Array:
+    return jnp.sum(z, axis=1) if z.ndim == 3 else z
+
+
+class Identity(nn.Module):
+    """z = s (SE-Var1 of the ECA paper); nothing to store, whatever the type of the parameters."""
+
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, s: jax.Array, train: bool = False) -> jax.Array:
+        """Pass the descriptor on."""
+        return _sum_statistics(s)
+
+
+class Bottleneck(nn.Module):
+    """z = W2 act(W1 s + b1) + b2 with W1: C -> d, W2: d -> C (SE, Section 3.2). 2 C d + C + d parameters.
+
+    Attributes:
+        width: d, or the rule that gives it from C.
+        use_bias: Whether b1 and b2 are there.
+        act: Name of the activation.
+        use_norm: Batch norm before the activation; it then sees one value a picture.
+        param_dtype: Type of the parameters.
+    """
+
+    width: int | WidthRule
+    use_bias: bool = True
+    act: str = "relu"
+    use_norm: bool = False
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, s: jax.Array, train: bool = False) -> jax.Array:
+        """Map (N, C) to (N, C)."""
+        channels = s.shape[-1]
+        width = self.width(channels) if callable(self.width) else self.width
+        layer = {"use_bias": self.use_bias, "param_dtype": self.param_dtype}
+        z = dense(width, name="reduce", **layer)(s)
+        if self.use_norm:
+            z = batch_norm(train, name="norm", param_dtype=self.param_dtype)(z)
+        z = dense(channels, name="expand", **layer)(activation(self.act)(z))
+        return _sum_statistics(z)
+
+
+class Dense(nn.Module):
+    """z = W s (+ b), W: C -> C: every channel sees every other, no bottleneck (SE-Var3, eSE)."""
+
+    use_bias: bool = False
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, s: jax.Array, train: bool = False) -> jax.Array:
+        """Map (N, C) to (N, C)."""
+        layer = dense(
+            s.shape[-1], name="dense", use_bias=self.use_bias, param_dtype=self.param_dtype
+        )
+        return _sum_statistics(layer(s))
+
+
+class Grouped(nn.Module):
+    """z = W s, W block-diagonal with `groups` blocks: C^2 / groups parameters (SE-GC of the ECA paper)."""
+
+    groups: int
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, s: jax.Array, train: bool = False) -> jax.Array:
+        """Map (N, C) to (N, C)."""
+        channels = s.shape[-1]
+        if channels % self.groups:
+            raise UsageError(f"groups={self.groups} do not divide {channels} channels")
+        layer = GroupedDense(
+            channels, self.groups, use_bias=False, param_dtype=self.param_dtype, name="dense"
+        )
+        return _sum_statistics(layer(s))
+
+
+class PerChannel(nn.Module):
+    """z_c = sum_k a_kc s_kc (+ b_c): no channel sees another (SE-Var2 for K = 1, SRM's for K = 2)."""
+
+    use_bias: bool = False
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, s: jax.Array, train: bool = False) -> jax.Array:
+        """Map (N, C) or (N, K, C) to (N, C)."""
+        shape = s.shape[1:] if s.ndim == 3 else s.shape[-1:]
+        z = _sum_statistics(s * self.param("kernel", nn.initializers.ones, shape, self.param_dtype))
+        if self.use_bias:
+            z = z + self.param("bias", nn.initializers.zeros, shape[-1:], self.param_dtype)
+        return z
+
+
+class Conv1d(nn.Module):
+    """z_i = sum_j a_j s_{i+j}, j = -(k-1)/2 .. (k-1)/2: one kernel slides over the channels (ECA, eq. 9).
+
+    A cross-correlation with zeros beyond both ends, as PyTorch's Conv1d. k is small, so it is written as
+    a sum of k shifted copies, which XLA fuses into one pass.
+
+    Attributes:
+        kernel_size: k, odd, or the rule that gives it from C.
+        shared: One kernel (k,) for all channels, or each its own (k, C): a band matrix (ECA-NS).
+        param_dtype: Type of the parameters.
+    """
+
+    kernel_size: int | WidthRule
+    shared: bool = True
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, s: jax.Array, train: bool = False) -> jax.Array:
+        """Map (N, C) to (N, C)."""
+        channels = s.shape[-1]
+        k = self.kernel_size(channels) if callable(self.kernel_size) else self.kernel_size
+        shape = (k,) if self.shared else (k, channels)
+
+        def init(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+            # PyTorch's default for k inputs: uniform in +-1/sqrt(k), whoever owns the kernel.
+            return jax.random.uniform(key, shape, dtype, -1.0, 1.0) / jnp.sqrt(k).astype(dtype)
+
+        kernel = self.param("kernel", init, shape, self.param_dtype)
+        reach = (k - 1) // 2
+        padded = jnp.pad(s, [(0, 0)] * (s.ndim - 1) + [(reach, reach)])
+        z = sum(kernel[j] * padded[..., j : j + channels] for j in range(k))
+        return _sum_statistics(jnp.asarray(z))
+
+
+def check_odd(kernel_size: int) -> int:
+    """A kernel over the channels needs a middle.
+
+    Raises:
+        UsageError: The size is even or not positive.
+    """
+    if kernel_size < 1 or kernel_size % 2 == 0:
+        raise UsageError(f"kernel_size must be odd and positive, not {kernel_size}")
+    return kernel_size
+
+
+def _bottleneck(
+    reduction: int = 16, rounding: str = "paper", use_bias: bool = True, **rest: Any
+) -> nn.Module:
+    return Bottleneck(width_rule(rounding, reduction), use_bias, **rest)
+
+
+def _conv1d(kernel_size: int = 3, **rest: Any) -> nn.Module:
+    return Conv1d(check_odd(kernel_size), **rest)
+
+
+def _band(kernel_size: int = 3, **rest: Any) -> nn.Module:
+    return Conv1d(check_odd(kernel_size), shared=False, **rest)
+
+
+_MIXES: dict[str, Callable[..., nn.Module]] = {
+    "identity": Identity,
+    "bottleneck": _bottleneck,
+    "dense": Dense,
+    "grouped": Grouped,
+    "per_channel": PerChannel,
+    "conv1d": _conv1d,
+    "band": _band,
+}
+
+
+def get(name: str, **options: Any) -> Callable[..., nn.Module]:
+    """What makes the mix called `name`; options that it does not take are refused.
+
+    Raises:
+        UsageError: Unknown name, an option it does not take, or one it needs and lacks.
+    """
+    if name not in _MIXES:
+        valid = list(_MIXES)
+        raise UsageError(
+            f"unknown mix {name!r}; valid: {', '.join(valid)}.{did_you_mean(name, valid)}"
+        )
+    parameters = inspect.signature(_MIXES[name]).parameters
+    takes = [p for p in parameters if p not in ("param_dtype", "parent", "name", "rest")]
+    for option in set(options) - {"param_dtype"}:
+        if option not in takes:
+            raise UsageError(
+                f"mix {name!r} takes no option {option!r}; it takes: {', '.join(takes) or 'none'}"
+            )
+    for option in takes:
+        if parameters[option].default is inspect.Parameter.empty and option not in options:
+            raise UsageError(f"mix {name!r} needs the option {option!r}")
+    return partial(_MIXES[name], **options)

@@ -1,0 +1,151 @@
+"""Selective kernels. Li, Wang, Hu, Yang; CVPR 2019; arXiv:1903.06586.
+
+    U_m = relu(BN(conv_m(x)));   s = mean_p sum_m U_m;   z = relu(BN(W s)), W: C -> d
+    a_m = softmax over m of A_m z, for every channel;   y = sum_m a_m U_m
+
+A convex combination of branches, channel by channel: the weights of a channel sum to 1 over the branches.
+No biases, d = max(C / 16, 32) (Section 3.1). The 5x5 branch is a 3x3 one with dilation 2.
+
+Disagreements: timm splits the input among the branches by default (`split_input=True`) and rounds d to a
+multiple (`rounding="timm"`); of its models only skresnext50_32x4d has the paper's layout. The authors'
+PyTorch code (PytorchInsight) has a dense and a 32-group branch of equal size instead of the dilated one
+(`branches="groups"`) and no floor under d (`min_width=1`).
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from chanattn.attention.core import refuse_condition, sow_weights
+from chanattn.attention.registry import register
+from chanattn.attention.widths import WidthRule, width_rule
+from chanattn.errors import UsageError
+from chanattn.layers import Conv, batch_norm, dense
+
+BRANCHES = ("dilation", "groups")
+
+
+class BranchAttention(nn.Module):
+    """Weights of M branches for every channel: (N, M, H, W, C) -> (N, M, C), summing to 1 over M.
+
+    (1 + M) C d + 2 d parameters.
+
+    Attributes:
+        width: d, or the rule that gives it from C.
+        param_dtype: Type of the parameters.
+    """
+
+    width: int | WidthRule
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, branches: jax.Array, train: bool = False) -> jax.Array:
+        """Weigh the branches."""
+        _, count, _, _, channels = branches.shape
+        width = self.width(channels) if callable(self.width) else self.width
+        layer = {"use_bias": False, "param_dtype": self.param_dtype}
+        s = jnp.mean(jnp.sum(branches, axis=1, dtype=jnp.float32), axis=(1, 2))
+        z = dense(width, name="reduce", **layer)(s)
+        z = nn.relu(batch_norm(train, name="bn", param_dtype=self.param_dtype)(z))
+        # One row a branch and channel, the branch slowest, as in all three reference codes.
+        logits = dense(count * channels, name="select", **layer)(z)
+        return jax.nn.softmax(logits.reshape(-1, count, channels), axis=1)
+
+
+@register(
+    "sk",
+    slot="conv",
+    placement="conv",
+    citation="Li, Wang, Hu, Yang. Selective Kernel Networks. CVPR 2019. arXiv:1903.06586",
+)
+class SelectiveKernel(nn.Module):
+    """Branches with different receptive fields, mixed by a softmax over the branches for every channel.
+
+    Attributes:
+        filters: Output channels C.
+        stride: Of every branch.
+        groups: Of every branch's convolution.
+        reduction: r of the bottleneck width d = C / r.
+        min_width: Least d (with rounding "timm": what d is a multiple of).
+        rounding: "paper" (floor) or "timm".
+        kernel_sizes: "dilation" branches: receptive field of each, 3 + 2 (dilation - 1).
+        branches: "dilation", or "groups": a dense 3x3 and one with 32 groups (PytorchInsight).
+        split_input: Each branch sees its own slice of the input channels (timm's default).
+        dtype: Type of the convolutions.
+        param_dtype: Type of the parameters.
+    """
+
+    filters: int
+    stride: int = 1
+    groups: int = 1
+    reduction: int = 16
+    min_width: int = 32
+    rounding: str = "paper"
+    kernel_sizes: tuple[int, ...] = (3, 5)
+    branches: str = "dilation"
+    split_input: bool = False
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    def __post_init__(self) -> None:
+        if self.branches not in BRANCHES:
+            raise UsageError(
+                f"sk: unknown branches {self.branches!r}; valid: {', '.join(BRANCHES)}"
+            )
+        if len(self.kernel_sizes) < 2 or any(k < 3 or k % 2 == 0 for k in self.kernel_sizes):
+            raise UsageError(
+                f"sk: kernel_sizes must be two or more odd numbers from 3 on, not {self.kernel_sizes}"
+            )
+        self._width_rule()
+        super().__post_init__()
+
+    def _width_rule(self) -> WidthRule:
+        return width_rule(
+            self.rounding,
+            self.reduction,
+            minimum=self.min_width,
+            divisor=self.min_width,
+            keep=0.9,
+        )
+
+    def _branches(self) -> list[tuple[int, int]]:
+        """(groups, dilation) of every branch."""
+        if self.branches == "groups":
+            return [(1, 1), (32, 1)]
+        return [(self.groups, (k - 1) // 2) for k in self.kernel_sizes]
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
+    ) -> jax.Array:
+        """Map (N, H, W, I) to (N, H', W', filters), H' = ceil(H / stride)."""
+        refuse_condition(self, condition)
+        kinds = self._branches()
+        if self.split_input and x.shape[-1] % len(kinds):
+            raise UsageError(
+                f"sk: {len(kinds)} branches do not divide {x.shape[-1]} input channels"
+            )
+        inputs = jnp.split(x, len(kinds), axis=-1) if self.split_input else [x] * len(kinds)
+        outputs = []
+        for number, ((groups, dilation), source) in enumerate(zip(kinds, inputs, strict=True), 1):
+            u = Conv(
+                self.filters,
+                stride=self.stride,
+                groups=groups,
+                dilation=dilation,
+                dtype=self.dtype,
+                param_dtype=self.param_dtype,
+                name=f"conv{number}",
+            )(source)
+            norm = batch_norm(
+                train, name=f"bn{number}", dtype=self.dtype, param_dtype=self.param_dtype
+            )
+            outputs.append(nn.relu(norm(u)))
+        stacked = jnp.stack(outputs, axis=1)
+        weights = BranchAttention(self._width_rule(), self.param_dtype, name="attention")(
+            stacked, train=train
+        )
+        sow_weights(self, weights)
+        return jnp.einsum("nmhwc,nmc->nhwc", stacked, weights.astype(stacked.dtype))

@@ -1,0 +1,98 @@
+"""PyTorch parameters to Flax variables."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from chanattn import models
+from chanattn.errors import UsageError
+from chanattn.interop.torch_names import Table, mechanism_table, network_table, rename
+
+_STATISTICS = {"running_mean": "mean", "running_var": "var"}
+_IGNORED = ("num_batches_tracked",)
+
+
+def from_torch(
+    target: str | models.ResNet, state_dict: Mapping[str, Any], **options: Any
+) -> dict[str, Any]:
+    """Flax variables from a PyTorch `state_dict`.
+
+    Args:
+        target: A mechanism (`"se"`), an architecture (`"seresnet50"` is `"resnet50"` with the option
+            `attention={"name": "se", "rounding": "timm"}`), or a `ResNet`.
+        state_dict: Names to arrays, in timm's or the authors' naming.
+        **options: Of an architecture: what `models.create` takes. Of `splat`: `groups`. The other
+            mechanisms need none; their options show in the arrays.
+
+    Returns:
+        `{"params": ..., "batch_stats": ...}`, the latter only where there are running statistics. The running
+        variance is taken as it is: PyTorch's is the unbiased estimate, ours the biased one, which differ by
+        n / (n - 1) in training and not at all in inference.
+
+    Raises:
+        UsageError: The target is unknown, a name has no counterpart, or, for networks, one is missing or has
+            another shape.
+    """
+    if isinstance(target, str) and target not in models.names():
+        return convert(state_dict, mechanism_table(target), **options)
+    model = models.create(target, **options) if isinstance(target, str) else target
+    variables = convert(state_dict, network_table(model), groups=model.cardinality)
+    _check_complete(model, variables)
+    return variables
+
+
+def convert(state_dict: Mapping[str, Any], table: Table, groups: int = 1) -> dict[str, Any]:
+    """Rename and rearrange every array by a table; `groups` is that of the grouped dense layers.
+
+    Raises:
+        UsageError: A name has no counterpart.
+    """
+    flat = {}
+    for name, array in state_dict.items():
+        module, _, leaf = name.rpartition(".")
+        if leaf in _IGNORED:
+            continue
+        renamed = rename(module, table)
+        if renamed is None:
+            raise UsageError(f"the PyTorch parameter {name!r} has no counterpart here")
+        path, layout = renamed
+        value = np.asarray(array)
+        if leaf in _STATISTICS:
+            collection, leaf = "batch_stats", _STATISTICS[leaf]
+        else:
+            collection = "params"
+            if leaf == "weight":
+                leaf, value = _weight(value, layout, groups)
+        flat[(collection, *path.split("/"), leaf)] = jnp.asarray(value)
+    return unflatten_dict(flat)
+
+
+def _weight(w: np.ndarray, layout: str, groups: int) -> tuple[str, np.ndarray]:
+    """Our leaf name and array of a torch weight."""
+    if layout == "taps":  # (1, 1, k), or (C, 1, k) where each channel has its own
+        return "kernel", w[0, 0] if w.shape[0] == 1 else w[:, 0].T
+    if layout == "dense":  # (O, I, 1, 1) or (O, I)
+        return "kernel", w.reshape(w.shape[:2]).T
+    if layout == "grouped":  # (O, I / g, 1, 1)
+        out, per_group = w.shape[:2]
+        return "kernel", w.reshape(groups, out // groups, per_group).transpose(0, 2, 1)
+    if w.ndim == 4:  # (O, I / g, h, w)
+        return "kernel", w.transpose(2, 3, 1, 0)
+    return ("scale", w) if w.ndim == 1 else ("kernel", w.T)
+
+
+def _check_complete(model: models.ResNet, variables: Mapping[str, Any]) -> None:
+    image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
+    wanted = flatten_dict(dict(jax.eval_shape(model.init, jax.random.key(0), image)), sep="/")
+    given = flatten_dict(variables, sep="/")
+    missing = sorted(wanted.keys() - given.keys())
+    if missing:
+        raise UsageError(f"the PyTorch state lacks {len(missing)} arrays, e.g. for {missing[0]!r}")
+    for path, array in given.items():
+        if path not in wanted or wanted[path].shape != array.shape:
+            shape = wanted[path].shape if path in wanted else "nothing"
+            raise UsageError(f"{path!r} has shape {array.shape} in PyTorch, {shape} here")

@@ -1,0 +1,22 @@
+"""Convolution, normalisation and pooling with PyTorch's numerics: what mechanisms and models are built from.
+
+Flax's own layers differ in details that decide whether published weights load exactly: padding of
+strided convolutions, epsilons, momentum, the divisor of average pools at the border.
+"""
+
+from chanattn.layers.activation import Activation, activation
+from chanattn.layers.conv import Conv
+from chanattn.layers.dense import GroupedDense, dense
+from chanattn.layers.norm import batch_norm
+from chanattn.layers.pool import avg_pool, max_pool
+
+__all__ = [
+    "Activation",
+    "Conv",
+    "GroupedDense",
+    "activation",
+    "avg_pool",
+    "batch_norm",
+    "dense",
+    "max_pool",
+]

@@ -1,0 +1,31 @@
+"""Activation functions by name."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+
+from chanattn.errors import UsageError, did_you_mean
+
+Activation = Callable[[jax.Array], jax.Array]
+
+_ACTIVATIONS: dict[str, Activation] = {
+    "relu": nn.relu,
+    "silu": nn.silu,
+    "gelu": nn.gelu,
+    "hard_swish": nn.hard_swish,
+}
+
+
+def activation(name: str) -> Activation:
+    """The activation called `name`: relu, silu, gelu (tanh form) or hard_swish.
+
+    Raises:
+        UsageError: There is none of that name.
+    """
+    if name not in _ACTIVATIONS:
+        valid = sorted(_ACTIVATIONS)
+        raise UsageError(
+            f"unknown activation {name!r}; valid: {', '.join(valid)}.{did_you_mean(name, valid)}"
+        )
+    return _ACTIVATIONS[name]

@@ -1,0 +1,63 @@
+"""Spatial pooling with PyTorch's borders."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+def max_pool(x: jax.Array, window: int, stride: int, padding: int = 0) -> jax.Array:
+    """Maximum over windows of (N, H, W, C); padded cells never win."""
+    return _reduce_window(x, -jnp.inf, lax.max, window, stride, _symmetric(padding))
+
+
+def avg_pool(
+    x: jax.Array,
+    window: int,
+    stride: int,
+    padding: int = 0,
+    *,
+    count_padding: bool,
+    ceil_mode: bool = False,
+) -> jax.Array:
+    """Mean over windows of (N, H, W, C).
+
+    Args:
+        x: Feature map.
+        window: Height and width of the window.
+        stride: Step in both directions.
+        padding: Zeros on each side.
+        count_padding: Divide by the full window (PyTorch's `count_include_pad`), else by the number of
+            cells inside the map. ResNeSt's 3x3 pool counts them, ResNet-D's shortcut does not.
+        ceil_mode: Keep the last, partial window: the output has ceil((size - window) / stride) + 1 cells.
+    """
+    pads = _symmetric(padding)
+    if ceil_mode:
+        low = padding
+        pads = tuple((low, low + -(size + 2 * low - window) % stride) for size in x.shape[1:3])
+    total = _reduce_window(x, 0.0, lax.add, window, stride, pads)
+    if count_padding:
+        return total / (window * window)
+    ones = jnp.ones((1, *x.shape[1:3], 1), x.dtype)
+    return total / _reduce_window(ones, 0.0, lax.add, window, stride, pads)
+
+
+_Padding = tuple[tuple[int, int], ...]
+
+
+def _symmetric(padding: int) -> _Padding:
+    return ((padding, padding), (padding, padding))
+
+
+def _reduce_window(
+    x: jax.Array, init: float, reducer: Any, window: int, stride: int, pads: _Padding
+) -> jax.Array:
+    return lax.reduce_window(
+        x,
+        init,  # a Python number: JAX differentiates only the sums and maxima it recognises by it
+        reducer,
+        window_dimensions=(1, window, window, 1),
+        window_strides=(1, stride, stride, 1),
+        padding=((0, 0), *pads, (0, 0)),
+    )

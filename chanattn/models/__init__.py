@@ -1,0 +1,92 @@
+"""Backbones with two attention slots.
+
+model = models.create("resnet50", num_classes=10, attention={"name": "eca"})
+variables = model.init(key, images)                 # images: (N, H, W, 3)
+logits, endpoints = model.apply(variables, images)  # see `ResNet`
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from chanattn.errors import UsageError, did_you_mean
+from chanattn.models.architectures import ARCHITECTURES
+from chanattn.models.blocks import BLOCKS, SHORTCUTS
+from chanattn.models.resnet import ResNet
+from chanattn.models.slots import Slot, Slots, resolve
+
+__all__ = ["ARCHITECTURES", "ResNet", "Slot", "Slots", "create", "from_config", "names"]
+
+_NO_ATTENTION = {"name": "identity"}
+
+
+def names() -> list[str]:
+    """Names of the architectures, in the order of the table."""
+    return list(ARCHITECTURES)
+
+
+def create(
+    name: str,
+    *,
+    num_classes: int = 1000,
+    attention: Mapping[str, Any] | None = None,
+    shortcut: str = "",
+    **arguments: Any,
+) -> ResNet:
+    """Build a named architecture.
+
+    Args:
+        name: Row of the table (`python -m chanattn.models` prints it).
+        num_classes: Outputs.
+        attention: `name`, and by choice `placement`, `stages` and the mechanism's options.
+        shortcut: zero_pad, projection or avg_pool; empty: the architecture's own.
+        **arguments: Further attributes of `ResNet`, e.g. `dropout`, `dtype`.
+
+    Raises:
+        UsageError: Unknown architecture, mechanism or option, or a mechanism that it cannot hold.
+    """
+    if name not in ARCHITECTURES:
+        raise UsageError(
+            f"unknown architecture {name!r}; `python -m chanattn.models` lists them."
+            f"{did_you_mean(name, names())}"
+        )
+    row = dict(ARCHITECTURES[name])
+    slots = resolve(attention or _NO_ATTENTION, row.pop("conv", None))
+    if shortcut:
+        if shortcut not in SHORTCUTS:
+            raise UsageError(f"unknown shortcut {shortcut!r}; valid: {', '.join(SHORTCUTS)}")
+        row["shortcut"] = shortcut
+    model = ResNet(**row, num_classes=num_classes, slots=slots, **arguments)
+    # A block refuses what it cannot hold when it is made; make one now, so that the message comes now.
+    BLOCKS[model.block](
+        model.planes[0],
+        slots=slots,
+        cardinality=model.cardinality,
+        base_width=model.base_width,
+        parent=None,
+    )
+    return model
+
+
+def from_config(config: ConfigDict, num_classes: int, precision: str, param_dtype: str) -> ResNet:
+    """The network of a config's `model` section.
+
+    Args:
+        config: `model` of `configs/base.py`.
+        num_classes: Outputs; the config's own `num_classes` only checks the data set.
+        precision: Type of the activations, "float32" or "bfloat16".
+        param_dtype: Type of the parameters.
+    """
+    return create(
+        config.name,
+        num_classes=num_classes,
+        attention=config.attention.to_dict(),
+        shortcut=config.shortcut,
+        zero_init_residual=config.zero_init_residual,
+        stochastic_depth=config.stochastic_depth,
+        dropout=config.dropout,
+        dtype=jnp.dtype(precision),
+        param_dtype=jnp.dtype(param_dtype),
+    )

@@ -1,0 +1,45 @@
+"""`python -m chanattn.models`: the table of architectures with their parameters."""
+
+import jax
+import jax.numpy as jnp
+from rich.console import Console
+from rich.table import Table
+
+from chanattn import models
+
+
+def count_parameters(name: str, num_classes: int) -> int:
+    """Trainable parameters of an architecture, from shapes alone."""
+    model = models.create(name, num_classes=num_classes)
+    size = 32 if model.stem.startswith("cifar") else 64
+    image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), image)
+    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+
+
+def main() -> None:
+    """Print the table: CIFAR networks with 10 classes, ImageNet networks with 1000."""
+    table = Table(title="Architectures, without attention in the gate slot")
+    for column in ("name", "block", "blocks a stage", "stem", "shortcut", "conv slot"):
+        table.add_column(column)
+    table.add_column("classes", justify="right")
+    table.add_column("parameters", justify="right")
+    for name in models.names():
+        model = models.create(name)
+        num_classes = 10 if model.stem.startswith("cifar") else 1000
+        conv = model.slots.conv
+        table.add_row(
+            name,
+            model.block,
+            "-".join(map(str, model.layers)),
+            model.stem,
+            model.shortcut,
+            "" if conv.name == "identity" else conv.name,
+            str(num_classes),
+            f"{count_parameters(name, num_classes):,}",
+        )
+    Console(width=130).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Every field of every config, with its default. Recipes start from `get_config()` and change what they need.
+
+A recipe is a file with `get_config(arg=None)` that returns a `ConfigDict`; the part after the colon of
+`--config=configs/cifar10.py:eca` is its argument. Any field can be set from the command line:
+`--config.optimizer.learning_rate=0.2`. Fields that do not exist are refused, so a typo never passes silently.
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+from chanattn import attention
+
+
+def get_config() -> ConfigDict:
+    """The complete config; trains nothing by itself, because `dataset.name` and the length are empty."""
+    c = ConfigDict()
+    c.seed = 0  # Decides everything random: initialisation, order, augmentation, dropout.
+
+    # Length of the training: exactly one of the three is positive.
+    c.steps = 0  # optimizer steps
+    c.epochs = 0.0  # passes over the training split; an epoch has floor(examples / batch_size) steps
+    c.examples = 0  # training images seen, repetitions counted
+    c.batch_size = 128  # global: over all devices and processes
+    c.accumulate = 1  # split every batch into this many parts, one after another, to save memory
+
+    # How often, in steps. 0: once an epoch. The last step always evaluates and saves.
+    c.log_every = 50
+    c.eval_every = 0
+    c.checkpoint_every = 0
+
+    # The machine.
+    c.platform = "auto"  # auto | cpu | gpu | tpu; a platform that is absent is an error
+    c.cpu_devices = 0  # virtual devices on the CPU; 0: one a core, as far as they divide the batch
+    c.precision = "float32"  # float32 | bfloat16: type of activations; norm statistics stay float32
+    c.param_dtype = "float32"  # float32 | bfloat16: type of the stored parameters
+
+    c.dataset = dataset()
+    c.model = model()
+    c.task = task()
+    c.optimizer = optimizer()
+    c.schedule = schedule()
+    c.ema = ConfigDict({"decay": 0.0})  # moving average of parameters and batch statistics; 0: off
+    c.checkpoint = ConfigDict({"keep": 2})  # newest checkpoints kept
+    c.logging = logging()
+    c.lock()
+    return c
+
+
+def dataset() -> ConfigDict:
+    """Where the pictures come from and what is done to them."""
+    d = ConfigDict()
+    d.name = ""  # digits | synthetic | folder | any TFDS classification set (cifar10, fashion_mnist, ...)
+    d.split = "train"
+    d.eval_split = "test"
+    d.data_dir = ""  # TFDS: data directory (else $TFDS_DATA_DIR, else ~/tensorflow_datasets); folder: its root
+    d.image_size = 0  # height = width after decoding; 0: as stored (all pictures must then share one size)
+    d.mean = (0.5, 0.5, 0.5)  # of the pixel values in [0, 1], per channel
+    d.std = (0.5, 0.5, 0.5)
+    d.loader = "auto"  # device: the whole set in device memory; stream: Grain; auto: device if it fits
+    d.workers = 0  # Grain worker processes; 0: decode in this process
+    d.max_corrupt = 0  # unreadable pictures tolerated (skipped, named and counted) before the run stops
+    d.synthetic_examples = 512  # size of `synthetic`
+    d.synthetic_classes = 10
+
+    a = d.augment = ConfigDict()
+    a.random_resized_crop = False  # area 8-100 %, aspect 3/4-4/3 (streamed data); else resize and centre crop
+    a.eval_crop = 0.875  # streamed data: centre crop as a fraction of the resized picture
+    a.pad_crop = 0  # pixels of zero padding on each side, then a random crop of the original size
+    a.flip = False  # mirror left-right with probability 1/2
+    a.color_jitter = 0.0  # strength of random brightness, contrast and saturation
+    a.rand_augment_ops = 0  # RandAugment: operations a picture
+    a.rand_augment_magnitude = 9.0  # RandAugment: strength, 0-10
+    a.cutout = 0  # side of the erased square in pixels
+    a.mixup = 0.0  # alpha of the Beta distribution
+    a.cutmix = 0.0  # alpha; with mixup too, each batch takes one of the two at random
+    return d
+
+
+def model() -> ConfigDict:
+    """The network: an architecture of `python -m chanattn.models` with a mechanism of `python -m chanattn.attention`."""
+    m = ConfigDict()
+    m.name = "resnet20"
+    m.num_classes = 0  # 0: as many as the dataset has
+    m.shortcut = ""  # zero_pad | projection | avg_pool; empty: the architecture's own
+    m.zero_init_residual = True  # last norm of every block starts at zero: each block starts as the identity
+    m.stochastic_depth = 0.0  # probability to drop the last block's branch; grows linearly with depth
+    m.dropout = 0.0  # before the classifier
+
+    a = m.attention = ConfigDict()
+    a.name = "identity"
+    a.placement = ""  # where in the block; empty: the mechanism's own place
+    a.stages = (1, 2, 3, 4)
+    # One field for every option of every mechanism. None: the mechanism's default. An option that the chosen
+    # mechanism does not take is refused.
+    for option, kind in attention.options().items():
+        a[option] = config_dict.placeholder(kind)
+    return m
+
+
+def task() -> ConfigDict:
+    """What is learnt."""
+    return ConfigDict({"name": "classification", "label_smoothing": 0.0})
+
+
+def optimizer() -> ConfigDict:
+    """The optimizer; weight decay never touches biases and norms."""
+    o = ConfigDict()
+    o.name = "sgd"  # sgd | adamw | lamb
+    o.learning_rate = 0.1  # peak, for the batch size given: it is not scaled
+    o.momentum = 0.9  # sgd
+    o.nesterov = True  # sgd
+    o.beta1 = 0.9  # adamw, lamb
+    o.beta2 = 0.999  # adamw, lamb
+    o.eps = 1e-8  # adamw, lamb
+    o.weight_decay = 1e-4  # sgd: added to the gradient; adamw, lamb: decoupled
+    o.decay_attention = True  # False: parameters of the attention modules do not decay
+    o.clip_norm = 0.0  # global gradient norm; 0: off
+    return o
+
+
+def schedule() -> ConfigDict:
+    """The learning rate over time, after a linear warm-up: lr * (t + 1) / warmup_steps."""
+    s = ConfigDict()
+    s.name = "cosine"  # cosine | step | polynomial | constant
+    s.warmup_epochs = 0.0  # at most one of the two is positive
+    s.warmup_steps = 0
+    s.boundaries = (0.5, 0.75)  # step: fractions of the whole training at which the rate drops
+    s.factor = 0.1  # step: what it is multiplied by
+    s.power = 1.0  # polynomial
+    s.end_factor = 0.0  # cosine, polynomial: final rate as a fraction of the peak
+    return s
+
+
+def logging() -> ConfigDict:
+    """Views of metrics.jsonl."""
+    g = ConfigDict()
+    g.tensorboard = True  # event files in RUN/tensorboard
+    g.wandb_project = ""  # Weights & Biases project; needs the `wandb` extra
+    return g

@@ -1,0 +1,31 @@
+"""What every test shares: the CPU platform and where the reference data lies, if it is there."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import pytest
+from hypothesis import settings
+
+# Compilation makes the first example slow, and a test must give the same verdict every time.
+settings.register_profile("chanattn", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("chanattn")
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """Committed numeric fixtures."""
+    return ROOT / "tests" / "golden"
+
+
+@pytest.fixture(scope="session")
+def tfds_dir() -> Path:
+    """Directory of real TFDS sets; tests that need it are skipped where it is absent."""
+    path = Path(os.environ.get("TFDS_DATA_DIR") or SHARED / "data" / "tfds")
+    if not path.is_dir():
+        pytest.skip(f"no real data sets in {path}")
+    return path

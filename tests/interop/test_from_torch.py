@@ -1,0 +1,32 @@
+"""Errors of the conversion; the arrays themselves are compared in tests/attention and tests/models."""
+
+from pathlib import Path
+
+import numpy as np
+import parity
+import pytest
+
+from chanattn import models
+from chanattn.errors import UsageError
+from chanattn.interop import from_torch
+
+SE = {"fc1.weight": np.ones((2, 8, 1, 1)), "fc2.weight": np.ones((8, 2, 1, 1))}
+
+
+def test_unknown_targets_and_names_are_refused() -> None:
+    with pytest.raises(UsageError, match="no PyTorch names are known for attention 'channel'"):
+        from_torch("channel", {})
+    with pytest.raises(UsageError, match="parameter 'fc3.weight' has no counterpart"):
+        from_torch("se", SE | {"fc3.weight": np.ones((8, 2, 1, 1))})
+
+
+def test_a_network_must_be_complete_and_fit(golden: Path) -> None:
+    model = models.create(
+        "resnet8", num_classes=10, shortcut="projection", attention={"name": "simam"}
+    )
+    state = parity.state_dict(parity.load(golden / "nets" / "cifar_resnet8_simam.npz"))
+    assert set(from_torch(model, state)) == {"params", "batch_stats"}
+    with pytest.raises(UsageError, match="lacks 1 arrays, e.g. for 'params/classifier/bias'"):
+        from_torch(model, {k: v for k, v in state.items() if k != "linear.bias"})
+    with pytest.raises(UsageError, match=r"'params/classifier/bias' has shape \(5,\) in PyTorch"):
+        from_torch(model, state | {"linear.bias": np.ones(5)})

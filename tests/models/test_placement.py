@@ -1,0 +1,122 @@
+"""Where attention acts in a block, checked by gates of a known constant weight."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from chanattn import attention
+from chanattn.models.blocks import BLOCKS, Block
+from chanattn.models.slots import Slot, Slots
+
+HALF = ("se", (("use_bias", False), ("width", 1)))  # zero kernels: every weight is sigmoid(0) = 0.5
+
+
+def block(kind: str, placement: str, **more: object) -> Block:
+    name, options = HALF
+    slots = Slots(gate=Slot(name, placement, options=options)) if placement else Slots()
+    return BLOCKS[kind](8, slots=slots, zero_init=False, **more)
+
+
+def silence_attention(params: dict) -> dict:
+    return jax.tree_util.tree_map_with_path(
+        lambda path, p: jnp.zeros_like(p) if "attention" in jax.tree_util.keystr(path) else p,
+        params,
+    )
+
+
+def run(kind: str, placement: str, x: jax.Array, **more: object) -> np.ndarray:
+    """The block's output, with the same convolutions whatever the placement."""
+    plain = block(kind, "", **more).init(jax.random.key(1), x, train=False)
+    module = block(kind, placement, **more)
+    variables = module.init(jax.random.key(1), x, train=False)
+    params = silence_attention(variables["params"]) | plain["params"]
+    return np.asarray(module.apply(variables | {"params": params}, x, train=False))
+
+
+def relu(x: np.ndarray) -> np.ndarray:
+    return np.maximum(x, 0)
+
+
+X = jax.random.normal(jax.random.key(0), (2, 6, 6, 8)) + 0.1
+
+
+def test_post_halves_the_residual_branch() -> None:
+    # With an identity shortcut the branch is what the pre-activation block adds to its input.
+    branch = run("preact_basic", "", X) - X
+    np.testing.assert_allclose(run("preact_basic", "post", X), X + branch / 2, atol=1e-6)
+
+
+def test_after_sum_halves_the_output() -> None:
+    np.testing.assert_allclose(run("basic", "after_sum", X), run("basic", "", X) / 2, atol=1e-6)
+
+
+def test_identity_halves_the_shortcut_alone() -> None:
+    branch = run("preact_basic", "", X) - X
+    np.testing.assert_allclose(run("preact_basic", "identity", X), X / 2 + branch, atol=1e-6)
+
+
+def test_pre_halves_the_input_of_the_branch_alone() -> None:
+    branch_of_half = run("preact_basic", "", X / 2) - X / 2
+    np.testing.assert_allclose(run("preact_basic", "pre", X), X + branch_of_half, atol=1e-6)
+
+
+def test_mid_and_pre_norm_halve_what_the_last_convolution_sees_or_gives() -> None:
+    # In a pre-activated basic block both act on the linear last convolution, so the branch is halved.
+    branch = run("preact_basic", "", X) - X
+    for placement in ("mid", "pre_norm"):
+        np.testing.assert_allclose(run("preact_basic", placement, X), X + branch / 2, atol=1e-6)
+
+
+def test_pre_norm_is_inside_the_norm_and_post_is_outside() -> None:
+    # With running statistics of 0 and 1, a norm without bias is linear: both halve the branch. A bias of
+    # the norm tells them apart.
+    module = block("basic", "pre_norm")
+    variables = module.init(jax.random.key(1), X, train=False)
+    params = silence_attention(variables["params"])
+    params["bn2"]["bias"] = jnp.full(8, 3.0)
+    plain = {k: v for k, v in params.items() if k != "attention"}
+    stats = {"batch_stats": variables["batch_stats"]}
+    whole = block("basic", "").apply(stats | {"params": plain}, X - 100, train=False) * 0
+    unhalved = _branch(plain, stats)
+    inside = module.apply(stats | {"params": params}, X, train=False)
+    outside = block("basic", "post").apply(stats | {"params": params}, X, train=False)
+    np.testing.assert_allclose(inside, relu((unhalved - 3) / 2 + 3 + X) + whole, atol=1e-5)
+    np.testing.assert_allclose(outside, relu(unhalved / 2 + X), atol=1e-5)
+
+
+def _branch(params: dict, stats: dict) -> np.ndarray:
+    """Residual branch of a basic block, recomputed from its parts."""
+    conv = lambda x, k: jax.lax.conv_general_dilated(  # noqa: E731
+        x, k, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    norm = lambda x, p: x / np.sqrt(1 + 1e-5) * p["scale"] + p["bias"]  # noqa: E731
+    y = jnp.maximum(norm(conv(X, params["conv1"]["kernel"]), params["bn1"]), 0)
+    return np.asarray(norm(conv(y, params["conv2"]["kernel"]), params["bn2"]))
+
+
+def test_pre_conv_acts_before_every_convolution_of_the_branch() -> None:
+    module = block("bottleneck", "pre_conv")
+    params = module.init(jax.random.key(1), X, train=False)["params"]
+    assert {"attention1", "attention2", "attention3"} <= params.keys()
+
+
+@pytest.mark.parametrize("kind", BLOCKS)
+@pytest.mark.parametrize(
+    "placement", [p for p in attention.PLACEMENTS if p not in ("conv", "stage_end", "head")]
+)
+def test_every_block_has_every_place(kind: str, placement: str) -> None:
+    module = block(kind, placement, stride=2)
+    variables = module.init(jax.random.key(1), X, train=False)
+    assert any("attention" in name for name in variables["params"])
+
+
+def test_a_block_of_another_stage_has_no_attention() -> None:
+    gate = Slot("se", "post", stages=(2,))
+    params = [
+        BLOCKS["basic"](8, stage=stage, slots=Slots(gate=gate)).init(
+            jax.random.key(0), X, train=False
+        )["params"]
+        for stage in (1, 2)
+    ]
+    assert ["attention" in p for p in params] == [False, True]

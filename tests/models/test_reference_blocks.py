@@ -1,0 +1,103 @@
+"""Residual blocks equal timm's and the authors', attention included."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import parity
+import pytest
+
+from chanattn.interop.from_torch import convert
+from chanattn.interop.torch_names import block_table
+from chanattn.models.blocks import BLOCKS, Block
+from chanattn.models.slots import Slots, resolve
+
+TIMM_SE = {"name": "se", "rounding": "timm"}
+
+
+def bottleneck(planes: int, slots: Slots, **more: Any) -> Block:
+    return BLOCKS["bottleneck"](planes, slots=slots, **more)
+
+
+def splat(**options: Any) -> Slots:
+    return resolve({"name": "splat", "rounding": "timm", **options})
+
+
+FILES: dict[str, Block] = {
+    "block_basic_cbam": BLOCKS["basic"](
+        24, stride=2, slots=resolve({"name": "cbam", "preset": "timm"})
+    ),
+    "block_bottleneck_se": bottleneck(8, resolve(TIMM_SE)),
+    "block_bottleneck_eca_s2_avgdown": bottleneck(
+        16, resolve({"name": "eca"}), stride=2, shortcut="avg_pool"
+    ),
+    "block_resnest_r2_avd_s2": bottleneck(16, splat(), stride=2, shortcut="avg_pool"),
+    "block_resnest_r1k4_s2": bottleneck(
+        16,
+        splat(radix=1, avd_first=True),
+        stride=2,
+        shortcut="avg_pool",
+        cardinality=4,
+        base_width=32,
+    ),
+    "block_resnest_r4k2_avdfirst_s2": bottleneck(
+        16,
+        splat(radix=4, avd_first=True),
+        stride=2,
+        shortcut="avg_pool",
+        cardinality=2,
+        base_width=32,
+    ),
+    "block_sk_basic": BLOCKS["basic"](
+        24,
+        slots=resolve({"name": "sk", "reduction": 8, "min_width": 16, "split_input": True}),
+    ),
+    "block_sk_bottleneck": bottleneck(
+        16, resolve({"name": "sk"}), stride=2, cardinality=16, base_width=8
+    ),
+    "sk_pytorchinsight_block": bottleneck(
+        32, resolve({"name": "sk", "branches": "groups", "min_width": 1})
+    ),
+}
+
+# The authors' SK block keeps the parts of its selective kernel beside the block's own convolutions.
+INSIGHT_NAMES = {
+    "conv2.": "conv2.paths.0.conv.",
+    "bn2.": "conv2.paths.0.bn.",
+    "conv2g.": "conv2.paths.1.conv.",
+    "bn2g.": "conv2.paths.1.bn.",
+    "conv_fc1.": "conv2.attn.fc_reduce.",
+    "bn_fc1.": "conv2.attn.bn.",
+    "conv_fc2.": "conv2.attn.fc_select.",
+}
+
+
+def rename_insight(state: dict[str, Any]) -> dict[str, Any]:
+    renamed = {}
+    for name, value in state.items():
+        prefix = next((p for p in INSIGHT_NAMES if name.startswith(p)), None)
+        renamed[INSIGHT_NAMES[prefix] + name[len(prefix) :] if prefix else name] = value
+    return renamed
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_block_equals_the_reference(file: str, golden: Path) -> None:
+    block = FILES[file]
+    arrays = parity.load(golden / "modules" / f"{file}.npz")
+    table = block_table(block.slots.gate.name, block.slots.conv.name, block.shortcut == "avg_pool")
+
+    def to_flax(state: dict[str, Any]) -> dict[str, Any]:
+        named = rename_insight(state) if file.startswith("sk_pytorchinsight") else state
+        return convert(named, table, groups=block.cardinality)
+
+    variables = to_flax(parity.state_dict(arrays))
+    for case in parity.cases(arrays):
+        parity.check_module(
+            block, variables, case, to_flax, counts=partial(positions, case["x"].shape)
+        )
+
+
+def positions(shape: tuple[int, ...], norm: str) -> int:
+    """Values a channel that a norm of an unstrided block sees."""
+    pictures, height, width, _ = shape
+    return pictures * height * width
