@@ -13,6 +13,13 @@ class Preempted(Exception):
     """The training was told to stop and has saved its state: exit code 75, start again to continue."""
 
 
+class NonFinite(ArithmeticError):
+    """The loss or a weight is no longer a finite number; the last checkpoint is from before that.
+
+    Ends a program with its message, which names the step, and exit code 1.
+    """
+
+
 def did_you_mean(name: str, valid: list[str] | tuple[str, ...]) -> str:
     """` Did you mean 'x'?` for a near miss, else an empty string."""
     import difflib

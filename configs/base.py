@@ -17,7 +17,7 @@ def get_config() -> ConfigDict:
 
     # Length of the training: exactly one of the three is positive.
     c.steps = 0  # optimizer steps
-    c.epochs = 0.0  # passes over the training split; an epoch has floor(examples / batch_size) steps
+    c.epochs = 0.0  # passes over the training split, each of floor(size / batch_size) steps
     c.examples = 0  # training images seen, repetitions counted
     c.batch_size = 128  # global: over all devices and processes
     c.accumulate = 1  # split every batch into this many parts, one after another, to save memory
@@ -51,19 +51,21 @@ def dataset() -> ConfigDict:
     d.name = ""  # digits | synthetic | folder | any TFDS classification set (cifar10, fashion_mnist, ...)
     d.split = "train"
     d.eval_split = "test"
-    d.data_dir = ""  # TFDS: data directory (else $TFDS_DATA_DIR, else ~/tensorflow_datasets); folder: its root
-    d.image_size = 0  # height = width after decoding; 0: as stored (all pictures must then share one size)
+    d.data_dir = ""  # folder: its root; TFDS: else $TFDS_DATA_DIR, else ~/tensorflow_datasets
+    d.image_size = 0  # height = width after decoding; 0: as stored, if all share one size
     d.mean = (0.5, 0.5, 0.5)  # of the pixel values in [0, 1], per channel
     d.std = (0.5, 0.5, 0.5)
-    d.loader = "auto"  # device: the whole set in device memory; stream: Grain; auto: device if it fits
+    d.loader = (
+        "auto"  # device: the whole set in device memory; stream: Grain; auto: device if it fits
+    )
     d.workers = 0  # Grain worker processes; 0: decode in this process
-    d.max_corrupt = 0  # unreadable pictures tolerated (skipped, named and counted) before the run stops
+    d.max_corrupt = 0  # unreadable pictures skipped, named and counted before the run stops
     d.synthetic_examples = 512  # size of `synthetic`
     d.synthetic_classes = 10
 
     a = d.augment = ConfigDict()
-    a.random_resized_crop = False  # area 8-100 %, aspect 3/4-4/3 (streamed data); else resize and centre crop
-    a.eval_crop = 0.875  # streamed data: centre crop as a fraction of the resized picture
+    a.random_resized_crop = False  # streamed data: area 8-100 %, aspect 3/4-4/3
+    a.eval_crop = 0.875  # pictures of different sizes: centre crop, part of the resized picture
     a.pad_crop = 0  # pixels of zero padding on each side, then a random crop of the original size
     a.flip = False  # mirror left-right with probability 1/2
     a.color_jitter = 0.0  # strength of random brightness, contrast and saturation
@@ -76,21 +78,21 @@ def dataset() -> ConfigDict:
 
 
 def model() -> ConfigDict:
-    """The network: an architecture of `python -m chanattn.models` with a mechanism of `python -m chanattn.attention`."""
+    """The network: an architecture (`python -m chanattn.models`) with a mechanism."""
     m = ConfigDict()
     m.name = "resnet20"
     m.num_classes = 0  # 0: as many as the dataset has
     m.shortcut = ""  # zero_pad | projection | avg_pool; empty: the architecture's own
-    m.zero_init_residual = True  # last norm of every block starts at zero: each block starts as the identity
-    m.stochastic_depth = 0.0  # probability to drop the last block's branch; grows linearly with depth
+    m.zero_init_residual = True  # last norm of a block starts at zero: the block is the identity
+    m.stochastic_depth = 0.0  # drop probability of the last block; grows linearly up to it
     m.dropout = 0.0  # before the classifier
 
     a = m.attention = ConfigDict()
     a.name = "identity"
     a.placement = ""  # where in the block; empty: the mechanism's own place
     a.stages = (1, 2, 3, 4)
-    # One field for every option of every mechanism. None: the mechanism's default. An option that the chosen
-    # mechanism does not take is refused.
+    # One field for every option of every mechanism. None: the mechanism's default. An option that
+    # the chosen mechanism does not take is refused.
     for option, kind in attention.options().items():
         a[option] = config_dict.placeholder(kind)
     return m

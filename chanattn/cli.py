@@ -1,0 +1,182 @@
+"""What every command-line program of the project shares: flags, the config, exit codes.
+
+Exit codes: 0 done; 2 bad usage or config, one line on stderr and no traceback; 75 preempted, state
+saved; 1 anything else, with its traceback (of a training that diverged, one line).
+"""
+
+import difflib
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from absl import flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from chanattn.errors import NonFinite, Preempted, UsageError, did_you_mean
+from chanattn.training.config import flatten
+
+FAILED, USAGE, PREEMPTED = 1, 2, 75
+
+_OVERRIDE = re.compile(r"--?(?P<no>no)?config\.(?P<path>[^=]*)(?P<value>=.*)?", re.DOTALL)
+_KINDS = {
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    str: "a text",
+    tuple: "a tuple",
+}
+
+
+def run(
+    main: Callable[..., Any],
+    *,
+    config: bool = False,
+    positionals: bool = False,
+    argv: Sequence[str] | None = None,
+) -> NoReturn:
+    """Parses the command line, calls `main`, and leaves the program with the project's exit codes.
+
+    Args:
+        main: called with the config if `config`, then with the list of positional arguments if
+            `positionals`, else with nothing.
+        config: the program takes `--config=FILE[:ARGUMENT]` and `--config.FIELD=VALUE`.
+        positionals: the program takes arguments without dashes; else they are refused, because
+            `config.seed=3` without its dashes would be ignored silently.
+        argv: the command line, with the program first; `sys.argv` if None.
+    """
+    argv = list(sys.argv if argv is None else argv)
+    if {"--help", "-h"} & set(argv[1:]):
+        print(_help())
+        sys.exit(0)
+    logging.set_verbosity(logging.ERROR)  # Orbax warns of what it has been asked to do
+    try:
+        loaded, rest = parse(argv, config=config, positionals=positionals)
+        arguments: list[Any] = [loaded] if config else []
+        main(*arguments, *([rest] if positionals else []))
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(USAGE)
+    except NonFinite as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(FAILED)
+    except Preempted as error:
+        print(error, file=sys.stderr)
+        sys.exit(PREEMPTED)
+    sys.exit(0)
+
+
+def parse(
+    argv: Sequence[str],
+    *,
+    config: bool,
+    positionals: bool,
+    flag_values: flags.FlagValues = flags.FLAGS,
+) -> tuple[ConfigDict | None, list[str]]:
+    """Sets the flags, and returns the config with its overrides and the positional arguments.
+
+    Raises:
+        UsageError: anything on the command line that is not understood.
+    """
+    argv = list(argv)
+    loaded = None
+    if config:
+        file, argv = _take_config_flag(argv)
+        loaded = load_config(file)
+        _check_overrides(argv, loaded)
+        config_flags.DEFINE_config_dict("config", loaded, flag_values=flag_values, sys_argv=argv)
+    try:
+        rest = flag_values(argv)[1:]
+    except flags.UnrecognizedFlagError as error:
+        names = [name for name in flag_values if not name.startswith("config.")]
+        raise UsageError(
+            f"unknown flag --{error.flagname}.{did_you_mean(error.flagname, names)}"
+            " --help lists the flags"
+        ) from error
+    except flags.Error as error:
+        raise UsageError(_illegal_value(str(error), loaded)) from error
+    if rest and not positionals:
+        raise UsageError(_stray(rest[0], config))
+    return loaded, rest
+
+
+def load_config(file: str) -> ConfigDict:
+    """Runs `get_config` of a recipe; `FILE:ARGUMENT` gives it an argument.
+
+    Raises:
+        UsageError: there is no such file, it defines no `get_config`, or it refuses the argument.
+    """
+    name, colon, argument = file.partition(":")
+    path = Path(name)
+    if not path.is_file():
+        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.py")], 1)
+        hint = f" Did you mean {path.parent / near[0]}?" if near else ""
+        raise UsageError(f"config file {name} does not exist.{hint}")
+    spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"config file {name} is not a Python file")
+    recipe = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(recipe)
+    if not hasattr(recipe, "get_config"):
+        raise UsageError(f"config file {name} defines no get_config()")
+    loaded = recipe.get_config(argument) if colon else recipe.get_config()
+    if not isinstance(loaded, ConfigDict):
+        raise UsageError(f"get_config() of {name} returned no ConfigDict")
+    return loaded.lock()
+
+
+def _take_config_flag(argv: list[str]) -> tuple[str, list[str]]:
+    """The value of `--config`, and the command line without it."""
+    for i, argument in enumerate(argv):
+        if re.match(r"--?config=", argument):
+            return argument.split("=", 1)[1], argv[:i] + argv[i + 1 :]
+        if re.fullmatch(r"--?config", argument):
+            if i + 1 == len(argv):
+                break
+            return argv[i + 1], argv[:i] + argv[i + 2 :]
+    raise UsageError("--config=FILE is required, for instance --config=configs/digits.py")
+
+
+def _check_overrides(argv: Sequence[str], config: ConfigDict) -> None:
+    """Refuses `--config.FIELD` of a field that does not exist."""
+    paths = list(flatten(config))
+    for argument in argv[1:]:
+        match = _OVERRIDE.fullmatch(argument)
+        if match is None or match["path"] in paths:
+            continue
+        path = match["path"]
+        below = [p for p in paths if p.startswith(path + ".")]
+        if below:
+            raise UsageError(
+                f"--config.{path} is a group of fields; set one of them: --config.{below[0]}"
+            )
+        # A bare last name (`--config.learning_rate`) is the likelier slip than a typo elsewhere.
+        same = [p for p in paths if p.rsplit(".", 1)[-1] == path.rsplit(".", 1)[-1]]
+        hint = f" Did you mean {same[0]!r}?" if same else did_you_mean(path, paths)
+        raise UsageError(f"unknown config field {path!r}.{hint}")
+
+
+def _illegal_value(message: str, config: ConfigDict | None) -> str:
+    """The message of absl in one line; for a config field it names the type wanted."""
+    match = re.match(r"flag --config\.(?P<path>[^=]+)=(?P<value>.*?): ", message, re.DOTALL)
+    if match is None or config is None:
+        return " ".join(message.split())
+    group, _, name = match["path"].rpartition(".")
+    kind = (config[group] if group else config).get_type(name)
+    return f"--config.{match['path']} must be {_KINDS[kind]}, not {match['value']!r}"
+
+
+def _stray(argument: str, config: bool) -> str:
+    hint = ""
+    if config and argument.startswith("config"):
+        hint = f" Flags begin with two dashes: --{argument}"
+    elif "=" in argument:
+        hint = " Flags begin with two dashes."
+    return f"unexpected argument {argument!r}.{hint}"
+
+
+def _help() -> str:
+    main = sys.modules["__main__"]
+    return f"{(main.__doc__ or '').strip()}\n\n{flags.FLAGS.main_module_help()}"

@@ -1,0 +1,45 @@
+"""Counts unreadable pictures, names them, and stops the run when there are too many.
+
+Workers only report what they meet; the count is kept here, in the process that trains.
+"""
+
+from collections.abc import Iterable
+
+from absl import logging
+
+from chanattn.data.source import Source
+from chanattn.errors import UsageError
+
+
+class CorruptCount:
+    """The different unreadable pictures of one source met so far by this process."""
+
+    def __init__(self, source: Source, limit: int):
+        """`limit` is the number tolerated (`dataset.max_corrupt`)."""
+        self.source = source
+        self.limit = limit
+        self._met: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._met)
+
+    def add(self, indices: Iterable[int]) -> None:
+        """Counts the pictures at these positions of the source; each is named once.
+
+        Raises:
+            UsageError: More than `limit` are corrupt.
+        """
+        for index in indices:
+            if int(index) in self._met:
+                continue
+            self._met.add(int(index))
+            name = self.source.describe(int(index))
+            if len(self._met) > self.limit:
+                raise UsageError(
+                    f"corrupt picture {name}, number {len(self._met)}: more than "
+                    f"config.dataset.max_corrupt={self.limit}; mend or remove it, or raise the limit "
+                    "to skip it"
+                )
+            logging.warning(
+                "Skipped corrupt picture %s (%d of at most %d)", name, len(self._met), self.limit
+            )

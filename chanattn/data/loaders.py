@@ -1,0 +1,119 @@
+"""Chooses how a data set reaches the devices: kept in their memory, or streamed."""
+
+import math
+
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from chanattn.data.decode import CorruptImage, decode
+from chanattn.data.evaluation_data import EvaluationData
+from chanattn.data.fit import Fit
+from chanattn.data.source import Record, Source
+from chanattn.data.sources import open_source
+from chanattn.data.training_data import DeviceTrainingData, StreamedTrainingData, TrainingData
+from chanattn.errors import UsageError
+
+#: `loader = auto` keeps a split on the devices if its uint8 pictures take no more than this on each.
+DEVICE_BYTES = 2 * 2**30
+
+
+def training(config: ConfigDict, mesh: Mesh) -> TrainingData:
+    """The training split `config.dataset.split`, batches of `config.batch_size`.
+
+    Args:
+        config: The whole config (`configs/base.py`).
+        mesh: Devices, with an axis `data` over which batches are split.
+
+    Raises:
+        UsageError: The set is absent or unknown, has another number of classes than
+            `config.model.num_classes`, has fewer examples than a batch, the batch does not divide over the
+            devices, or pictures differ in size while `dataset.image_size` is 0.
+    """
+    source = open_source(config.dataset, config.dataset.split)
+    check_num_classes(config, source.class_names)
+    random = config.dataset.augment.random_resized_crop
+    fit = _fit(config.dataset, source, random=random)
+    if random and config.dataset.loader == "device":
+        raise UsageError(
+            "config.dataset.augment.random_resized_crop works on streamed data: set "
+            "config.dataset.loader=stream, or use augment.pad_crop"
+        )
+    if not random and _on_device(config.dataset, source, fit):
+        return DeviceTrainingData(config, mesh, source, fit)
+    return StreamedTrainingData(config, mesh, source, fit)
+
+
+def evaluation(
+    config: ConfigDict, mesh: Mesh, split: str | None = None, batch_size: int | None = None
+) -> EvaluationData:
+    """The split `split` (default `config.dataset.eval_split`), every example once.
+
+    Args:
+        config: The whole config; `dataset` may be another than in training.
+        mesh: Devices, with an axis `data`.
+        split: Name and slice.
+        batch_size: Default `config.batch_size`; rounded up to a multiple of the devices.
+
+    Raises:
+        UsageError: As `training`, but for the batch size.
+    """
+    source = open_source(config.dataset, split or config.dataset.eval_split)
+    check_num_classes(config, source.class_names)
+    fit = _fit(config.dataset, source, random=False)
+    return EvaluationData(
+        config,
+        mesh,
+        source,
+        fit,
+        batch_size=batch_size or config.batch_size,
+        keep=_on_device(config.dataset, source, fit),
+    )
+
+
+def check_num_classes(config: ConfigDict, class_names: tuple[str, ...]) -> None:
+    """Raises UsageError if `config.model.num_classes` is set and is not the data set's number."""
+    wanted = config.model.num_classes
+    if wanted and wanted != len(class_names):
+        raise UsageError(
+            f"config.model.num_classes is {wanted}, but data set {config.dataset.name!r} has "
+            f"{len(class_names)} classes: set it to {len(class_names)}, or to 0 for as many as there are"
+        )
+
+
+def _fit(dataset: ConfigDict, source: Source, random: bool) -> Fit:
+    """How stored pictures come to one size.
+
+    Pictures of one size are resized whole; of those that differ, the centre is taken (`augment.eval_crop`).
+    So the loader has no influence on what the network sees.
+    """
+    height, width, channels = source.image_shape
+    size = dataset.image_size
+    if size:
+        crop = 1.0 if height and width else dataset.augment.eval_crop
+        return Fit((size, size, channels), resize=True, crop=crop, random=random)
+    if height is None or width is None:
+        height, width = _size_of_first(source)
+    return Fit((height, width, channels), resize=random, random=random)
+
+
+def _size_of_first(source: Source) -> tuple[int, int]:
+    """(height, width) of the first readable picture."""
+    for index in range(len(source)):
+        (record,) = source.read([index])
+        if not isinstance(record, Record):
+            continue
+        if not isinstance(record.image, bytes):
+            return record.image.shape[0], record.image.shape[1]
+        try:
+            return decode(record.image, 3).shape[:2]
+        except CorruptImage:
+            continue
+    raise UsageError(
+        f"none of the {len(source)} pictures can be read, from {source.describe(0)} on"
+    )
+
+
+def _on_device(dataset: ConfigDict, source: Source, fit: Fit) -> bool:
+    if dataset.loader != "auto":
+        return dataset.loader == "device"
+    return len(source) * math.prod(fit.shape) <= DEVICE_BYTES

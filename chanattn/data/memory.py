@@ -1,0 +1,89 @@
+"""A whole source decoded into memory, by threads (OpenCV and file reading release Python's lock)."""
+
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+
+from chanattn.data.batches import load
+from chanattn.data.fit import Fit
+from chanattn.data.source import Source
+
+_CHUNK = 256
+_QUIET_SECONDS = 2.0  # Nothing is said about reading that takes less.
+# JAX on the CPU uses an array without a copy, on any number of virtual devices, if it starts on a
+# multiple of this many bytes.
+_ALIGNMENT = 64
+
+
+class Memory(NamedTuple):
+    """Decoded examples; `images[i]` is black where `corrupt[i]`."""
+
+    images: np.ndarray  # (N, H, W, C) uint8
+    labels: np.ndarray  # (N,) int32
+    corrupt: np.ndarray  # (N,) bool
+
+
+def read_all(source: Source, fit: Fit, title: str) -> Memory:
+    """Decodes all examples, in order; a line on stderr says how far it is when it takes long.
+
+    Args:
+        source: What to read.
+        fit: Brings each picture to one size; must not crop at random.
+        title: Name of the source, for the line.
+
+    Raises:
+        UsageError: As `chanattn.data.batches.load`.
+    """
+    n = len(source)
+    memory = Memory(aligned_zeros((n, *fit.shape)), np.zeros(n, np.int32), np.zeros(n, bool))
+
+    def read(start: int) -> None:
+        indices = list(range(start, min(start + _CHUNK, n)))
+        images, labels = load(source, fit, indices)
+        for i, image, label in zip(indices, images, labels, strict=True):
+            if image is None:
+                memory.corrupt[i] = True
+            else:
+                memory.images[i], memory.labels[i] = image, label
+
+    progress = _Progress(title, n)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for chunk, _ in enumerate(threads.map(read, range(0, n, _CHUNK)), start=1):
+            progress.show(min(chunk * _CHUNK, n))
+    progress.close()
+    return memory
+
+
+def aligned_zeros(shape: tuple[int, ...]) -> np.ndarray:
+    """Zeros of type uint8 that start on a multiple of 64 bytes."""
+    size = int(np.prod(shape))
+    buffer = np.zeros(size + _ALIGNMENT, np.uint8)
+    start = -buffer.ctypes.data % _ALIGNMENT
+    return buffer[start : start + size].reshape(shape)
+
+
+class _Progress:
+    """A line that counts up on a terminal; a single line elsewhere."""
+
+    def __init__(self, title: str, total: int):
+        self.title = title
+        self.total = total
+        self._start = time.monotonic()
+        self._shown = False
+
+    def show(self, done: int) -> None:
+        if time.monotonic() - self._start < _QUIET_SECONDS:
+            return
+        if sys.stderr.isatty():
+            print(f"\rReading {self.title}: {done:,} of {self.total:,}", end="", file=sys.stderr)
+        elif not self._shown:
+            print(f"Reading {self.total:,} pictures of {self.title} ...", file=sys.stderr)
+        self._shown = True
+
+    def close(self) -> None:
+        if self._shown and sys.stderr.isatty():
+            print(file=sys.stderr)

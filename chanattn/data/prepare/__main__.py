@@ -1,0 +1,42 @@
+"""The command `python -m chanattn.data.prepare`."""
+
+import argparse
+import signal
+import sys
+
+from chanattn.data.prepare import prepare
+from chanattn.errors import UsageError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Prepares one set; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m chanattn.data.prepare",
+        description="Downloads a TFDS data set and writes it as array_record files.",
+    )
+    parser.add_argument("name", help="cifar10, cifar100, mnist, fashion_mnist, or any set of TFDS")
+    parser.add_argument(
+        "--data_dir", default="", help="default: $TFDS_DATA_DIR, else ~/tensorflow_datasets"
+    )
+    parser.add_argument(
+        "--archive", default="", help="downloaded by hand: CIFAR's archive; else the files' folder"
+    )
+    options = parser.parse_args(arguments)
+    # Ends through the code that removes unfinished files, as Ctrl-C does.
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        folder = prepare(options.name, options.data_dir, options.archive)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        return 128 + signal.SIGINT
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    print(f"{options.name} is ready in {folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

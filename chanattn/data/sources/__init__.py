@@ -1,0 +1,38 @@
+"""Where pictures come from. A new data set is one file here and one line in `SOURCES`."""
+
+from collections.abc import Callable
+
+from ml_collections import ConfigDict
+
+from chanattn.data import split as splits
+from chanattn.data.source import Source, Subset
+from chanattn.data.sources import digits, folder, synthetic, tfds_sets
+from chanattn.errors import UsageError
+
+#: Name -> function of (config.dataset, split name without slice). Every other name is one of TFDS.
+SOURCES: dict[str, Callable[[ConfigDict, str], Source]] = {
+    "digits": digits.open_split,
+    "folder": folder.open_split,
+    "synthetic": synthetic.open_split,
+}
+
+
+def open_source(dataset: ConfigDict, split: str) -> Source:
+    """Opens one split of the data set that `config.dataset` describes.
+
+    Args:
+        dataset: `config.dataset`; `name`, `data_dir` and the fields of `synthetic` are read.
+        split: A name with an optional slice, such as `train[:1000]`.
+
+    Raises:
+        UsageError: Unknown data set or split, or its files are absent.
+    """
+    if dataset.name in SOURCES:
+        part = splits.parse(split)
+        whole = SOURCES[dataset.name](dataset, part.name)
+        source: Source = Subset(whole, part.indices(len(whole)))
+    else:
+        source = tfds_sets.open_split(dataset, split, other_names=tuple(SOURCES))
+    if len(source) == 0:
+        raise UsageError(f"split {split!r} of data set {dataset.name!r} holds no examples")
+    return source

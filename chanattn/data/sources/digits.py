@@ -1,0 +1,40 @@
+"""Handwritten digits: 1,797 real 8x8 grey pictures that ship inside scikit-learn.
+
+Source: E. Alpaydin and C. Kaynak, "Optical recognition of handwritten digits", UCI Machine Learning
+Repository, 1998 (its test part).
+"""
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from chanattn.data.source import ArraySource, Source
+from chanattn.errors import UsageError
+
+#: Every so many-th example of a class is a test example.
+TEST_EVERY = 5
+
+
+def open_split(dataset: ConfigDict, split: str) -> Source:
+    """The split `train` (1,442 pictures) or `test` (355), stratified by class and always the same.
+
+    The stored grey values 0..16 become `round(value * 255 / 16)`, so that 16 is white.
+    """
+    del dataset
+    from sklearn.datasets import load_digits  # takes a second, so only when it is wanted
+
+    if split not in ("train", "test"):
+        raise UsageError(f"data set 'digits' has the splits train and test, not {split!r}")
+    bunch = load_digits()
+    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
+    chosen = is_test(bunch.target) == (split == "test")
+    names = [str(digit) for digit in range(10)]
+    return ArraySource(images[chosen], bunch.target[chosen], names, f"digits/{split}")
+
+
+def is_test(labels: np.ndarray) -> np.ndarray:
+    """Marks the last of every `TEST_EVERY` examples of each class, in the order of the file."""
+    rank_in_class = np.zeros(len(labels), int)
+    for label in np.unique(labels):
+        members = labels == label
+        rank_in_class[members] = np.arange(members.sum())
+    return rank_in_class % TEST_EVERY == TEST_EVERY - 1

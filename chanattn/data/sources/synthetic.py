@@ -1,0 +1,60 @@
+"""Synthetic pictures that can be learnt: for smoke tests and benchmarks, of any size and number."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from ml_collections import ConfigDict
+
+from chanattn.data.source import ImageShape, Record, Source
+from chanattn.errors import UsageError
+
+DEFAULT_SIZE = 32
+SPLITS = ("train", "test", "validation")
+_TEMPLATE_SEED = 8_191
+_GRID = 4  # A class is a coarse colour pattern of this many cells a side.
+
+
+def open_split(dataset: ConfigDict, split: str) -> Source:
+    """`dataset.synthetic_examples` pictures of side `dataset.image_size` (32 if 0)."""
+    if split not in SPLITS:
+        raise UsageError(f"data set 'synthetic' has the splits {', '.join(SPLITS)}, not {split!r}")
+    return Synthetic(
+        split, dataset.synthetic_examples, dataset.synthetic_classes, dataset.image_size
+    )
+
+
+class Synthetic:
+    """The coarse colour pattern of the class under noise; computed when read, never stored.
+
+    Example `i` has class `i % classes` and depends on the split and `i` alone.
+    """
+
+    def __init__(self, split: str, examples: int, classes: int, size: int):
+        self._size = size = size or DEFAULT_SIZE
+        self.split = split
+        self.examples = examples
+        self.class_names = tuple(f"class {i}" for i in range(classes))
+        self.image_shape: ImageShape = (size, size, 3)
+        rng = np.random.default_rng(_TEMPLATE_SEED)
+        self._templates = rng.integers(64, 192, (classes, _GRID, _GRID, 3), np.uint8)
+
+    def __len__(self) -> int:
+        return self.examples
+
+    def read(self, indices: Sequence[int]) -> list[Record | OSError]:
+        """See `Source.read`."""
+        return [self._record(i) for i in indices]
+
+    def _record(self, index: int) -> Record:
+        label = index % len(self.class_names)
+        size = self._size
+        rng = np.random.default_rng([SPLITS.index(self.split), index])
+        noise = rng.integers(0, 128, (size, size, 3), np.uint8)
+        pattern = cv2.resize(self._templates[label], (size, size), interpolation=cv2.INTER_NEAREST)
+        # Between 64 - 64 and 191 + 63: no value leaves 0..255.
+        return Record(pattern - 64 + noise, label)
+
+    def describe(self, index: int) -> str:
+        """See `Source.describe`."""
+        return f"synthetic/{self.split}[{index}]"

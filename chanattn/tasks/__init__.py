@@ -1,0 +1,57 @@
+"""What is learnt: a task turns the network's output and a batch into a loss and metrics.
+
+A new task is one file with a class that has the members of `Task`, and one line in `_TASKS`.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import jax
+from ml_collections import ConfigDict
+
+from chanattn.errors import UsageError, did_you_mean
+from chanattn.tasks.classification import Classification
+
+Batch = dict[str, jax.Array]
+Pair = tuple[jax.Array, jax.Array]  # a sum over examples, and over how many
+
+
+class Task(Protocol):
+    """The interface between a task and the training step."""
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """The metrics there are, the most important first."""
+        ...
+
+    def loss(self, logits: jax.Array, batch: Batch) -> Pair:
+        """The objective that is differentiated, as (sum over real examples, number of them)."""
+        ...
+
+    def metrics(self, logits: jax.Array, batch: Batch) -> dict[str, Pair]:
+        """Every metric of `metric_names`, each as (sum over real examples, number of them)."""
+        ...
+
+
+_TASKS: dict[str, Callable[[ConfigDict], Task]] = {
+    "classification": lambda config: Classification(label_smoothing=config.label_smoothing),
+}
+
+
+def names() -> list[str]:
+    """The tasks there are, sorted."""
+    return sorted(_TASKS)
+
+
+def create(config: ConfigDict) -> Task:
+    """The task of a config's `task` section.
+
+    Raises:
+        UsageError: there is no task of that name.
+    """
+    if config.name not in _TASKS:
+        raise UsageError(
+            f"unknown task {config.name!r}; there are: {', '.join(names())}."
+            + did_you_mean(config.name, names())
+        )
+    return _TASKS[config.name](config)

@@ -1,0 +1,90 @@
+"""Classification of whole images: softmax cross-entropy, top-1 and top-5 accuracy.
+
+All of it in float32 whatever the compute type, and only over real examples (`mask` 1). Under mixup and
+cutmix a batch carries a second label: `mix_weight` is the weight of `label`, the rest is that of `mix_label`.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+Batch = dict[str, jax.Array]
+Pair = tuple[jax.Array, jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Classification:
+    """The task `classification`.
+
+    Attributes:
+        label_smoothing: share of the target probability that is spread evenly over all classes; in the
+            objective only, not in the metrics.
+    """
+
+    label_smoothing: float = 0.0
+    metric_names: tuple[str, ...] = ("loss", "top1", "top5")
+
+    def loss(self, logits: jax.Array, batch: Batch) -> Pair:
+        """Cross-entropy with label smoothing, as (sum, count); logits (B, classes)."""
+        return masked(cross_entropy(logits, batch, self.label_smoothing), batch["mask"])
+
+    def metrics(self, logits: jax.Array, batch: Batch) -> dict[str, Pair]:
+        """Plain cross-entropy and accuracies, as (sum, count); logits (B, classes)."""
+        values = {
+            "loss": cross_entropy(logits, batch),
+            "top1": top_k(logits, batch, 1),
+            "top5": top_k(logits, batch, 5),
+        }
+        return {name: masked(value, batch["mask"]) for name, value in values.items()}
+
+
+def cross_entropy(logits: jax.Array, batch: Batch, label_smoothing: float = 0.0) -> jax.Array:
+    """Per-example cross-entropy of logits (B, classes): (B,) float32, in nats.
+
+    With smoothing s and K classes the target is `(1 - s) onehot(label) + s / K` (Szegedy et al. 2016,
+    https://arxiv.org/abs/1512.00567, section 7), which is what PyTorch's `cross_entropy` does.
+    """
+    log_p = jax.nn.log_softmax(logits.astype(jnp.float32))
+
+    def at(label: jax.Array) -> jax.Array:
+        return jnp.take_along_axis(log_p, label[:, None], axis=1)[:, 0]
+
+    expected = _weigh(at, batch)
+    return -((1 - label_smoothing) * expected + label_smoothing * log_p.mean(axis=1))
+
+
+def top_k(logits: jax.Array, batch: Batch, k: int) -> jax.Array:
+    """1 where the label is among the k largest logits (B, classes), else 0: (B,) float32.
+
+    Ties go to the lower class, so that a constant output scores 1 / classes and not 1. With fewer than k
+    classes every answer counts as right. Under mixup each of the two labels scores its weight.
+    """
+    logits = logits.astype(jnp.float32)
+    classes = jnp.arange(logits.shape[1])
+
+    def right(label: jax.Array) -> jax.Array:
+        own = jnp.take_along_axis(logits, label[:, None], axis=1)
+        # Classes in front of the label. Negated, so that a NaN is never right; and counted, not sorted,
+        # because a sort would collect the logits of all devices on each.
+        ahead = ~(logits <= own) | ((logits == own) & (classes < label[:, None]))
+        return (ahead.sum(axis=1) < min(k, logits.shape[1])).astype(jnp.float32)
+
+    return _weigh(right, batch)
+
+
+def masked(values: jax.Array, mask: jax.Array) -> Pair:
+    """(sum of the real values, their number) of values (B,) under a mask (B,).
+
+    A `where`, not a product: padding may hold anything, and 0 * inf is not 0.
+    """
+    return jnp.where(mask > 0, values, 0.0).sum(), mask.astype(jnp.float32).sum()
+
+
+def _weigh(score: Callable[[jax.Array], jax.Array], batch: Batch) -> jax.Array:
+    """`score(label)`, or under mixup the mean of both labels' scores by their weights."""
+    if "mix_label" not in batch:
+        return score(batch["label"])
+    weight = batch["mix_weight"]
+    return weight * score(batch["label"]) + (1 - weight) * score(batch["mix_label"])

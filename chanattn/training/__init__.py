@@ -1,0 +1,1 @@
+"""Training: mesh, state, step, optimizer, checkpoints and the loop that joins them."""

@@ -1,0 +1,54 @@
+"""A config as dotted paths and as JSON: shared by command line, checks and run directory."""
+
+import json
+from typing import Any
+
+from ml_collections import ConfigDict
+
+
+def flatten(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
+    """Every field by its dotted path: `{"optimizer.learning_rate": 0.1, ...}`."""
+    fields: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, ConfigDict):
+            fields |= flatten(value, f"{prefix}{name}.")
+        else:
+            fields[prefix + name] = value
+    return fields
+
+
+def to_json(config: ConfigDict) -> str:
+    """The config as indented JSON; tuples become lists."""
+    return json.dumps(config.to_dict(), indent=2) + "\n"
+
+
+def from_json(text: str) -> ConfigDict:
+    """The locked config that `to_json` wrote; every list is a tuple again, as in `configs/base.py`.
+
+    Raises:
+        ValueError: the text is not JSON of an object.
+    """
+    values = json.loads(text)
+    if not isinstance(values, dict):
+        raise ValueError("a config is a JSON object")
+    return ConfigDict(_tuples(values)).lock()
+
+
+def changed_fields(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[Any, Any]]:
+    """`{path: (old value, new value)}` of the fields that differ.
+
+    A field that one side lacks counts as None there, so a run written before a mechanism brought a
+    new option (whose default is None) still is the same run.
+    """
+    before, after = flatten(old), flatten(new)
+    paths = dict.fromkeys([*before, *after])
+    pairs = {path: (before.get(path), after.get(path)) for path in paths}
+    return {path: pair for path, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _tuples(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return tuple(_tuples(item) for item in value)
+    return value

@@ -1,0 +1,239 @@
+"""Evaluates a run directory: one checkpoint on one split, every example counted once."""
+
+import os
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+from rich.console import Console
+from rich.table import Table
+
+from chanattn import data, models
+from chanattn.errors import UsageError
+from chanattn.report.confusion import plot_confusion
+from chanattn.tasks.classification import cross_entropy, top_k
+from chanattn.training import mesh as meshes
+from chanattn.training.checkpoint import Checkpoints
+from chanattn.training.config import flatten
+from chanattn.training.predictions import BINS, Predictions, measures
+from chanattn.training.run_directory import CHECKPOINTS, read_config, write_json
+from chanattn.training.state import Weights
+from chanattn.training.validate import validate
+
+MOST_CLASSES_PRINTED = 10
+RUNNING_AHEAD = 3  # batches
+
+
+def evaluate_run(
+    workdir: str | os.PathLike[str],
+    *,
+    step: int | None = None,
+    ema: bool | None = None,
+    **overrides: Any,
+) -> dict[str, Any]:
+    """Evaluates a checkpoint of the run in `workdir`.
+
+    Writes `RUN/evaluation/<name>.json` and `<name>.png` (the confusion matrix); the name tells the data
+    set, the split, the step and the weights.
+
+    Args:
+        workdir: the run directory.
+        step: of the checkpoint; None: the newest.
+        ema: whether to take the moving averages of the weights; None: if the run has them.
+        **overrides: config fields to change by their dotted path, such as `{"dataset.name": "cifar10_1"}`.
+
+    Returns:
+        What is written to the JSON file, with `json` and `picture`, the paths of the two files.
+
+    Raises:
+        UsageError: there is no such run, checkpoint or split, or its classes are others.
+    """
+    run = Path(workdir)
+    trained = read_config(run)
+    config = _with_overrides(trained, overrides)
+    with Checkpoints(run / CHECKPOINTS, read_only=True) as checkpoints:
+        step = _choose_step(checkpoints, step)
+        mesh = meshes.setup(config)
+        examples = data.evaluation(config, mesh)
+        _check_classes(trained, config, mesh, examples)
+        model = models.from_config(
+            config.model, examples.num_classes, config.precision, config.param_dtype
+        )
+        averaged = trained.ema.decay > 0 if ema is None else ema
+        template = _template(model, examples.image_shape, mesh, averaged)
+        weights = checkpoints.restore_weights(step, template, ema=averaged)
+
+    predictions, seconds = predict(model, weights, examples)
+    dataset = config.dataset
+    kind = "ema" if averaged else "raw"
+    name = re.sub(r"[^\w.-]+", "_", f"{dataset.name}-{dataset.eval_split}-step{step}-{kind}")
+    result = {
+        "run": str(run),
+        "step": step,
+        "weights": kind,
+        "dataset": dataset.name,
+        "split": dataset.eval_split,
+        **measures(predictions, examples.class_names),
+        "corrupt_examples": examples.num_corrupt,
+        "images_per_second": len(predictions.label) / seconds,
+        "how": {
+            "command": sys.argv,
+            "batch_size": config.batch_size,
+            "precision": config.precision,
+            "devices": [device.device_kind for device in mesh.devices.flat],
+            "jax": jax.__version__,
+            "calibration_bins": BINS,
+            "seconds": seconds,
+            "timed": "reading, preparing and predicting the whole split; compilation left out",
+        },
+    }
+    folder = run / "evaluation"
+    try:
+        folder.mkdir(exist_ok=True)
+        write_json(folder / f"{name}.json", result)
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror}") from error
+    plot_confusion(
+        np.asarray(result["confusion_matrix"]),
+        examples.class_names,
+        folder / f"{name}.png",
+        f"{run.name}: {dataset.name} {dataset.eval_split}, top-1 {result['top1']:.2%}",
+    )
+    return result | {"json": str(folder / f"{name}.json"), "picture": str(folder / f"{name}.png")}
+
+
+def predict(model: nn.Module, weights: Weights, examples: Any) -> tuple[Predictions, float]:
+    """The model's answers on all examples, and the seconds they took, compilation left out.
+
+    Args:
+        model: returns `(logits, endpoints)`.
+        weights: {"params", "batch_stats"}.
+        examples: `data.evaluation(...)`.
+
+    Raises:
+        RuntimeError: the data pipeline delivered more or fewer examples than it has.
+    """
+
+    def answer(weights: Weights, feed: Any) -> dict[str, jax.Array]:
+        batch = examples.prepare(feed)
+        logits = model.apply(weights, batch["image"], train=False)[0].astype(jnp.float32)
+        return {
+            "mask": batch["mask"],
+            "label": batch["label"],
+            "predicted": jnp.argmax(logits, axis=1),
+            "confidence": jax.nn.softmax(logits).max(axis=1),
+            "loss": cross_entropy(logits, batch),
+            "in_top5": top_k(logits, batch, 5),
+        }
+
+    start = time.perf_counter()
+    compiled = None
+    answers: list[dict[str, jax.Array]] = []
+    for feed in examples.feeds():
+        if compiled is None:
+            compiling = time.perf_counter()
+            compiled = jax.jit(answer).lower(weights, feed).compile()
+            start += time.perf_counter() - compiling
+        answers.append(compiled(weights, feed))
+        # Dispatch runs ahead of the device: without a limit all pictures would be in its memory.
+        jax.block_until_ready(answers[-RUNNING_AHEAD:][0])
+    batches = jax.device_get(answers)
+    seconds = time.perf_counter() - start
+    columns = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    real = columns.pop("mask") > 0
+    readable = examples.num_examples - examples.num_corrupt
+    if real.sum() != readable:
+        raise RuntimeError(
+            f"evaluated {real.sum()} examples of a split of {readable}: the data pipeline is broken"
+        )
+    return Predictions(**{name: column[real] for name, column in columns.items()}), seconds
+
+
+def show(result: dict[str, Any], console: Console | None = None) -> None:
+    """Prints an evaluation as a table."""
+    console = console or Console(highlight=False)
+    table = Table(title=f"{result['run']}, step {result['step']} ({result['weights']} weights)")
+    table.add_column(f"{result['dataset']} {result['split']}")
+    table.add_column(f"{result['examples']:,} examples", justify="right")
+    table.add_row("loss (nats)", f"{result['loss']:.4f}")
+    table.add_row("top-1 accuracy", f"{result['top1']:.2%}")
+    table.add_row("top-5 accuracy", f"{result['top5']:.2%}")
+    table.add_row("expected calibration error", f"{result['expected_calibration_error']:.2%}")
+    table.add_row("images/s", f"{result['images_per_second']:,.0f}", end_section=True)
+    counted = [
+        (name, value) for name, value in result["per_class_accuracy"].items() if value is not None
+    ]
+    shown = counted
+    if len(counted) > MOST_CLASSES_PRINTED:
+        shown = sorted(counted, key=lambda pair: pair[1])[:MOST_CLASSES_PRINTED]
+        table.add_row(f"the {len(shown)} worst of {len(counted)} classes", "")
+    for name, value in shown:
+        table.add_row(f"  {name}", f"{value:.2%}")
+    console.print(table)
+    console.print(f"written to {result['json']}\n           {result['picture']}", soft_wrap=True)
+
+
+def _with_overrides(trained: ConfigDict, overrides: dict[str, Any]) -> ConfigDict:
+    """The run's config, changed for the evaluation and checked."""
+    config = trained.copy_and_resolve_references()
+    # The whole batch at once, over as many devices as divide it: neither changes an answer.
+    changes = {"accumulate": 1, "cpu_devices": 0} | overrides
+    fields = flatten(config)
+    for path, value in changes.items():
+        if path not in fields:
+            raise UsageError(f"unknown config field {path}")
+        group, _, name = path.rpartition(".")
+        (config[group] if group else config)[name] = value
+    validate(config)
+    return config
+
+
+def _choose_step(checkpoints: Checkpoints, step: int | None) -> int:
+    steps = checkpoints.steps()
+    if not steps:
+        raise UsageError(f"there is no checkpoint in {checkpoints.directory}; train the run first")
+    if step is not None and step not in steps:
+        raise UsageError(
+            f"there is no checkpoint of step {step}; there are: {', '.join(map(str, steps))}"
+        )
+    return steps[-1] if step is None else step
+
+
+def _check_classes(trained: ConfigDict, config: ConfigDict, mesh: Mesh, examples: Any) -> None:
+    """Another data set must have the classes that the network was trained on, in the same order."""
+    if config.dataset.name == trained.dataset.name:
+        return
+    own = data.evaluation(trained, mesh).class_names
+    if tuple(own) != tuple(examples.class_names):
+        raise UsageError(
+            f"{config.dataset.name} has other classes ({_some(examples.class_names)}) than"
+            f" {trained.dataset.name} ({_some(own)}), on which the run was trained"
+        )
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return f"{len(names)}: {', '.join(names[:3])}" + (", ..." if len(names) > 3 else "")
+
+
+def _template(
+    model: nn.Module, image_shape: tuple[int, int, int], mesh: Mesh, averaged: bool
+) -> Weights:
+    """Shapes, types and placement of the weights; moving averages are float32."""
+    variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *image_shape)))
+    weights = {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(
+            leaf.shape,
+            jnp.float32 if averaged else leaf.dtype,
+            sharding=meshes.replicated(mesh),
+        ),
+        weights,
+    )

@@ -1,0 +1,121 @@
+"""What a config stands for: devices, data, network, task, optimizer, checked against each other."""
+
+import dataclasses
+from typing import Any, Self
+
+import flax.linen as nn
+import optax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from chanattn import data, models, tasks
+from chanattn.errors import UsageError
+from chanattn.tasks import Task
+from chanattn.training.mesh import setup
+from chanattn.training.optimizer import make_optimizer
+from chanattn.training.schedule import Schedule, make_schedule, total_steps
+from chanattn.training.state import TrainState, abstract_state, create_state
+from chanattn.training.step import make_eval_step, make_train_step
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """Everything a training needs but its state.
+
+    Attributes:
+        config: what it was built from.
+        mesh: the devices.
+        train: training data, see `chanattn.data.training`.
+        test: evaluation data, see `chanattn.data.evaluation`.
+        model: the network.
+        task: loss and metrics.
+        total_steps: length of the training.
+        schedule: learning rate by step.
+        optimizer: gradients to updates.
+    """
+
+    config: ConfigDict
+    mesh: Mesh
+    train: data.TrainingData
+    test: data.EvaluationData
+    model: nn.Module
+    task: Task
+    total_steps: int
+    schedule: Schedule
+    optimizer: optax.GradientTransformation
+
+    @classmethod
+    def build(cls, config: ConfigDict) -> Self:
+        """Builds all parts of a valid config.
+
+        Raises:
+            UsageError: devices, data and network do not fit together.
+        """
+        mesh = setup(config)
+        train, test = data.training(config, mesh), data.evaluation(config, mesh)
+        if test.num_classes != train.num_classes:
+            raise UsageError(
+                f"split {config.dataset.split!r} has {train.num_classes} classes, but "
+                f"{config.dataset.eval_split!r} has {test.num_classes}; choose splits of one set."
+            )
+        length = total_steps(config, train.steps_per_epoch, config.batch_size)
+        schedule = make_schedule(config, length, train.steps_per_epoch)
+        return cls(
+            config=config,
+            mesh=mesh,
+            train=train,
+            test=test,
+            model=models.from_config(
+                config.model, train.num_classes, config.precision, config.param_dtype
+            ),
+            task=tasks.create(config.task),
+            total_steps=length,
+            schedule=schedule,
+            optimizer=make_optimizer(config, schedule),
+        )
+
+    def every(self, steps: int) -> int:
+        """An interval of the config in steps, where 0 means an epoch."""
+        return steps or self.train.steps_per_epoch
+
+    def create_state(self) -> TrainState:
+        """The state before the first step."""
+        return create_state(
+            self.model,
+            self.optimizer,
+            self.task,
+            self.train.image_shape,
+            seed=self.config.seed,
+            ema=self.config.ema.decay > 0,
+            mesh=self.mesh,
+        )
+
+    def abstract_state(self) -> TrainState:
+        """Shapes, types and shardings of the state: a template to restore a checkpoint into."""
+        return abstract_state(
+            self.model,
+            self.optimizer,
+            self.task,
+            self.train.image_shape,
+            ema=self.config.ema.decay > 0,
+            mesh=self.mesh,
+        )
+
+    def train_step(self) -> Any:
+        """The jitted training step."""
+        return make_train_step(
+            self.model,
+            self.optimizer,
+            self.schedule,
+            self.task,
+            self.train.prepare,
+            mesh=self.mesh,
+            seed=self.config.seed,
+            accumulate=self.config.accumulate,
+            ema_decay=self.config.ema.decay,
+            log_every=self.every(self.config.log_every),
+        )
+
+    def eval_step(self) -> Any:
+        """The jitted evaluation step."""
+        return make_eval_step(self.model, self.task, self.test.prepare, mesh=self.mesh)

@@ -1,0 +1,249 @@
+"""The training of one run, from a config to a summary."""
+
+import itertools
+import time
+from collections import deque
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from chanattn.errors import NonFinite, Preempted
+from chanattn.report.curves import plot_curves
+from chanattn.training.checkpoint import Checkpoints
+from chanattn.training.experiment import Experiment
+from chanattn.training.interrupt import Interrupt
+from chanattn.training.measure import measure
+from chanattn.training.mesh import describe, is_primary
+from chanattn.training.metrics_log import MetricsLog
+from chanattn.training.overview import count_parameters, parameter_lines
+from chanattn.training.progress import Progress
+from chanattn.training.record import Record
+from chanattn.training.run_directory import CHECKPOINTS, check_run, finish, open_run
+from chanattn.training.state import STEP_METRICS, TrainState, Window
+from chanattn.training.step import TrainStep
+from chanattn.training.validate import validate
+
+CURVES = "curves.png"
+
+
+def train_and_evaluate(
+    config: ConfigDict, workdir: str | Path, *, allow_config_change: bool = False
+) -> dict[str, Any]:
+    """Trains, evaluates and saves a run, or continues the one that `workdir` holds.
+
+    A continued run ends with the same numbers as one that was never stopped.
+
+    Args:
+        config: as `configs/base.py` describes it.
+        workdir: the run directory.
+        allow_config_change: continue a run with another config than it was begun with.
+
+    Returns:
+        What is written to `summary.json`.
+
+    Raises:
+        UsageError: the config, the data, the devices or the directory do not fit; nothing has been written.
+        Preempted: SIGTERM or SIGINT arrived; the state is saved.
+        NonFinite: the training diverged; the last good checkpoint is kept.
+    """
+    workdir = Path(workdir)
+    validate(config)
+    check_run(workdir, config, allow_config_change=allow_config_change)
+    experiment = Experiment.build(config)
+    open_run(workdir, config, allow_config_change=allow_config_change)
+
+    with ExitStack() as stack:
+        stack.enter_context(experiment.train)
+        interrupt = stack.enter_context(Interrupt())
+        checkpoints = Checkpoints(workdir / CHECKPOINTS, config.checkpoint.keep)
+        stack.enter_context(checkpoints)
+        step = checkpoints.latest() or 0
+        if step:
+            state = checkpoints.restore(step, experiment.abstract_state())
+            record = Record.from_progress(checkpoints.progress(step))
+        else:
+            state, record = experiment.create_state(), Record()
+        parameters = count_parameters(state.params)
+        log = MetricsLog(workdir, config, step)
+        stack.callback(log.close)
+        progress = stack.enter_context(
+            Progress(experiment.total_steps, step, config.batch_size, enabled=is_primary())
+        )
+        for line in _head(experiment, state, step, checkpoints):
+            progress.note(line)
+        run = _Run(experiment, checkpoints, record, log, progress, interrupt, step)
+        run.train(state)
+    if is_primary():
+        plot_curves([workdir], workdir / CURVES)
+    summary = record.summary(
+        steps=experiment.total_steps, batch_size=config.batch_size, parameters=parameters
+    )
+    finish(workdir, summary)
+    return summary
+
+
+def _head(
+    experiment: Experiment, state: TrainState, step: int, checkpoints: Checkpoints
+) -> list[str]:
+    config, train = experiment.config, experiment.train
+    lines = describe(experiment.mesh)
+    lines.append(
+        f"{config.dataset.name}: {train.num_examples:,} training and {experiment.test.num_examples:,} "
+        f"evaluation images, {train.num_classes} classes"
+    )
+    lines.append(f"{config.model.name} with {config.model.attention.name}, parameters:")
+    lines.extend(parameter_lines(state.params))
+    if step:
+        lines.append(f"continuing from step {step} of {checkpoints.directory}")
+    return lines
+
+
+class _Run:
+    """A training under way: the loop, and what happens between its steps."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        checkpoints: Checkpoints,
+        record: Record,
+        log: MetricsLog,
+        progress: Progress,
+        interrupt: Interrupt,
+        step: int,
+    ) -> None:
+        config = experiment.config
+        self._experiment, self._checkpoints, self._record = experiment, checkpoints, record
+        self._log, self._progress, self._interrupt = log, progress, interrupt
+        self._step = self._saved_step = self._logged_step = step
+        self._log_every = experiment.every(config.log_every)
+        self._eval_every = experiment.every(config.eval_every)
+        self._save_every = experiment.every(config.checkpoint_every)
+        self._eval_step = experiment.eval_step()
+
+    def train(self, state: TrainState) -> None:
+        """Makes the steps that are left."""
+        if self._step and self._due(self._eval_every) and self._record.evaluated_step < self._step:
+            self._evaluate(state)  # the signal that ended the last process came before it could
+        if self._step == self._experiment.total_steps:
+            return
+        feeds = self._experiment.train.feeds(self._step)
+        first = next(feeds)
+        train_step = self._compile(state, first)
+        running: deque[Window] = deque()
+        for feed in itertools.chain([first], feeds):
+            state, window = train_step(state, feed)
+            self._step += 1
+            running.append(window)
+            if len(running) > _STEPS_IN_FLIGHT:
+                running.popleft().first_bad_step.block_until_ready()
+            self._between_steps(state, window)
+            if self._step == self._experiment.total_steps:
+                return
+
+    def _compile(self, state: TrainState, feed: Any) -> TrainStep:
+        start = time.monotonic()
+        compiled = self._experiment.train_step().lower(state, feed).compile()
+        self._progress.compiled(time.monotonic() - start)
+        return compiled
+
+    def _between_steps(self, state: TrainState, window: Window) -> None:
+        """Logs, stops, evaluates and saves where that is due; else costs nothing and waits for nothing."""
+        at_log_point = self._due(self._log_every)
+        if at_log_point:
+            self._report(window)
+        if self._told_to_stop(at_log_point):
+            self._save(state, window)
+            self._checkpoints.wait()
+            raise Preempted(
+                f"stopped by {self._interrupt.name} after step {self._step}, which is saved in "
+                f"{self._checkpoints.directory}; the same command continues it."
+            )
+        if self._due(self._eval_every):
+            self._check_finite(window)
+            self._evaluate(state)
+        if self._due(self._save_every):
+            self._save(state, window)
+
+    def _due(self, every: int) -> bool:
+        return self._step % every == 0 or self._step == self._experiment.total_steps
+
+    def _told_to_stop(self, at_log_point: bool) -> bool:
+        """Several processes stop at one step, so they ask each other, but only where they wait anyway."""
+        if jax.process_count() == 1:
+            return self._interrupt.received()
+        return at_log_point and self._interrupt.received_anywhere()
+
+    def _report(self, window: Window) -> None:
+        self._check_finite(window)
+        self._checkpoints.raise_errors()
+        means = window.means()
+        metrics = {
+            name: means[name] for name in (*self._experiment.task.metric_names, *STEP_METRICS)
+        }
+        rates = self._progress.update(self._step, metrics)
+        images = (self._step - self._logged_step) * self._experiment.config.batch_size
+        self._record.add_training(images, rates)
+        self._logged_step = self._step
+        epoch = self._step / self._experiment.train.steps_per_epoch
+        self._log.write(self._step, "train", metrics | rates | {"epoch": epoch})
+
+    def _check_finite(self, window: Window) -> None:
+        bad = int(window.first_bad_step)
+        if bad:
+            good = self._checkpoints.latest()
+            kept = (
+                "nothing had been saved"
+                if good is None
+                else f"step {good} is the last good checkpoint"
+            )
+            raise NonFinite(
+                f"the loss or a weight is not finite since step {bad}; {kept}. "
+                "Lower the learning rate, warm up longer, or clip gradients."
+            )
+
+    def _evaluate(self, state: TrainState) -> None:
+        """Measures raw and averaged weights side by side."""
+        with self._progress.paused():
+            weights = {"test": state.weights}
+            if state.ema is not None:
+                weights["ema"] = state.ema
+            results = {
+                split: measure(
+                    self._eval_step,
+                    values,
+                    self._experiment.task,
+                    self._experiment.test,
+                    self._experiment.mesh,
+                )
+                for split, values in weights.items()
+            }
+        self._record.add_evaluation(self._step, results)
+        for split, metrics in results.items():
+            self._log.write(self._step, split, metrics)
+            text = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+            self._progress.note(f"step {self._step} {split}:  {text}")
+
+    def _save(self, state: TrainState, window: Window) -> None:
+        if self._saved_step == self._step:
+            return
+        self._check_finite(window)
+        with self._progress.paused():
+            config = self._experiment.config
+            self._checkpoints.save(
+                state,
+                {
+                    "step": self._step,
+                    "data": {"seed": config.seed, "next_batch": self._step},
+                    "record": self._record.to_json(),
+                    "config": config.to_dict(),
+                },
+            )
+        self._saved_step = self._step
+
+
+# How far the host may run ahead of the device: enough to keep it busy, not so far that batches pile up in
+# memory or that the answer to a signal is long in coming.
+_STEPS_IN_FLIGHT = 2

@@ -1,0 +1,136 @@
+"""The devices of a run: one mesh with one axis, `data`, over which every batch is split.
+
+Parameters are replicated. Under `jax.jit` the step computes what one device would compute on the whole batch,
+so batch-norm statistics are those of the global batch, whatever the number of devices.
+"""
+
+import os
+from collections import defaultdict
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from ml_collections import ConfigDict
+
+from chanattn.errors import UsageError
+
+AXIS = "data"
+
+
+def initialize_distributed(coordinator: str, num_processes: int, process_id: int) -> None:
+    """Joins the processes of one run; call it in each of them before anything else touches JAX.
+
+    Args:
+        coordinator: `host:port` of process 0, reachable from all.
+        num_processes: how many processes there are in all.
+        process_id: number of this one, from 0.
+
+    Raises:
+        UsageError: the flags contradict each other.
+    """
+    if not coordinator or not 0 <= process_id < num_processes:
+        raise UsageError(
+            "several processes need --coordinator=HOST:PORT and 0 <= --process_id < --num_processes; got "
+            f"--coordinator={coordinator} --num_processes={num_processes} --process_id={process_id}."
+        )
+    # Only the CPU needs to be told how to talk to other processes.
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.distributed.initialize(coordinator, num_processes, process_id)
+
+
+def setup(config: ConfigDict) -> Mesh:
+    """Selects the platform and builds the mesh.
+
+    On accelerators it takes all devices. On the CPU it takes `cpu_devices` virtual ones in each process; 0
+    means as many as there are cores, lowered until the batch divides. JAX fixes their number when it starts:
+    called after that, this function makes do with what is there.
+
+    Raises:
+        UsageError: the platform is absent, or the batch cannot be divided over the devices.
+    """
+    if config.platform == "cpu":
+        jax.config.update("jax_platforms", "cpu")
+    _offer_cpu_devices(config.cpu_devices or _cores())
+    devices = _devices(config.platform)
+    by_process = defaultdict(list)
+    for device in devices:
+        by_process[device.process_index].append(device)
+    processes, each = len(by_process), min(len(local) for local in by_process.values())
+
+    on_cpu = devices[0].platform == "cpu"
+    part = config.batch_size // config.accumulate
+    if on_cpu and config.cpu_devices:
+        if config.cpu_devices > each:
+            raise UsageError(
+                f"config.cpu_devices={config.cpu_devices}, but JAX has started with {each}; "
+                "ask for fewer or leave it 0."
+            )
+        each = config.cpu_devices
+    elif on_cpu:
+        each = max((n for n in range(1, each + 1) if part % (n * processes) == 0), default=each)
+    if config.batch_size % config.accumulate or part % (each * processes):
+        parts = f" in {config.accumulate} parts" if config.accumulate > 1 else ""
+        raise UsageError(
+            f"config.batch_size={config.batch_size}{parts} does not divide over {each * processes} devices; "
+            f"use a multiple of {each * processes * config.accumulate}."
+        )
+    chosen = [device for local in by_process.values() for device in local[:each]]
+    return jax.make_mesh((len(chosen),), (AXIS,), axis_types=(AxisType.Auto,), devices=chosen)
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Split along the first dimension."""
+    return NamedSharding(mesh, PartitionSpec(AXIS))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """A whole copy on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def is_primary() -> bool:
+    """Whether this is the process that writes and prints."""
+    return jax.process_index() == 0
+
+
+def describe(mesh: Mesh) -> list[str]:
+    """The JAX process line and the device line of a run's head."""
+    kinds = sorted({device.device_kind for device in mesh.devices.flat})
+    return [
+        f"JAX {jax.__version__}, process {jax.process_index()} of {jax.process_count()}",
+        f"devices: {mesh.size} x {', '.join(kinds)} ({mesh.devices.flat[0].platform})",
+    ]
+
+
+def _offer_cpu_devices(number: int) -> None:
+    """Asks for virtual CPU devices, and for threads that they can wait in.
+
+    Devices meet inside the threads of XLA's pool, which has one a core. With a device a core, all threads
+    can be waiting for a device whose work has none left to run on, and XLA ends the process after
+    40 s ("Expected 2 threads to join the rendezvous"; seen once in 936 steps). One more thread a device
+    cannot be used up like that.
+    """
+    os.environ.setdefault("PJRT_NPROC", str(_cores() + number))
+    try:
+        jax.config.update("jax_num_cpu_devices", number)
+    except RuntimeError:
+        # JAX runs already, as in a notebook or a test: `setup` takes what it finds.
+        return
+
+
+def _devices(platform: str) -> list[jax.Device]:
+    if platform == "auto":
+        return jax.devices()
+    try:
+        return jax.devices(platform)
+    except RuntimeError:
+        present = sorted({device.platform for device in jax.devices()})
+        raise UsageError(
+            f"config.platform={platform!r} is absent: JAX sees {', '.join(present)}; install JAX for "
+            f"{platform}, unset JAX_PLATFORMS, or use --config.platform=auto."
+        ) from None
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,116 @@
+"""`metrics.jsonl`, the truth about a run, and its views: TensorBoard and Weights & Biases.
+
+One JSON object a line: `{"step": 100, "split": "train", "time": 1700000000.0, "loss": 0.5, ...}`;
+`time` in Unix seconds. A value that is not finite is written as null: JSON has no name for it.
+"""
+
+import json
+import math
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from chanattn.training.run_directory import METRICS, write_text
+
+
+def read_metrics(workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """The lines of `metrics.jsonl`, without a last one that a killed process left unfinished."""
+    path = Path(workdir) / METRICS
+    if not path.exists():
+        return []
+    lines = path.read_text().split("\n")
+    return [
+        json.loads(line) for line in lines[:-1]
+    ]  # behind the last line break lies the unfinished one
+
+
+class MetricsLog:
+    """Writes metrics of one run; in a run of several processes only the first one writes.
+
+    Args:
+        workdir: the run directory, which exists.
+        config: the run's config; `config.logging` chooses the views.
+        resume_step: the step that the run continues from, 0 for a new one. Lines of later steps,
+            which a killed process wrote and which will be written again, are dropped.
+    """
+
+    def __init__(
+        self, workdir: str | os.PathLike[str], config: ConfigDict, resume_step: int = 0
+    ) -> None:
+        self._views: list[_TensorBoard | _WeightsAndBiases] = []
+        self._file = None
+        if jax.process_index() != 0:
+            return
+        path = Path(workdir) / METRICS
+        kept = [line for line in read_metrics(workdir) if line["step"] <= resume_step]
+        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+        self._file = path.open("a", buffering=1)  # a line is on its way as soon as it is complete
+        if config.logging.tensorboard:
+            self._views.append(_TensorBoard(Path(workdir), resume_step))
+        if config.logging.wandb_project:
+            self._views.append(_WeightsAndBiases(Path(workdir), config))
+
+    def write(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
+        """Adds one line: the `metrics` of `split` ("train", "test", "ema") after `step` steps."""
+        if self._file is None:
+            return
+        values = {name: float(value) for name, value in metrics.items()}
+        line = {"step": int(step), "split": split, "time": round(time.time(), 3)}
+        line |= {name: value if math.isfinite(value) else None for name, value in values.items()}
+        self._file.write(json.dumps(line) + "\n")
+        for view in self._views:
+            view.write(int(step), split, values)
+
+    def close(self) -> None:
+        """Flushes and closes the file and its views."""
+        if self._file is not None:
+            self._file.close()
+        for view in self._views:
+            view.close()
+
+
+class _TensorBoard:
+    """Event files in `RUN/tensorboard`; those behind the step resumed from are hidden."""
+
+    def __init__(self, workdir: Path, resume_step: int) -> None:
+        from tensorboardX import SummaryWriter
+
+        purge_step = resume_step + 1 if resume_step else None
+        self._writer = SummaryWriter(str(workdir / "tensorboard"), purge_step=purge_step)
+
+    def write(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
+        for name, value in metrics.items():
+            self._writer.add_scalar(f"{name}/{split}", value, step)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class _WeightsAndBiases:
+    """A Weights & Biases run, continued under the same identifier when the training is."""
+
+    def __init__(self, workdir: Path, config: ConfigDict) -> None:
+        import wandb
+
+        identifier = workdir / "wandb_run_id"
+        if not identifier.exists():
+            write_text(identifier, wandb.util.generate_id())
+        self._run = wandb.init(
+            project=config.logging.wandb_project,
+            id=identifier.read_text(),
+            resume="allow",
+            name=workdir.name,
+            dir=str(workdir),
+            config=config.to_dict(),
+        )
+
+    def write(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
+        self._run.log({f"{split}/{name}": value for name, value in metrics.items()}, step=step)
+
+    def close(self) -> None:
+        self._run.finish()

@@ -1,0 +1,202 @@
+"""The run directory: `config.json`, `environment.json` and `summary.json`, each written atomically.
+
+It is the only interface between training, sweeps and reports, so a reader never sees half a file,
+and the presence of `summary.json` means that the run is done.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from chanattn import __version__
+from chanattn.errors import UsageError
+from chanattn.training.config import changed_fields, from_json, to_json
+
+CONFIG = "config.json"
+ENVIRONMENT = "environment.json"
+METRICS = "metrics.jsonl"
+SUMMARY = "summary.json"
+CHECKPOINTS = "checkpoints"
+
+PACKAGES = (
+    *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "ml-collections"),
+    *("grain", "tensorflow-datasets", "opencv-python-headless", "scikit-learn"),
+)
+
+
+def check_run(
+    workdir: str | os.PathLike[str], config: ConfigDict, *, allow_config_change: bool = False
+) -> None:
+    """Refuses a directory that cannot become, or continue as, a run of `config`; writes nothing.
+
+    Raises:
+        UsageError: the directory cannot be written, or it holds a run with another config and
+            `allow_config_change` is False; the message lists the fields that differ.
+    """
+    directory = Path(workdir)
+    _check_writable(directory)
+    if not (directory / CONFIG).exists():
+        if (directory / CHECKPOINTS).exists():
+            raise UsageError(
+                f"{directory} holds checkpoints but no {CONFIG}, so what they belong to is unknown;"
+                " choose another --workdir"
+            )
+        return
+    changes = changed_fields(read_config(directory), config)
+    if changes and not allow_config_change:
+        listed = ", ".join(f"{path} {old!r} -> {new!r}" for path, (old, new) in changes.items())
+        raise UsageError(
+            f"{directory} holds a run with another config ({listed}); choose another --workdir, or"
+            " continue that run with --allow_config_change"
+        )
+
+
+def open_run(
+    workdir: str | os.PathLike[str], config: ConfigDict, *, allow_config_change: bool = False
+) -> bool:
+    """Makes `workdir` the directory of a run of `config`, or continues the run that it holds.
+
+    With several processes all of them call this, and the first one writes.
+
+    Returns:
+        Whether the directory holds a checkpoint to continue from.
+
+    Raises:
+        UsageError: as `check_run`; nothing is written then.
+    """
+    check_run(workdir, config, allow_config_change=allow_config_change)
+    directory = Path(workdir)
+    checkpoints = directory / CHECKPOINTS
+    resumed = checkpoints.is_dir() and any(entry.name.isdigit() for entry in checkpoints.iterdir())
+    if jax.process_index() == 0:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            if (directory / CONFIG).exists() and changed_fields(read_config(directory), config):
+                (directory / SUMMARY).unlink(missing_ok=True)  # it told of the run as it was
+            write_text(directory / CONFIG, to_json(config))
+            write_json(directory / ENVIRONMENT, environment())
+        except OSError as error:
+            raise UsageError(_unwritable(directory, error)) from error
+    return resumed
+
+
+def read_config(workdir: str | os.PathLike[str]) -> ConfigDict:
+    """The config of the run in `workdir`.
+
+    Raises:
+        UsageError: there is no run, or its config cannot be read.
+    """
+    path = Path(workdir) / CONFIG
+    try:
+        return from_json(path.read_text())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UsageError(f"{workdir} holds no run: there is no {path}") from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read ({error})") from error
+
+
+def finish(workdir: str | os.PathLike[str], summary: Mapping[str, Any]) -> None:
+    """Writes `summary.json`, the last file of a run; only the first process does."""
+    if jax.process_index() == 0:
+        write_json(Path(workdir) / SUMMARY, dict(summary))
+
+
+def write_json(path: Path, value: object) -> None:
+    """Writes `value` as indented JSON; a reader sees the old file or the whole new one."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes `text` atomically: to a temporary file beside `path`, to the disk, then renamed."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o666 & ~_umask())  # mkstemp makes files that only the owner may read
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def environment() -> dict[str, Any]:
+    """What a run depends on beside its config: versions, devices, flags, source revision."""
+    devices = jax.devices()
+    return {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "packages": _versions(),
+        "git": _git_revision(),
+        "platform": devices[0].platform,
+        "devices": [device.device_kind for device in devices],
+        "processes": jax.process_count(),
+        "cpu_cores": os.cpu_count(),
+        "variables": {
+            name: value
+            for name, value in sorted(os.environ.items())
+            if name.startswith(("JAX_", "XLA_", "TFDS_", "CUDA_VISIBLE", "OMP_"))
+        },
+    }
+
+
+def _check_writable(directory: Path) -> None:
+    """Finds the nearest folder that exists, and asks whether this process may write there."""
+    existing = directory.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        raise UsageError(
+            f"cannot write to {directory}: {existing} is a file; choose another --workdir"
+        )
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"cannot write to {directory}: no permission to write in {existing};"
+            " choose another --workdir"
+        )
+
+
+def _unwritable(directory: Path, error: OSError) -> str:
+    return f"cannot write to {directory}: {error.strerror}; choose another --workdir"
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _versions() -> dict[str, str]:
+    return {"chanattn": __version__} | {name: metadata.version(name) for name in PACKAGES}
+
+
+def _git_revision() -> str | None:
+    """The commit of the source tree, `-dirty` if files differ; None outside of a git checkout."""
+    command = [
+        "git",
+        "-C",
+        str(Path(__file__).parent),
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=40",
+    ]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()

@@ -1,0 +1,178 @@
+"""One step of training, and one of evaluation: pure functions, jitted once."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from chanattn.tasks import Batch, Pair, Task
+from chanattn.training.mesh import batch_sharding, replicated
+from chanattn.training.schedule import Schedule
+from chanattn.training.state import TrainState, Weights, Window, add_totals, zero_totals
+
+PyTree = Any
+Prepare = Callable[[PyTree, jax.Array, jax.Array], Batch]
+TrainStep = Callable[[TrainState, PyTree], tuple[TrainState, Window]]
+EvalStep = Callable[[Weights, PyTree, dict[str, Pair]], dict[str, Pair]]
+
+
+def make_train_step(
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    schedule: Schedule,
+    task: Task,
+    prepare: Prepare,
+    *,
+    mesh: Mesh,
+    seed: int,
+    accumulate: int = 1,
+    ema_decay: float = 0.0,
+    log_every: int = 1,
+) -> Any:
+    """The jitted training step `(state, feed) -> (state, window)`; it consumes (donates) the state.
+
+    All randomness is a function of `(seed, state.step)`.
+
+    Args:
+        model: called as `apply(variables, image, train=True)`, returns `(logits, endpoints)`.
+        optimizer: see `make_optimizer`.
+        schedule: the optimizer's learning rate, to report it.
+        task: loss and metrics.
+        prepare: `(feed, step, key) -> batch`, traced inside the step.
+        mesh: devices; the batch is split over them, the state is copied to each.
+        seed: of the run.
+        accumulate: parts of the batch that are computed one after another, to save memory. Each has its own
+            batch-norm statistics, and moves the running ones once.
+        ema_decay: d of `e = d e + (1 - d) new`, made after every update; 0: no average.
+        log_every: steps between log points, at which the window of metrics starts anew.
+    """
+
+    def train_step(state: TrainState, feed: PyTree) -> tuple[TrainState, Window]:
+        data_key, model_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), state.step))
+        batch = prepare(feed, state.step, data_key)
+        grads, batch_stats, metrics = _gradients(
+            model, task, state.weights, batch, model_key, accumulate, mesh
+        )
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        weights = {"params": params, "batch_stats": batch_stats}
+
+        param_norm = global_norm(params)
+        one = jnp.ones(())
+        metrics |= {
+            "learning_rate": (schedule(state.step), one),
+            "grad_norm": (global_norm(grads), one),
+            "param_norm": (param_norm, one),
+        }
+        # The norms are finite only if every value is, so that a bad update is seen before it is saved.
+        finite = jnp.isfinite(metrics["loss"][0] + param_norm + global_norm(batch_stats))
+        window = _extend(state.window, state.step, metrics, finite, log_every)
+        new = TrainState(
+            step=state.step + 1,
+            opt_state=opt_state,
+            ema=None if state.ema is None else average(state.ema, weights, ema_decay),
+            window=window,
+            **weights,
+        )
+        return new, window
+
+    return jax.jit(train_step, donate_argnums=0, out_shardings=replicated(mesh))
+
+
+def make_eval_step(
+    model: nn.Module, task: Task, prepare: Callable[[PyTree], Batch], *, mesh: Mesh
+) -> Any:
+    """The jitted evaluation step `(weights, feed, totals) -> totals`, which adds a batch's metrics.
+
+    Args:
+        model: called as `apply(variables, image, train=False)`.
+        task: metrics.
+        prepare: `feed -> batch`, traced inside the step.
+        mesh: devices of the run.
+    """
+
+    def eval_step(weights: Weights, feed: PyTree, totals: dict[str, Pair]) -> dict[str, Pair]:
+        batch = prepare(feed)
+        logits, _ = model.apply(weights, batch["image"], train=False)
+        return add_totals(totals, task.metrics(logits, batch))
+
+    return jax.jit(eval_step, out_shardings=replicated(mesh))
+
+
+def global_norm(tree: PyTree) -> jax.Array:
+    """L2 norm of all values of a tree together, in float32."""
+    squares = [jnp.sum(jnp.square(leaf.astype(jnp.float32))) for leaf in jax.tree.leaves(tree)]
+    return jnp.sqrt(sum(squares, jnp.zeros(())))
+
+
+def average(ema: PyTree, new: PyTree, decay: float) -> PyTree:
+    """One step of the exponential moving average, `decay * ema + (1 - decay) * new`, in the type of `ema`."""
+    return jax.tree.map(lambda e, n: decay * e + (1 - decay) * n.astype(e.dtype), ema, new)
+
+
+def _gradients(
+    model: nn.Module,
+    task: Task,
+    weights: Weights,
+    batch: Batch,
+    key: jax.Array,
+    accumulate: int,
+    mesh: Mesh,
+) -> tuple[PyTree, PyTree, dict[str, Pair]]:
+    """Gradients of the mean loss, new batch statistics and the sums of all metrics over the batch."""
+    count = batch["mask"].astype(jnp.float32).sum()
+
+    def objective(params: PyTree, batch_stats: PyTree, part: Batch, key: jax.Array) -> Any:
+        (logits, _), new = model.apply(
+            {"params": params, "batch_stats": batch_stats},
+            part["image"],
+            train=True,
+            mutable=["batch_stats"],
+            rngs={"dropout": key},
+        )
+        loss, examples = task.loss(logits, part)
+        metrics = task.metrics(logits, part) | {"loss": (loss, examples)}
+        return loss / count, (new.get("batch_stats", {}), metrics)
+
+    batch_stats = weights["batch_stats"]
+    grads = jax.tree.map(jnp.zeros_like, weights["params"])
+    totals = zero_totals(task.metric_names)
+    # Unrolled, because XLA runs convolutions inside a loop on one core of a CPU and without its fast paths.
+    for i, next_part in enumerate(_parts(batch, accumulate, mesh)):
+        # Each part waits for the one before: computed side by side they would save no memory.
+        grads, part = jax.lax.optimization_barrier((grads, next_part))
+        (_, (batch_stats, metrics)), part_grads = jax.value_and_grad(objective, has_aux=True)(
+            weights["params"], batch_stats, part, jax.random.fold_in(key, i)
+        )
+        grads = jax.tree.map(jnp.add, grads, part_grads)
+        totals = add_totals(totals, metrics)
+    return grads, batch_stats, totals
+
+
+def _parts(batch: Batch, number: int, mesh: Mesh) -> list[Batch]:
+    """The batch in equal parts; part i takes every number-th example from i: so none changes its device."""
+    if number == 1:
+        return [batch]
+
+    def part(array: jax.Array, i: int) -> jax.Array:
+        rows = array.reshape(-1, number, *array.shape[1:])[:, i]
+        return jax.lax.with_sharding_constraint(rows, batch_sharding(mesh))
+
+    return [{name: part(array, i) for name, array in batch.items()} for i in range(number)]
+
+
+def _extend(
+    window: Window, step: jax.Array, metrics: dict[str, Pair], finite: jax.Array, log_every: int
+) -> Window:
+    """The window with this step's metrics, begun anew after a log point."""
+    fresh = step % log_every == 0
+    kept = jax.tree.map(lambda total: jnp.where(fresh, 0.0, total), window.totals)
+    bad = (window.first_bad_step == 0) & ~finite
+    return Window(
+        totals=add_totals(kept, metrics),
+        first_bad_step=jnp.where(bad, step + 1, window.first_bad_step),
+    )

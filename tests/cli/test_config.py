@@ -1,0 +1,66 @@
+"""Configs: every recipe is valid, and a config survives its way through JSON."""
+
+import pytest
+from ml_collections import ConfigDict
+
+from chanattn import attention, cli
+from chanattn.training.config import changed_fields, flatten, from_json, to_json
+from chanattn.training.validate import validate
+from configs import base
+from tests.conftest import ROOT
+
+RECIPES = sorted(
+    path for path in (ROOT / "configs").glob("*.py") if path.name not in ("__init__.py", "base.py")
+)
+
+
+def test_flatten_gives_the_whole_path_of_every_field() -> None:
+    config = ConfigDict({"a": 1, "b": {"c": (1, 2), "d": {"e": None}}})
+    assert flatten(config) == {"a": 1, "b.c": (1, 2), "b.d.e": None}
+
+
+def test_config_survives_json() -> None:
+    config = base.get_config()
+    config.model.attention.stages = (2, 3)
+    config.seed = 7
+    restored = from_json(to_json(config))
+    assert flatten(restored) == flatten(config)
+    assert changed_fields(config, restored) == {}
+    assert restored.is_locked
+    with pytest.raises(AttributeError):
+        restored.optimizer.learning_rat = 1.0
+
+
+def test_changed_fields_lists_old_and_new_value() -> None:
+    old, new = base.get_config(), base.get_config()
+    new.optimizer.learning_rate = 0.5
+    new.model.attention.stages = (4,)
+    assert changed_fields(old, new) == {
+        "optimizer.learning_rate": (0.1, 0.5),
+        "model.attention.stages": ((1, 2, 3, 4), (4,)),
+    }
+
+
+def test_option_that_came_later_is_no_change_while_it_is_unset() -> None:
+    new = base.get_config()
+    old = from_json(to_json(new)).unlock()
+    del old.model.attention["reduction"]
+    assert changed_fields(old, new) == {}
+    new.model.attention.reduction = 8
+    assert changed_fields(old, new) == {"model.attention.reduction": (None, 8)}
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_recipe_is_valid_and_says_its_command(recipe) -> None:
+    config = cli.load_config(str(recipe))
+    if config.dataset.name == "folder":
+        config.dataset.data_dir = "pictures"
+    validate(config)
+    docstring = recipe.read_text().split('"""')[1]
+    assert f"python train.py --config=configs/{recipe.name}" in docstring
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_argument_of_recipe_chooses_the_attention(recipe) -> None:
+    assert "eca" in attention.names()
+    assert cli.load_config(f"{recipe}:eca").model.attention.name == "eca"

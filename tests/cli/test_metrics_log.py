@@ -1,0 +1,88 @@
+"""metrics.jsonl: one object a line, cut back on resume; TensorBoard shows the same numbers."""
+
+import json
+from pathlib import Path
+
+import pytest
+from ml_collections import ConfigDict
+from tensorboardX.proto.event_pb2 import Event
+
+from chanattn.training.metrics_log import MetricsLog, read_metrics
+from configs import base
+
+
+@pytest.fixture
+def config() -> ConfigDict:
+    config = base.get_config()
+    config.logging.tensorboard = False
+    return config
+
+
+def test_line_holds_step_split_time_and_metrics(tmp_path: Path, config: ConfigDict) -> None:
+    log = MetricsLog(tmp_path, config)
+    log.write(10, "train", {"loss": 0.25})
+    log.write(10, "test", {"loss": 0.5, "top1": 1})
+    (line, other) = read_metrics(tmp_path)  # readable while the run goes on
+    log.close()
+    assert line == {"step": 10, "split": "train", "time": line["time"], "loss": 0.25}
+    assert line["time"] > 1.7e9
+    assert (other["split"], other["top1"]) == ("test", 1.0)
+
+
+def test_resume_drops_what_will_be_written_again(tmp_path: Path, config: ConfigDict) -> None:
+    log = MetricsLog(tmp_path, config)
+    for step in (10, 20, 30):
+        log.write(step, "train", {"loss": step / 10})
+    log.close()
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 40, "split": "tr')  # killed in the middle of a line
+    log = MetricsLog(tmp_path, config, resume_step=20)
+    log.write(30, "train", {"loss": 9.0})
+    log.close()
+    assert [(line["step"], line["loss"]) for line in read_metrics(tmp_path)] == [
+        (10, 1.0),
+        (20, 2.0),
+        (30, 9.0),
+    ]
+
+
+def test_new_run_in_an_old_directory_starts_empty(tmp_path: Path, config: ConfigDict) -> None:
+    log = MetricsLog(tmp_path, config)
+    log.write(10, "train", {"loss": 1.0})
+    log.close()
+    MetricsLog(tmp_path, config, resume_step=0).close()
+    assert read_metrics(tmp_path) == []
+
+
+def test_value_that_is_not_finite_is_null(tmp_path: Path, config: ConfigDict) -> None:
+    log = MetricsLog(tmp_path, config)
+    log.write(1, "train", {"loss": float("nan"), "top1": float("inf")})
+    log.close()
+    text = (tmp_path / "metrics.jsonl").read_text()
+    line = json.loads(text, parse_constant=pytest.fail)
+    assert line["loss"] is None
+    assert line["top1"] is None
+
+
+def test_tensorboard_shows_the_same_numbers(tmp_path: Path, config: ConfigDict) -> None:
+    config.logging.tensorboard = True
+    log = MetricsLog(tmp_path, config)
+    log.write(7, "test", {"loss": 0.5})
+    log.close()
+    (file,) = (tmp_path / "tensorboard").iterdir()
+    scalars = [
+        (value.tag, event.step, value.simple_value)
+        for event in events(file)
+        for value in event.summary.value
+    ]
+    assert scalars == [("loss/test", 7, 0.5)]
+
+
+def events(file: Path) -> list[Event]:
+    """Events of a TFRecord file: length (8 bytes), its checksum (4), the record, its checksum (4)."""
+    data, found = file.read_bytes(), []
+    while data:
+        length = int.from_bytes(data[:8], "little")
+        found.append(Event.FromString(data[12 : 12 + length]))
+        data = data[16 + length :]
+    return found

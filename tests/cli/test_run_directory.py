@@ -1,0 +1,115 @@
+"""Run directories: what is written, what is refused, and that a refusal writes nothing."""
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from chanattn.errors import UsageError
+from chanattn.training import run_directory
+from chanattn.training.config import changed_fields
+from chanattn.training.run_directory import check_run, finish, open_run, read_config
+from configs import base
+
+
+@pytest.fixture
+def config() -> ConfigDict:
+    return base.get_config()
+
+
+def snapshot(directory: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def test_new_run_holds_config_and_environment(tmp_path: Path, config: ConfigDict) -> None:
+    run = tmp_path / "deep" / "run"
+    assert open_run(run, config) is False
+    assert {path.name for path in run.iterdir()} == {"config.json", "environment.json"}
+    assert changed_fields(read_config(run), config) == {}
+    environment = json.loads((run / "environment.json").read_text())
+    assert environment["packages"]["jax"] == jax.__version__
+    assert environment["packages"]["numpy"] == np.__version__
+    assert environment["platform"] == "cpu"
+    assert len(environment["devices"]) == jax.device_count()
+
+
+def test_same_config_continues(tmp_path: Path, config: ConfigDict) -> None:
+    open_run(tmp_path, config)
+    assert open_run(tmp_path, config) is False  # nothing saved yet
+    (tmp_path / "checkpoints" / "100").mkdir(parents=True)
+    assert open_run(tmp_path, config) is True
+
+
+def test_other_config_is_refused_with_the_changes(tmp_path: Path, config: ConfigDict) -> None:
+    open_run(tmp_path, config)
+    before = snapshot(tmp_path)
+    config.optimizer.learning_rate = 0.5
+    config.seed = 3
+    with pytest.raises(UsageError) as caught:
+        open_run(tmp_path, config)
+    assert "optimizer.learning_rate 0.1 -> 0.5" in str(caught.value)
+    assert "seed 0 -> 3" in str(caught.value)
+    assert "--allow_config_change" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert snapshot(tmp_path) == before
+
+
+def test_allowed_change_is_recorded_and_the_run_is_no_longer_done(
+    tmp_path: Path, config: ConfigDict
+) -> None:
+    open_run(tmp_path, config)
+    finish(tmp_path, {"test": 0.5})
+    open_run(tmp_path, config)
+    assert (tmp_path / "summary.json").exists()
+    config.epochs = 5.0
+    open_run(tmp_path, config, allow_config_change=True)
+    assert read_config(tmp_path).epochs == 5.0
+    assert not (tmp_path / "summary.json").exists()
+
+
+def test_checkpoints_of_unknown_origin_are_refused(tmp_path: Path, config: ConfigDict) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(UsageError, match=r"holds checkpoints but no config\.json"):
+        check_run(tmp_path, config)
+
+
+def test_place_below_a_file_is_refused(tmp_path: Path, config: ConfigDict) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="is a file; choose another --workdir"):
+        check_run(tmp_path / "file" / "run", config)
+
+
+def test_place_without_permission_is_refused(
+    tmp_path: Path, config: ConfigDict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Tests may run as root, to whom everything is permitted, so the answer of the system is replaced.
+    monkeypatch.setattr(run_directory.os, "access", lambda path, mode: False)
+    with pytest.raises(UsageError, match="no permission to write in"):
+        open_run(tmp_path / "run", config)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failing_disk_is_a_usage_error(
+    tmp_path: Path, config: ConfigDict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run_directory.os, "fsync", full)
+    with pytest.raises(UsageError, match="No space left on device"):
+        open_run(tmp_path, config)
+    assert list(tmp_path.iterdir()) == []  # no half-written file
+
+
+def test_directory_without_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no run"):
+        read_config(tmp_path)
+
+
+def test_damaged_config_is_named(tmp_path: Path, config: ConfigDict) -> None:
+    (tmp_path / "config.json").write_text('{"seed": ')
+    with pytest.raises(UsageError, match=r"config\.json cannot be read"):
+        check_run(tmp_path, config)

@@ -1,0 +1,194 @@
+"""Validation: every field refuses a wrong type and a value out of range, and says where."""
+
+import pytest
+from ml_collections import ConfigDict
+
+from chanattn import attention
+from chanattn.errors import UsageError
+from chanattn.training.config import flatten
+from chanattn.training.validate import RULES, validate
+from configs import base
+
+OPTIONS = [f"model.attention.{name}" for name in attention.options()]
+
+# A value of the right type that the field must refuse; None: every value of the type is valid.
+OUT_OF_RANGE = {
+    "seed": -1,
+    "steps": -1,
+    "epochs": -0.5,
+    "examples": -1,
+    "batch_size": 0,
+    "accumulate": 0,
+    "log_every": -1,
+    "eval_every": -1,
+    "checkpoint_every": -1,
+    "platform": "cuda",
+    "cpu_devices": -1,
+    "precision": "float64",
+    "param_dtype": "float16",
+    "dataset.name": "",
+    "dataset.split": "",
+    "dataset.eval_split": "",
+    "dataset.data_dir": None,
+    "dataset.image_size": -1,
+    "dataset.mean": (0.5, 0.5),
+    "dataset.std": (0.5, 0.0, 0.5),
+    "dataset.loader": "grain",
+    "dataset.workers": -1,
+    "dataset.max_corrupt": -1,
+    "dataset.synthetic_examples": 0,
+    "dataset.synthetic_classes": 1,
+    "dataset.augment.random_resized_crop": None,
+    "dataset.augment.eval_crop": 0.0,
+    "dataset.augment.pad_crop": -1,
+    "dataset.augment.flip": None,
+    "dataset.augment.color_jitter": -0.1,
+    "dataset.augment.rand_augment_ops": -1,
+    "dataset.augment.rand_augment_magnitude": 11.0,
+    "dataset.augment.cutout": -1,
+    "dataset.augment.mixup": -0.2,
+    "dataset.augment.cutmix": float("nan"),
+    "model.name": "",
+    "model.num_classes": -1,
+    "model.shortcut": "none",
+    "model.zero_init_residual": None,
+    "model.stochastic_depth": 1.0,
+    "model.dropout": -0.1,
+    "model.attention.name": "",
+    "model.attention.placement": "nowhere",
+    "model.attention.stages": (0, 1),
+    "task.name": "",
+    "task.label_smoothing": 1.0,
+    "optimizer.name": "adam",
+    "optimizer.learning_rate": 0.0,
+    "optimizer.momentum": 1.0,
+    "optimizer.nesterov": None,
+    "optimizer.beta1": 1.0,
+    "optimizer.beta2": -0.1,
+    "optimizer.eps": 0.0,
+    "optimizer.weight_decay": -1e-4,
+    "optimizer.decay_attention": None,
+    "optimizer.clip_norm": -1.0,
+    "schedule.name": "linear",
+    "schedule.warmup_epochs": -1.0,
+    "schedule.warmup_steps": -1,
+    "schedule.boundaries": (0.5, 1.0),
+    "schedule.factor": 0.0,
+    "schedule.power": 0.0,
+    "schedule.end_factor": 1.5,
+    "ema.decay": 1.0,
+    "checkpoint.keep": 0,
+    "logging.tensorboard": None,
+    "logging.wandb_project": None,
+}
+WRONG_TYPE = {int: 1.5, float: "fast", bool: 1, str: 3, tuple: 0.5}
+
+
+def runnable() -> ConfigDict:
+    """The base config with the few fields set that have no default."""
+    config = base.get_config()
+    config.epochs = 1.0
+    config.dataset.name = "synthetic"
+    return config
+
+
+def with_field(path: str, value: object) -> ConfigDict:
+    """A runnable config with any value, of any type, in one field."""
+    config = runnable()
+    group, _, name = path.rpartition(".")
+    holder = config[group] if group else config
+    with holder.ignore_type():
+        holder[name] = value
+    return config
+
+
+def test_every_field_has_a_rule_and_a_bad_example() -> None:
+    assert set(flatten(base.get_config())) == set(RULES) | set(OPTIONS)
+    assert set(OUT_OF_RANGE) == set(RULES)
+
+
+def test_runnable_config_is_valid() -> None:
+    validate(runnable())
+
+
+@pytest.mark.parametrize("path", RULES)
+def test_wrong_type_is_refused(path: str) -> None:
+    with pytest.raises(UsageError, match=rf"^{path} must be ") as caught:
+        validate(with_field(path, WRONG_TYPE[RULES[path].kind]))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", [path for path, bad in OUT_OF_RANGE.items() if bad is not None])
+def test_value_out_of_range_is_refused(path: str) -> None:
+    with pytest.raises(UsageError, match=path.rpartition(".")[2]) as caught:
+        validate(with_field(path, OUT_OF_RANGE[path]))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", OPTIONS)
+def test_option_of_wrong_type_is_refused(path: str) -> None:
+    kind = attention.options()[path.rpartition(".")[2]]
+    with pytest.raises(UsageError, match=rf"^{path} must be "):
+        validate(with_field(path, WRONG_TYPE[kind]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 0.0}, "no length"),
+        ({"steps": 5}, r"2 lengths \(steps=5, epochs=1\)"),
+        ({"accumulate": 3}, "batch_size 128 cannot be split into accumulate=3"),
+        ({"platform": "cpu", "cpu_devices": 3}, "batch_size 128 is not divisible by cpu_devices=3"),
+        ({"accumulate": 64, "cpu_devices": 4}, "batch_size/accumulate 2 is not divisible"),
+        ({"epochs": 0.0, "examples": 100}, "examples 100 are fewer than one batch of 128"),
+        ({"schedule.warmup_epochs": 2.0}, "warmup_epochs 2 is longer than the training"),
+        ({"epochs": 0.0, "steps": 5, "schedule.warmup_steps": 6}, "warmup_steps 6 is longer"),
+        ({"schedule.warmup_epochs": 0.5, "schedule.warmup_steps": 6}, "not both"),
+        ({"schedule.boundaries": (0.75, 0.5)}, "boundaries must rise"),
+        ({"dataset.name": "folder"}, "needs dataset.data_dir"),
+        ({"dataset.augment.random_resized_crop": True}, "needs dataset.image_size"),
+        ({"dataset.loader": "device", "dataset.workers": 1}, "workers is for streamed data"),
+        ({"dataset.image_size": 8, "dataset.augment.cutout": 9}, "cutout 9 is larger"),
+        ({"optimizer.name": "sdg"}, "Did you mean 'sgd'"),
+        ({"task.name": "clasification"}, "Did you mean 'classification'"),
+        ({"model.name": "resnet50t"}, "Did you mean 'resnet50'"),
+        ({"model.attention.name": "ecaa"}, "Did you mean 'eca'"),
+        ({"model.attention.name": "eca", "model.attention.reduction": 8}, "no option 'reduction'"),
+        ({"model.attention.placement": "posst"}, "Did you mean 'post'"),
+        (
+            {"model.attention.name": "sk", "model.attention.placement": "post"},
+            "cannot be placed at 'post'",
+        ),
+        ({"model.attention.name": "se", "model.attention.placement": "conv"}, "conv"),
+        ({"model.attention.name": "se", "model.attention.stages": (1, 1)}, "a stage twice"),
+    ],
+)
+def test_fields_that_do_not_go_together_are_refused(changes: dict, message: str) -> None:
+    config = runnable()
+    for path, value in changes.items():
+        config.update_from_flattened_dict({path: value})
+    with pytest.raises(UsageError, match=message) as caught:
+        validate(config)
+    assert "\n" not in str(caught.value)
+
+
+def test_field_that_does_not_exist_is_refused_with_its_neighbour() -> None:
+    config = runnable().unlock()
+    config.optimizer.learning_rat = 0.1
+    with pytest.raises(UsageError, match=r"Did you mean 'optimizer\.learning_rate'"):
+        validate(config)
+
+
+def test_field_that_is_missing_is_refused() -> None:
+    config = runnable().unlock()
+    del config.ema["decay"]
+    with pytest.raises(UsageError, match=r"lacks ema\.decay"):
+        validate(config)
+
+
+def test_missing_wandb_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    config = runnable()
+    config.logging.wandb_project = "mine"
+    with pytest.raises(UsageError, match=r"pip install 'chanattn\[wandb\]'"):
+        validate(config)

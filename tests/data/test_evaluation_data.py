@@ -1,0 +1,54 @@
+"""Evaluation: every example exactly once."""
+
+import jax
+import numpy as np
+import pytest
+
+from chanattn import data
+from chanattn.errors import UsageError
+
+
+def one_pass(evaluation):
+    prepare = jax.jit(evaluation.prepare)
+    batches = [jax.tree.map(np.asarray, prepare(feed)) for feed in evaluation.feeds()]
+    assert len(batches) == evaluation.num_batches
+    return {k: np.concatenate([b[k] for b in batches]) for k in batches[0]}
+
+
+@pytest.mark.parametrize("loader", ["device", "stream"])
+@pytest.mark.parametrize("batch_size", [1, 5, 13, 64])
+def test_every_example_counts_once(batch_size, loader, mesh, make_config, picture_folder):
+    config = make_config(
+        "folder", loader=loader, data_dir=str(picture_folder), mean=(0.0,) * 3, std=(1.0,) * 3
+    )
+    evaluation = data.evaluation(config, mesh, batch_size=batch_size)
+    assert evaluation.num_examples == 13
+    for _ in range(2):  # The second pass may come from device memory.
+        found = one_pass(evaluation)
+        real = found["mask"] == 1
+        assert found["mask"].sum() == 13
+        pictures = np.rint((found["image"][real][:, 0, 0, 0] * 255 - 3) / 5).astype(int)
+        assert sorted(pictures) == list(range(13))
+        np.testing.assert_array_equal(found["label"][real], pictures % 3)
+        assert (found["label"][~real] == 0).all()
+        assert found["image"].shape[1:] == (20, 24, 3)
+
+
+def test_another_split_and_slice_can_be_asked_for(mesh, make_config):
+    evaluation = data.evaluation(make_config("digits"), mesh, split="train[:50]", batch_size=20)
+    assert one_pass(evaluation)["mask"].sum() == 50
+
+
+def test_class_count_is_checked(mesh, make_config):
+    config = make_config("digits")
+    config.model.num_classes = 3
+    with pytest.raises(UsageError, match="has 10 classes"):
+        data.evaluation(config, mesh)
+
+
+def test_an_interrupted_pass_does_not_shorten_the_next(mesh, make_config):
+    evaluation = data.evaluation(make_config("digits", loader="device"), mesh, batch_size=100)
+    feeds = evaluation.feeds()
+    next(feeds)
+    feeds.close()
+    assert one_pass(evaluation)["mask"].sum() == 355

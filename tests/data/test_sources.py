@@ -1,0 +1,168 @@
+"""Sources: what they hold, how splits are named, and what is said when they are absent."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+
+from chanattn.data import split as splits
+from chanattn.data.sources import SOURCES, open_source
+from chanattn.errors import UsageError
+from configs import base
+
+
+def dataset(name: str, **fields):
+    d = base.dataset()
+    d.name = name
+    d.update(fields)
+    return d
+
+
+def arrays(source):
+    records = source.read(range(len(source)))
+    return np.stack([r.image for r in records]), np.array([r.label for r in records])
+
+
+def test_digits_are_split_completely_and_by_class():
+    (train, train_labels), (test, test_labels) = (
+        arrays(open_source(dataset("digits"), split)) for split in ("train", "test")
+    )
+    bunch = load_digits()
+    everything = sorted(image.tobytes() for image in [*train, *test])
+    assert everything == sorted(
+        (np.rint(bunch.images * 255 / 16)).astype(np.uint8)[..., None][i].tobytes()
+        for i in range(1797)
+    )
+    assert train.dtype == np.uint8
+    assert (train.min(), train.max()) == (0, 255)
+    whole = np.bincount(bunch.target)
+    np.testing.assert_array_equal(np.bincount(train_labels) + np.bincount(test_labels), whole)
+    np.testing.assert_array_equal(np.bincount(test_labels), whole // 5)
+
+
+def test_synthetic_pictures_can_be_learnt_and_never_change():
+    d = dataset("synthetic", synthetic_examples=200, synthetic_classes=4, image_size=12)
+    x, y = arrays(open_source(d, "train"))
+    again, _ = arrays(open_source(d, "train"))
+    x_test, y_test = arrays(open_source(d, "test"))
+    np.testing.assert_array_equal(x, again)
+    assert not (x == x_test).all(axis=(1, 2, 3)).any()
+    model = LogisticRegression(max_iter=200).fit(x.reshape(200, -1) / 255, y)
+    assert model.score(x_test.reshape(200, -1) / 255, y_test) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("train", range(10)),
+        ("train[:3]", range(3)),
+        ("train[-2:]", range(8, 10)),
+        ("train[20%:50%]", range(2, 5)),
+        ("train[2:-1]", range(2, 9)),
+    ],
+)
+def test_splits_are_sliced_like_lists(text, expected):
+    assert splits.parse(text).indices(10) == expected
+
+
+@pytest.mark.parametrize("text", ["train[", "train[3]", "train[a:b]", "train+test", ""])
+def test_malformed_splits_are_refused(text):
+    with pytest.raises(UsageError, match="is not understood"):
+        splits.parse(text)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    for split in ("train", "test"):
+        for label, name in enumerate(["ant", "bee"]):
+            directory = tmp_path / split / name / "deeper"
+            directory.mkdir(parents=True)
+            image = np.full((6, 8, 3), 100 * label + 20, np.uint8)
+            cv2.imwrite(str(directory / "a.png"), image)
+            cv2.imwrite(str(directory.parent / "b.JPG"), image)
+            (directory / "notes.txt").write_text("not a picture")
+            (directory / ".hidden.png").write_text("not a picture")
+    return tmp_path
+
+
+def test_folder_classes_are_its_folders_in_order(folder):
+    source = open_source(dataset("folder", data_dir=str(folder)), "train")
+    assert source.class_names == ("ant", "bee")
+    assert [record.label for record in source.read(range(len(source)))] == [0, 0, 1, 1]
+    assert source.describe(3).endswith("train/bee/deeper/a.png")
+    assert source.read([3])[0].image == (folder / "train/bee/deeper/a.png").read_bytes()
+
+
+def test_deleted_picture_is_reported_in_place(folder):
+    source = open_source(dataset("folder", data_dir=str(folder)), "train")
+    (folder / "train/ant/b.JPG").unlink()
+    assert [isinstance(r, OSError) for r in source.read([0, 1])] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("fields", "split", "message"),
+    [
+        ({"name": "digits"}, "validation", "splits train and test"),
+        ({"name": "digits"}, "train[:0]", "holds no examples"),
+        ({"name": "synthetic"}, "dev", "splits train, test, validation"),
+        ({"name": "folder"}, "train", "data_dir"),
+        ({"name": "folder", "data_dir": "/nowhere"}, "train", "/nowhere/train"),
+        ({"name": "cifar1O"}, "train", "Did you mean 'cifar10'"),
+        ({"name": "digit"}, "train", "Did you mean 'digits'"),
+        ({"name": "cifar10:9.9.9"}, "train", "9.9.9"),
+    ],
+)
+def test_what_cannot_be_opened_is_named_in_one_line(fields, split, message):
+    with pytest.raises(UsageError, match=message) as error:
+        open_source(dataset(**fields), split)
+    assert "\n" not in str(error.value)
+
+
+def test_unprepared_set_lists_paths_and_command(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "from_env"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with pytest.raises(UsageError) as error:
+        open_source(dataset("cifar100"), "train")
+    message = str(error.value)
+    assert str(tmp_path / "from_env" / "cifar100") in message
+    assert str(tmp_path / "home" / "tensorflow_datasets" / "cifar100") in message
+    assert "python -m chanattn.data.prepare cifar100" in message
+
+
+def test_empty_class_folder_is_named(folder):
+    (folder / "train" / "cat").mkdir()
+    with pytest.raises(UsageError, match="train/cat holds no pictures"):
+        open_source(dataset("folder", data_dir=str(folder)), "train")
+
+
+def test_a_new_source_is_one_line(monkeypatch):
+    monkeypatch.setitem(SOURCES, "mine", SOURCES["digits"])
+    assert len(open_source(dataset("mine"), "test[:5]")) == 5
+
+
+def test_tfds_sets_are_read_with_their_own_split_syntax(tfds_dir):
+    d = dataset("cifar10", data_dir=str(tfds_dir))
+    source = open_source(d, "train[:30]+test[-20:]")
+    assert len(source) == 50
+    assert source.image_shape == (32, 32, 3)
+    assert source.class_names[:2] == ("airplane", "automobile")
+    # TFDS's own decoding as the independent reader.
+    import tensorflow_datasets as tfds
+
+    from chanattn.data.decode import decode
+
+    reference = tfds.data_source("cifar10", split="train[:30]", data_dir=tfds_dir)
+    for index in (0, 17, 29):
+        (record,) = source.read([index])
+        assert record.label == reference[index]["label"]
+        np.testing.assert_array_equal(decode(record.image, 3), reference[index]["image"])
+
+
+def test_tfds_problems_are_named(tfds_dir):
+    with pytest.raises(UsageError, match="it has train, test"):
+        open_source(dataset("cifar10", data_dir=str(tfds_dir)), "validation")
+    with pytest.raises(UsageError, match="not one of image classification"):
+        open_source(dataset("bccd", data_dir=str(tfds_dir)), "train")

@@ -1,0 +1,189 @@
+"""The loop: what a run leaves behind, and that stopping it in any way changes none of it."""
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from chanattn.errors import NonFinite, Preempted, UsageError
+from chanattn.training import loop
+from chanattn.training.checkpoint import Checkpoints
+from chanattn.training.loop import train_and_evaluate
+from chanattn.training.metrics_log import MetricsLog, read_metrics
+
+RECIPE = Path(__file__).with_name("small_recipe.py")
+ROOT = RECIPE.parents[2]
+
+
+def config_of(loader="device", **changes):
+    spec = importlib.util.spec_from_file_location("small_recipe", RECIPE)
+    recipe = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(recipe)
+    config = recipe.get_config(loader)
+    config.update(changes)
+    return config
+
+
+def start(workdir, loader="device", *arguments):
+    """`train.py` in a process of its own."""
+    command = [sys.executable, "train.py", f"--config={RECIPE}:{loader}", f"--workdir={workdir}"]
+    return subprocess.Popen(
+        [*command, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def outcome(workdir):
+    """Everything a run has computed: its metrics, and the checksums of its final arrays."""
+    speeds = {"time", "steps_per_second", "images_per_second"}
+    lines = [
+        {name: value for name, value in line.items() if name not in speeds}
+        for line in read_metrics(workdir)
+    ]
+    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
+        return lines, checkpoints.progress(checkpoints.latest())["checksums"]
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """Finished runs that were never stopped, by loader."""
+    runs = {}
+
+    def run(loader):
+        if loader not in runs:
+            runs[loader] = tmp_path_factory.mktemp(loader) / "run"
+            train_and_evaluate(config_of(loader), runs[loader])
+        return runs[loader]
+
+    return run
+
+
+def test_a_run_leaves_metrics_checkpoints_curves_and_a_summary(straight):
+    run = straight("device")
+    summary = json.loads((run / "summary.json").read_text())
+    lines = read_metrics(run)
+    assert [line["step"] for line in lines if line["split"] == "train"] == list(range(4, 41, 4))
+    for split in ("test", "ema"):
+        evaluated = [line for line in lines if line["split"] == split]
+        assert [line["step"] for line in evaluated] == [6, 12, 18, 24, 30, 36, 40]
+        assert summary["final"][split]["loss"] == evaluated[-1]["loss"]
+        assert summary["best"][split]["top1"] == max(line["top1"] for line in evaluated)
+    with Checkpoints(run / "checkpoints", read_only=True) as checkpoints:
+        assert checkpoints.steps() == [35, 40]
+    assert (run / "curves.png").stat().st_size > 1000
+    assert summary["steps"] == 40
+    assert summary["examples"] == 640
+    assert 0 < summary["images_per_second"] < 1e6
+    assert summary["parameters"] > 70_000
+
+
+def test_both_loaders_evaluate_the_same_examples(straight):
+    """At step 6 the weights differ by order and augmentation, the counts do not."""
+    for loader in ("device", "stream"):
+        line = next(line for line in read_metrics(straight(loader)) if line["split"] == "test")
+        assert (line["top1"] * 72) == pytest.approx(round(line["top1"] * 72), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("loader", "how"),
+    [("device", signal.SIGKILL), ("stream", signal.SIGTERM)],
+)
+def test_a_killed_process_resumes_bit_for_bit(straight, tmp_path, loader, how):
+    run = tmp_path / "run"
+    process = start(run, loader)
+    try:
+        deadline = time.monotonic() + 120
+        while not any(line["step"] >= 16 for line in read_metrics(run)):
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(how)
+        errors = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+    assert process.returncode == (75 if how == signal.SIGTERM else -signal.SIGKILL), errors
+    assert not (run / "summary.json").exists()
+    with Checkpoints(run / "checkpoints", read_only=True) as checkpoints:
+        assert 7 <= checkpoints.latest() < 40
+    train_and_evaluate(config_of(loader), run)
+    assert outcome(run) == outcome(straight(loader))
+
+
+@pytest.mark.parametrize("loader", ["device", "stream"])
+def test_a_signal_where_an_evaluation_is_due_loses_nothing(straight, tmp_path, monkeypatch, loader):
+    write = MetricsLog.write
+
+    def signalled(self, step, split, metrics):
+        write(self, step, split, metrics)
+        if step == 12 and split == "train":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(MetricsLog, "write", signalled)
+    with pytest.raises(Preempted, match="SIGTERM after step 12"):
+        train_and_evaluate(config_of(loader), tmp_path / "run")
+    monkeypatch.undo()
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert max(line["step"] for line in read_metrics(tmp_path / "run")) == 12
+    train_and_evaluate(config_of(loader), tmp_path / "run")
+    assert outcome(tmp_path / "run") == outcome(straight(loader))
+
+
+def test_a_finished_run_started_again_repeats_its_summary(straight):
+    run = straight("device")
+    before = outcome(run), json.loads((run / "summary.json").read_text())
+    summary = train_and_evaluate(config_of("device"), run)
+    assert outcome(run) == before[0]
+    assert {**summary, "seconds": 0} == {**before[1], "seconds": 0}
+
+
+def test_a_run_that_diverges_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path):
+    good = config_of(steps=4, checkpoint_every=2)
+    train_and_evaluate(good, tmp_path)
+    bad = config_of(steps=20, checkpoint_every=1, log_every=10, eval_every=20)
+    bad.optimizer.learning_rate = 1e38
+    with pytest.raises(NonFinite, match=r"since step 5; step 4 is the last good checkpoint"):
+        train_and_evaluate(bad, tmp_path, allow_config_change=True)
+    with Checkpoints(tmp_path / "checkpoints", read_only=True) as checkpoints:
+        assert checkpoints.steps() == [2, 4]
+    assert not (tmp_path / "summary.json").exists()
+
+
+def test_divergence_between_saves_is_seen_at_the_next_log_point(tmp_path):
+    config = config_of(steps=20, checkpoint_every=20, log_every=3, eval_every=20)
+    config.optimizer.learning_rate = 1e38
+    with pytest.raises(NonFinite, match="since step 1; nothing had been saved"):
+        train_and_evaluate(config, tmp_path)
+    assert read_metrics(tmp_path) == []
+
+
+def test_a_failed_write_of_a_checkpoint_stops_the_run_at_the_next_log_point(tmp_path, monkeypatch):
+    seen = []
+
+    def broken(self):
+        seen.append(self.latest())
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Checkpoints, "raise_errors", broken)
+    with pytest.raises(OSError, match="no space left"):
+        train_and_evaluate(config_of(), tmp_path)
+    assert len(seen) == 1
+
+
+def test_devices_that_do_not_fit_are_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(UsageError, match=r"cpu_devices=3|does not divide over 3"):
+        train_and_evaluate(config_of(cpu_devices=3), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_host_never_runs_far_ahead_of_the_device():
+    assert 1 <= loop._STEPS_IN_FLIGHT <= 4

@@ -1,0 +1,89 @@
+"""Choice of devices, with as many virtual ones as the test process has."""
+
+import jax
+import pytest
+from ml_collections import ConfigDict
+
+from chanattn.errors import UsageError
+from chanattn.training import mesh as meshes
+
+
+def config_of(**changes):
+    values = {"platform": "auto", "cpu_devices": 0, "batch_size": 16, "accumulate": 1}
+    return ConfigDict(values | changes)
+
+
+class FakeDevice:
+    platform, device_kind = "cpu", "cpu"
+
+    def __init__(self, number, process):
+        self.id, self.process_index = number, process
+
+
+@pytest.fixture
+def devices(monkeypatch):
+    """`devices(n, processes)` makes JAX claim n devices in each process; returns what the mesh is made of."""
+
+    def claim(number, processes=1):
+        claimed = [FakeDevice(i, i // number) for i in range(number * processes)]
+        monkeypatch.setattr(jax, "devices", lambda platform=None: claimed)
+        monkeypatch.setattr(jax, "make_mesh", lambda *args, devices, **kwargs: devices)
+
+    return claim
+
+
+@pytest.mark.parametrize(
+    ("available", "processes", "batch", "accumulate", "used"),
+    [
+        (4, 1, 16, 1, 4),
+        (6, 1, 16, 1, 4),
+        (6, 1, 18, 1, 6),
+        (5, 1, 7, 1, 1),
+        (6, 2, 16, 2, 8),
+        (8, 1, 16, 4, 4),
+    ],
+)
+def test_default_takes_as_many_cpu_devices_as_divide_the_batch(
+    devices, available, processes, batch, accumulate, used
+):
+    devices(available, processes)
+    chosen = meshes.setup(config_of(batch_size=batch, accumulate=accumulate))
+    assert len(chosen) == used
+    per_process = {device.process_index for device in chosen}
+    assert len(per_process) == processes
+
+
+def test_a_number_of_devices_that_does_not_divide_the_batch_is_refused(devices):
+    devices(4)
+    with pytest.raises(UsageError, match="does not divide over 3 devices; use a multiple of 3"):
+        meshes.setup(config_of(cpu_devices=3))
+
+
+def test_more_devices_than_jax_has_started_with_are_refused(devices):
+    devices(4)
+    with pytest.raises(UsageError, match="cpu_devices=8, but JAX has started with 4"):
+        meshes.setup(config_of(cpu_devices=8))
+
+
+@pytest.mark.parametrize("platform", ["gpu", "tpu"])
+def test_an_absent_platform_is_an_error_and_never_the_cpu(platform):
+    if any(device.platform != "cpu" for device in jax.devices()):
+        pytest.skip("there is an accelerator")
+    with pytest.raises(UsageError, match=f"config.platform='{platform}' is absent: JAX sees cpu"):
+        meshes.setup(config_of(platform=platform))
+
+
+def test_mesh_splits_batches_and_copies_the_rest():
+    mesh = meshes.setup(config_of(cpu_devices=1))
+    assert mesh.axis_names == ("data",)
+    assert meshes.batch_sharding(mesh).shard_shape((16, 3)) == (16 // mesh.size, 3)
+    assert meshes.replicated(mesh).shard_shape((16, 3)) == (16, 3)
+    assert f"{mesh.size} x cpu" in meshes.describe(mesh)[1]
+
+
+@pytest.mark.parametrize(
+    ("coordinator", "number", "index"), [("", 2, 0), ("host:1", 2, 2), ("host:1", 2, -1)]
+)
+def test_contradictory_process_flags_are_refused(coordinator, number, index):
+    with pytest.raises(UsageError, match="--coordinator=HOST:PORT"):
+        meshes.initialize_distributed(coordinator, number, index)

@@ -1,0 +1,221 @@
+"""The training step: what it computes, and of what it is a function."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from chanattn.tasks.classification import Classification
+from chanattn.training.optimizer import make_optimizer
+from chanattn.training.state import create_state, means
+from chanattn.training.step import make_eval_step, make_train_step
+
+RNG = np.random.default_rng(0)
+FEED = {
+    "image": RNG.normal(size=(8, 6, 6, 3)).astype(np.float32),
+    "label": RNG.integers(5, size=8).astype(np.int32),
+    "mask": np.ones(8, np.float32),
+}
+
+
+@pytest.fixture
+def build(tiny_net, mesh, optimizer_config):
+    """`build(...) -> (step, state)` of the tiny network."""
+
+    def build(*, dropout=0.0, dtype=jnp.float32, ema_decay=0.0, prepare=None, rate=0.1, **options):
+        model, task = tiny_net(dropout, dtype), Classification(0.1)
+
+        def schedule(step):
+            return rate / (1 + step)
+
+        optimizer = make_optimizer(optimizer_config, schedule)
+        state = create_state(
+            model, optimizer, task, (6, 6, 3), seed=1, ema=ema_decay > 0, mesh=mesh
+        )
+        step = make_train_step(
+            model,
+            optimizer,
+            schedule,
+            task,
+            prepare or (lambda feed, step, key: feed),
+            mesh=mesh,
+            seed=1,
+            ema_decay=ema_decay,
+            **options,
+        )
+        return step, state
+
+    return build
+
+
+def run(step, state, steps):
+    windows = []
+    for _ in range(steps):
+        state, window = step(state, FEED)
+        windows.append(jax.device_get(window))
+    return jax.device_get(state), windows
+
+
+def assert_equal(a, b, **tolerance):
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **tolerance), a, b)
+
+
+def test_loss_falls_and_the_step_is_compiled_once(build):
+    step, state = build()
+    state, windows = run(step, state, 30)
+    assert windows[-1].means()["loss"] < 0.7 * windows[0].means()["loss"]
+    assert state.step == 30
+    assert step._cache_size() == 1
+
+
+def test_step_is_gradient_descent_on_the_mean_loss(build, tiny_net):
+    step, state = build()
+    before = jax.device_get(state)
+
+    def loss(params):
+        (logits, _), _ = tiny_net().apply(
+            {"params": params, "batch_stats": before.batch_stats},
+            FEED["image"],
+            train=True,
+            mutable=["batch_stats"],
+        )
+        target = optax.smooth_labels(jax.nn.one_hot(FEED["label"], 5), 0.1)
+        return optax.softmax_cross_entropy(logits, target).mean()
+
+    value, grads = jax.value_and_grad(loss)(before.params)
+    after, (window,) = run(step, state, 1)
+    norm = np.sqrt(sum((np.asarray(g) ** 2).sum() for g in jax.tree.leaves(grads)))
+    np.testing.assert_allclose(window.means()["loss"], value, rtol=1e-6)
+    np.testing.assert_allclose(window.means()["grad_norm"], norm, rtol=1e-5)
+    bias = before.params["classifier"]["bias"] - 0.1 * 1.9 * grads["classifier"]["bias"]
+    np.testing.assert_allclose(after.params["classifier"]["bias"], bias, rtol=1e-5, atol=1e-7)
+
+
+def test_moving_average_covers_parameters_and_batch_statistics(build):
+    step, state = build(ema_decay=0.8)
+    expected = jax.device_get(state.weights)
+    for _ in range(3):
+        state, _ = step(state, FEED)
+        weights = jax.device_get(state.weights)
+        expected = jax.tree.map(lambda e, w: 0.8 * e + 0.2 * w, expected, weights)
+    assert_equal(jax.device_get(state.ema), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_window_sums_metrics_since_the_last_log_point(build):
+    every_step = run(*build(), 5)[1]
+    windows = run(*build(log_every=3), 5)[1]
+    for last, part in ((2, every_step[:3]), (4, every_step[3:])):
+        for name, mean in windows[last].means().items():
+            expected = np.mean([window.means()[name] for window in part])
+            np.testing.assert_allclose(mean, expected, rtol=1e-5)
+    assert windows[2].totals["loss"][1] == 24
+    np.testing.assert_allclose(every_step[4].means()["learning_rate"], 0.1 / 5, rtol=1e-6)
+
+
+def test_randomness_depends_on_seed_and_step_alone(build):
+    seen = []
+
+    def prepare(feed, step, key):
+        noise = jax.random.normal(key, feed["image"].shape)
+        jax.debug.callback(lambda x: seen.append(np.asarray(x)), noise[0, 0, 0, 0], ordered=True)
+        return feed | {"image": feed["image"] + noise}
+
+    step, state = build(dropout=0.5, prepare=prepare)
+    straight, _ = run(step, state, 4)
+    step, state = build(dropout=0.5, prepare=prepare)
+    half, _ = run(step, state, 2)
+    resumed, _ = run(step, jax.tree.map(jnp.asarray, half), 2)
+    assert_equal(resumed, straight, rtol=0)
+    jax.effects_barrier()
+    assert len(set(map(float, seen[:4]))) == 4
+    assert seen[:4] == seen[4:]
+
+
+def test_dropout_differs_from_step_to_step(build):
+    step, state = build(dropout=0.5)
+    frozen = jax.device_get(state)
+    losses = []
+    for number in range(3):
+        state = jax.tree.map(jnp.asarray, dataclasses.replace(frozen, step=np.int32(number)))
+        losses.append(step(state, FEED)[1].means()["loss"])
+    assert len(set(losses)) == 3
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_accumulated_gradients_are_those_of_batches_normalised_by_parts(build, tiny_net, parts):
+    """The reference: one network application a part, losses averaged, running statistics in turn."""
+    step, state = build(accumulate=parts)
+    before = jax.device_get(state)
+
+    def loss(params):
+        total, stats = 0.0, before.batch_stats
+        for i in range(parts):
+            rows = slice(i, None, parts)
+            (logits, _), new = tiny_net().apply(
+                {"params": params, "batch_stats": stats},
+                FEED["image"][rows],
+                train=True,
+                mutable=["batch_stats"],
+            )
+            stats = new["batch_stats"]
+            target = optax.smooth_labels(jax.nn.one_hot(FEED["label"][rows], 5), 0.1)
+            total += optax.softmax_cross_entropy(logits, target).mean() / parts
+        return total, stats
+
+    (value, stats), grads = jax.value_and_grad(loss, has_aux=True)(before.params)
+    after, (window,) = run(step, state, 1)
+    np.testing.assert_allclose(window.means()["loss"], value, rtol=1e-6)
+    assert window.totals["loss"][1] == 8
+    assert_equal(after.batch_stats, jax.device_get(stats), rtol=1e-5)
+    bias = before.params["classifier"]["bias"] - 0.1 * 1.9 * grads["classifier"]["bias"]
+    np.testing.assert_allclose(after.params["classifier"]["bias"], bias, rtol=1e-5, atol=1e-7)
+
+
+def test_convolutions_are_never_inside_a_loop(build):
+    step, state = build(accumulate=4)
+    text = step.lower(state, FEED).as_text()
+    assert text.count("stablehlo.convolution") >= 8
+    assert "stablehlo.while" not in text
+
+
+def test_first_bad_step_is_remembered(build):
+    def prepare(feed, step, key):
+        return feed | {"image": jnp.where(step == 3, jnp.nan, feed["image"])}
+
+    step, state = build(prepare=prepare, log_every=100)
+    _, windows = run(step, state, 6)
+    assert [int(w.first_bad_step) for w in windows] == [0, 0, 0, 4, 4, 4]
+
+
+def test_an_update_that_overflows_counts_as_bad_before_the_loss_shows_it(build):
+    step, state = build(rate=1e38)
+    _, window = step(state, FEED)
+    assert np.isfinite(window.means()["loss"])
+    assert int(window.first_bad_step) == 1
+
+
+def test_bfloat16_network_keeps_float32_loss_parameters_and_statistics(build):
+    step, state = build(dtype=jnp.bfloat16, ema_decay=0.9)
+    text = step.lower(state, FEED).as_text()
+    assert any("convolution" in line and "bf16" in line for line in text.splitlines())
+    state, windows = run(step, state, 2)
+    kinds = {leaf.dtype for leaf in jax.tree.leaves((state.weights, state.ema, windows[0].totals))}
+    assert kinds == {np.dtype(np.float32)}
+
+
+def test_evaluation_adds_masked_batches_and_uses_running_statistics(build, tiny_net, mesh):
+    _, state = build()
+    task = Classification(0.1)
+    eval_step = make_eval_step(tiny_net(), task, lambda feed: feed, mesh=mesh)
+    logits, _ = tiny_net().apply(state.weights, FEED["image"], train=False)
+    expected = means(task.metrics(logits, jax.tree.map(jnp.asarray, FEED)))
+    zero = {name: (np.float32(0), np.float32(0)) for name in task.metric_names}
+    half = {name: np.concatenate([a[:4], a[:4]]) for name, a in FEED.items()}
+    rest = {name: np.concatenate([a[4:], a[:4]]) for name, a in FEED.items()}
+    half["mask"] = rest["mask"] = np.array([1, 1, 1, 1, 0, 0, 0, 0], np.float32)
+    totals = eval_step(state.weights, rest, eval_step(state.weights, half, zero))
+    assert totals["loss"][1] == 8
+    assert means(totals) == pytest.approx(expected, rel=1e-6)

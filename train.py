@@ -1,0 +1,47 @@
+"""Trains a model from a config and evaluates it.
+
+    python train.py --config=configs/digits.py --workdir=runs/digits
+    python train.py --config=configs/cifar10.py:eca --workdir=runs/eca --config.batch_size=256
+
+Every field of configs/base.py can be set with --config.FIELD=VALUE. Started again with the same
+command, it continues from the newest checkpoint. Exit codes: 0 done, 2 bad flags or config, 75
+preempted and saved, 1 anything else.
+"""
+
+from absl import flags
+from ml_collections import ConfigDict
+
+from chanattn import cli
+from chanattn.errors import UsageError
+
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "run directory: written, or continued if it holds this run"
+)
+ALLOW_CONFIG_CHANGE = flags.DEFINE_bool(
+    "allow_config_change", False, "continue the run in --workdir although the config differs"
+)
+COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "HOST:PORT of process 0; with it, several processes train one model"
+)
+NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "how many processes", lower_bound=1)
+PROCESS_ID = flags.DEFINE_integer(
+    "process_id", None, "which of them this is, from 0", lower_bound=0
+)
+
+
+def main(config: ConfigDict) -> None:
+    """Trains as the flags say."""
+    if not WORKDIR.value:
+        raise UsageError("--workdir=DIRECTORY is required")
+    from chanattn.training import loop, mesh
+
+    coordinator, processes, number = COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value
+    if coordinator is not None and processes is not None and number is not None:
+        mesh.initialize_distributed(coordinator, processes, number)
+    elif (coordinator, processes, number) != (None, None, None):
+        raise UsageError("--coordinator, --num_processes and --process_id go together")
+    loop.train_and_evaluate(config, WORKDIR.value, allow_config_change=ALLOW_CONFIG_CHANGE.value)
+
+
+if __name__ == "__main__":
+    cli.run(main, config=True)
