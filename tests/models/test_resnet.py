@@ -72,7 +72,7 @@ def test_dropout_acts_on_the_pooled_features_in_training_only() -> None:
     model.apply(variables, IMAGES)  # needs no random stream
 
 
-@pytest.mark.parametrize("name", ["se", "eca", "cbam", "simam", "top_k", "sk", "splat"])
+@pytest.mark.parametrize("name", ["se", "cbam", "splat"])
 def test_bfloat16_activations_stay_close_and_statistics_stay_float32(name: str) -> None:
     options = {"num_classes": 10, "attention": {"name": name}, "zero_init_residual": False}
     exact = models.create("resnet8", **options)
@@ -90,8 +90,7 @@ def test_bfloat16_activations_stay_close_and_statistics_stay_float32(name: str) 
     assert low_endpoints["stage3"].dtype == jnp.bfloat16
     assert np.isfinite(low).all()
     (low, _) = rounded.apply(variables, IMAGES)
-    if name != "top_k":  # rounding may choose another channel
-        assert np.max(np.abs(low - logits)) < 0.06 * np.max(np.abs(logits))
+    assert np.max(np.abs(low - logits)) < 0.06 * np.max(np.abs(logits))
 
 
 def test_parameters_take_the_type_asked_for() -> None:
