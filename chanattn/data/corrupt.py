@@ -3,9 +3,8 @@
 Workers only report what they meet; the count is kept here, in the process that trains.
 """
 
+import sys
 from collections.abc import Iterable
-
-from absl import logging
 
 from chanattn.data.source import Source
 from chanattn.errors import UsageError
@@ -40,6 +39,8 @@ class CorruptCount:
                     f"config.dataset.max_corrupt={self.limit}; mend or remove it, or raise the limit "
                     "to skip it"
                 )
-            logging.warning(
-                "Skipped corrupt picture %s (%d of at most %d)", name, len(self._met), self.limit
+            print(
+                f"skipped corrupt picture {name} ({len(self._met)} of at most {self.limit})",
+                file=sys.stderr,
+                flush=True,
             )

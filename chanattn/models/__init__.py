@@ -31,7 +31,7 @@ def create(
     name: str,
     *,
     num_classes: int = 1000,
-    attention: Mapping[str, Any] | None = None,
+    attention: Mapping[str, Any] | str | None = None,
     shortcut: str = "",
     **arguments: Any,
 ) -> ResNet:
@@ -40,7 +40,8 @@ def create(
     Args:
         name: Row of the table (`python -m chanattn.models` prints it).
         num_classes: Outputs.
-        attention: `name`, and by choice `placement`, `stages` and the mechanism's options.
+        attention: A mechanism's name, or a mapping with its `name` and by choice `placement`, `stages` and
+            the mechanism's options.
         shortcut: zero_pad, projection or avg_pool; empty: the architecture's own.
         **arguments: Further attributes of `ResNet`, e.g. `dropout`, `dtype`.
 
@@ -53,6 +54,8 @@ def create(
             f"{did_you_mean(name, names())}"
         )
     row = dict(ARCHITECTURES[name])
+    if isinstance(attention, str):
+        attention = {"name": attention}
     slots = resolve(attention or _NO_ATTENTION, row.pop("conv", None))
     if shortcut:
         if shortcut not in SHORTCUTS:

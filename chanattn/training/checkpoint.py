@@ -165,7 +165,7 @@ class Checkpoints:
         try:
             restored = self._manager.restore(step, args=args)
         except (ValueError, OSError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
             raise UsageError(
                 f"checkpoint {where} cannot be read ({reason}); remove that folder to continue from an "
                 "older one."

@@ -15,6 +15,7 @@ from chanattn.report.curves import plot_curves
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.experiment import Experiment
 from chanattn.training.interrupt import Interrupt
+from chanattn.training.lock import exclusive
 from chanattn.training.measure import measure
 from chanattn.training.mesh import describe, is_primary
 from chanattn.training.metrics_log import MetricsLog
@@ -53,10 +54,11 @@ def train_and_evaluate(
     validate(config)
     check_run(workdir, config, allow_config_change=allow_config_change)
     experiment = Experiment.build(config)
-    open_run(workdir, config, allow_config_change=allow_config_change)
 
     with ExitStack() as stack:
         stack.enter_context(experiment.train)
+        stack.enter_context(exclusive(workdir))
+        open_run(workdir, config, allow_config_change=allow_config_change)
         interrupt = stack.enter_context(Interrupt())
         checkpoints = Checkpoints(workdir / CHECKPOINTS, config.checkpoint.keep)
         stack.enter_context(checkpoints)
@@ -97,7 +99,9 @@ def _head(
     lines.append(f"{config.model.name} with {config.model.attention.name}, parameters:")
     lines.extend(parameter_lines(state.params))
     if step:
-        lines.append(f"continuing from step {step} of {checkpoints.directory}")
+        done = step == experiment.total_steps
+        what = "this run is done: it stands at" if done else "continuing from"
+        lines.append(f"{what} step {step} of {checkpoints.directory}")
     return lines
 
 

@@ -60,8 +60,8 @@ def make_schedule(config: ConfigDict, total_steps: int, steps_per_epoch: int) ->
     warmup = warmup_steps(config, steps_per_epoch)
     if warmup > total_steps:
         raise UsageError(
-            f"config.schedule asks for {warmup} warm-up steps, but the training has only {total_steps}; "
-            "shorten the warm-up or train longer."
+            f"the warm-up of {warmup} steps is longer than the training of {total_steps}; shorten it "
+            "(schedule.warmup_epochs, schedule.warmup_steps) or train longer."
         )
     shapes: dict[str, Schedule] = {
         "cosine": lambda u: _between(settings.end_factor, (1 + jnp.cos(jnp.pi * u)) / 2),
