@@ -55,7 +55,7 @@ def test_two_boundaries_on_one_step_both_count(optimizer_config):
 
 def test_a_warmup_longer_than_the_training_is_refused(optimizer_config):
     optimizer_config.schedule.warmup_steps = 41
-    with pytest.raises(UsageError, match=r"41 warm-up steps.*only 40"):
+    with pytest.raises(UsageError, match=r"warm-up of 41 steps.*training of 40"):
         make_schedule(optimizer_config, T, 4)
 
 
