@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import jax
 
@@ -34,12 +35,17 @@ def exclusive(workdir: str | os.PathLike[str]) -> Iterator[None]:
             f"cannot write to {workdir}: {error.strerror}; choose another --workdir"
         ) from error
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if _is_taken(file):
             raise UsageError(
                 f"another process is training in {workdir}; wait for it, or choose another --workdir"
-            ) from None
-        except OSError:
-            pass  # the file system has no locks
+            )
         yield
+
+
+def _is_taken(file: TextIO) -> bool:
+    """Takes the lock if it is free; a file system that has no locks counts as free."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
+    return False

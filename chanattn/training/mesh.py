@@ -104,10 +104,10 @@ def describe(mesh: Mesh) -> list[str]:
 def _offer_cpu_devices(number: int) -> None:
     """Asks for virtual CPU devices, and for threads that they can wait in.
 
-    Devices meet inside the threads of XLA's pool, which has one a core. With a device a core, all threads
-    can be waiting for a device whose work has none left to run on, and XLA ends the process after
-    40 s ("Expected 2 threads to join the rendezvous"; seen once in 936 steps). One more thread a device
-    cannot be used up like that.
+    Devices meet inside the threads of XLA's pool, which has one a core. With a device a core, all of them
+    may wait for a device whose work has none left to run on; XLA then ends the process after 40 s ("Expected
+    2 threads to join the rendezvous"). It was seen once, and this cause is inferred; one more thread a device
+    costs nothing measurable.
     """
     os.environ.setdefault("PJRT_NPROC", str(_cores() + number))
     try:

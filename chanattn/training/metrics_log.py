@@ -7,6 +7,7 @@ One JSON object a line: `{"step": 100, "split": "train", "time": 1700000000.0, "
 import json
 import math
 import os
+import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -99,7 +100,7 @@ class _WeightsAndBiases:
 
         identifier = workdir / "wandb_run_id"
         if not identifier.exists():
-            write_text(identifier, wandb.util.generate_id())
+            write_text(identifier, secrets.token_hex(8))
         self._run = wandb.init(
             project=config.logging.wandb_project,
             id=identifier.read_text(),

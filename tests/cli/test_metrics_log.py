@@ -1,6 +1,8 @@
 """metrics.jsonl: one object a line, cut back on resume; TensorBoard shows the same numbers."""
 
 import json
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -86,3 +88,31 @@ def events(file: Path) -> list[Event]:
         found.append(Event.FromString(data[12 : 12 + length]))
         data = data[16 + length :]
     return found
+
+
+def test_weights_and_biases_continues_the_same_run(
+    tmp_path: Path, config: ConfigDict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A stand-in with nothing but wandb's documented calls: anything else that the view uses fails here.
+    started, logged = [], []
+
+    class Run:
+        def log(self, values, step):
+            logged.append((step, values))
+
+        def finish(self):
+            pass
+
+    def init(**settings):
+        started.append(settings)
+        return Run()
+
+    monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(init=init))
+    config.logging.wandb_project = "project"
+    for step in (0, 2):
+        log = MetricsLog(tmp_path, config, step)
+        log.write(step + 1, "train", {"loss": 0.5})
+        log.close()
+    assert started[0]["id"] == started[1]["id"]
+    assert started[0]["project"] == "project"
+    assert logged == [(1, {"train/loss": 0.5}), (3, {"train/loss": 0.5})]
