@@ -90,7 +90,7 @@ def model() -> ConfigDict:
     a = m.attention = ConfigDict()
     a.name = "identity"
     a.placement = ""  # where in the block; empty: the mechanism's own place
-    a.stages = (1, 2, 3, 4)
+    a.stages = ()  # numbers of stages, from 1; empty: all (at stage_end: all but the last)
     # One field for every option of every mechanism. None: the mechanism's default. An option that
     # the chosen mechanism does not take is refused.
     for option, kind in attention.options().items():
@@ -100,7 +100,11 @@ def model() -> ConfigDict:
 
 def task() -> ConfigDict:
     """What is learnt."""
-    return ConfigDict({"name": "classification", "label_smoothing": 0.0})
+    t = ConfigDict()
+    t.name = "classification"
+    t.label_smoothing = 0.0
+    t.se_loss_weight = 0.2  # of EncNet's loss on the presence of classes (model.attention.se_loss)
+    return t
 
 
 def optimizer() -> ConfigDict:

@@ -5,11 +5,17 @@
 
 Official code and timm disagree, and weights do not carry over unless the preset fits:
 
-    preset      width d       biases of M   order of the two maps   BN momentum   BN scale at start
-    official    floor(C/16)   yes           max, mean               0.99          0 (q = 0.5)
-    timm        round(C/16)   no            mean, max               0.9           1
+    preset      width d       biases of M   maps of the convolution   BN momentum   BN scale at start
+    official    floor(C/16)   yes           max, mean                 0.99          0 (q = 0.5)
+    timm        round(C/16)   no            mean, max                 0.9           1
+    light       round(C/16)   no            (mean + max) / 2          0.9           1
 
 (momentum in Flax's sense.) The paper's equation for q has no batch norm; both codes have it.
+"official" is the default: what the paper's results come from. timm has no trained weights.
+
+`cbam_light`, timm's experiment (`LightCbamModule`), is "light": the bottleneck sees
+(mean_p x_p + max_p x_p) / 2, once, and the convolution one map. timm ignores the gate that one asks for
+there; here it counts.
 """
 
 from dataclasses import dataclass
@@ -20,35 +26,57 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention import gate, mix
+from chanattn.attention import gate as gates
+from chanattn.attention import mix
 from chanattn.attention import squeeze as squeezes
 from chanattn.attention.core import ChannelAttention, over_space, refuse_condition, sow_weights
-from chanattn.attention.registry import register
+from chanattn.attention.registry import preset, register
 from chanattn.attention.widths import divisible_width, floor_width
 from chanattn.errors import UsageError
-from chanattn.layers import Conv, batch_norm
+from chanattn.layers import Conv, batch_norm, maximum
+
+CITATION = (
+    "Woo, Park, Lee, Kweon. CBAM: Convolutional Block Attention Module. ECCV 2018. arXiv:1807.06521"
+)
 
 
 @dataclass(frozen=True)
 class _Preset:
     divisor: int | None  # None: floor(C / r)
     use_bias: bool
-    max_first: bool
+    squeeze: str
+    maps: str
     momentum: float
     scale_init: nn.initializers.Initializer
 
 
 PRESETS = {
-    "official": _Preset(None, True, True, 0.99, nn.initializers.zeros),
-    "timm": _Preset(1, False, False, 0.9, nn.initializers.ones),
+    "official": _Preset(None, True, "mean+max", "max+mean", 0.99, nn.initializers.zeros),
+    "timm": _Preset(1, False, "mean+max", "mean+max", 0.9, nn.initializers.ones),
+    "light": _Preset(1, False, "blend", "blend", 0.9, nn.initializers.ones),
 }
 
 
+def maps_over_channels(x: jax.Array, maps: str) -> jax.Array:
+    """(N, H, W, C) -> (N, H, W, K), float32: statistics of the channels at every position.
+
+    `maps` is "max+mean", "mean+max" (K = 2, in that order) or "blend" (K = 1, half of each).
+    """
+    x = x.astype(jnp.float32)
+    statistics = {"max": maximum(x, -1), "mean": jnp.mean(x, axis=-1)}
+    if maps == "blend":
+        return 0.5 * (statistics["max"] + statistics["mean"])[..., None]
+    return jnp.stack([statistics[name] for name in maps.split("+")], axis=-1)
+
+
 class SpatialAttention(nn.Module):
-    """One weight a position from the maximum and the mean over the channels. 2 k^2 + 2 parameters."""
+    """One weight a position from the maximum and the mean over the channels.
+
+    2 k^2 + 2 parameters, or k^2 + 2 for the one map "blend".
+    """
 
     kernel_size: int = 7
-    max_first: bool = True
+    maps: str = "max+mean"
     momentum: float = 0.99
     scale_init: nn.initializers.Initializer = nn.initializers.zeros
     param_dtype: Any = jnp.float32
@@ -56,10 +84,8 @@ class SpatialAttention(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Reweigh the positions of (N, H, W, C)."""
-        x32 = x.astype(jnp.float32)
-        maps = [jnp.max(x32, axis=-1), jnp.mean(x32, axis=-1)]
         z = Conv(1, self.kernel_size, param_dtype=self.param_dtype, name="conv")(
-            jnp.stack(maps if self.max_first else maps[::-1], axis=-1)
+            maps_over_channels(x, self.maps)
         )
         z = batch_norm(
             train,
@@ -68,24 +94,31 @@ class SpatialAttention(nn.Module):
             scale_init=self.scale_init,
             param_dtype=self.param_dtype,
         )(z)
-        weights = gate.sigmoid(z)
+        weights = gates.sigmoid(z)
         sow_weights(self, weights)
         return x * over_space(weights, x)
 
 
 @register(
     "cbam",
-    citation="Woo, Park, Lee, Kweon. CBAM: Convolutional Block Attention Module. ECCV 2018. "
-    "arXiv:1807.06521",
+    year=2018,
+    axes=("mean and max", "shared bottleneck", "sigmoid; then a spatial gate"),
+    citation=CITATION,
 )
 class CBAM(nn.Module):
-    """Channel, then spatial attention. 2 C d (+ C + d) + 2 k^2 + 2 parameters; 0.25 at zero logits.
+    """Channel attention from mean and maximum, then spatial attention.
+
+    Parameters: 2 C d + C + d + 2 k^2 + 2
+
+    d = max(C // 16, 1), k = 7; without biases (timm) C + d fewer. 0.25 at zero logits.
 
     Attributes:
         reduction: r of the bottleneck width d = C / r.
-        preset: "official" or "timm", see the head of this file.
-        squeeze: Descriptors that share the bottleneck; "mean" or "max" alone for the paper's Table 1,
-            "mean+max+l2+lse" for all four of the official code.
+        preset: "official", "timm" or "light", see the head of this file.
+        squeeze: Descriptors that share the bottleneck; None: the preset's choice, "mean+max" of the first
+            two. "mean" or "max" alone for the paper's Table 1, "mean+max+l2+lse" for all four of the
+            official code.
+        gate: Of the channels: a soft or hard gate of `attention.gate`. That of the positions is a sigmoid.
         spatial: False leaves the channel gate alone.
         kernel_size: Of the spatial convolution.
         use_bias: Biases of the bottleneck; None: the preset's choice.
@@ -94,7 +127,8 @@ class CBAM(nn.Module):
 
     reduction: int = 16
     preset: str = "official"
-    squeeze: str = "mean+max"
+    squeeze: str | None = None
+    gate: str | gates.Gate = "sigmoid"
     spatial: bool = True
     kernel_size: int = 7
     use_bias: bool | None = None
@@ -106,8 +140,13 @@ class CBAM(nn.Module):
         if self.reduction < 1:
             raise UsageError(f"cbam: reduction must be positive, not {self.reduction}")
         mix.check_odd(self.kernel_size)
-        squeezes.get(self.squeeze)
+        squeezes.get(self._squeeze)
+        gates.get(self.gate)
         super().__post_init__()
+
+    @property
+    def _squeeze(self) -> str:
+        return PRESETS[self.preset].squeeze if self.squeeze is None else self.squeeze
 
     @nn.compact
     def __call__(
@@ -115,21 +154,21 @@ class CBAM(nn.Module):
     ) -> jax.Array:
         """Reweigh the channels, then the positions, of (N, H, W, C)."""
         refuse_condition(self, condition)
-        preset = PRESETS[self.preset]
+        chosen = PRESETS[self.preset]
         width = (
             partial(floor_width, reduction=self.reduction)
-            if preset.divisor is None
-            else partial(divisible_width, reduction=self.reduction, divisor=preset.divisor)
+            if chosen.divisor is None
+            else partial(divisible_width, reduction=self.reduction, divisor=chosen.divisor)
         )
         channel = ChannelAttention(
-            squeeze=squeezes.get(self.squeeze),
+            squeeze=squeezes.get(self._squeeze),
             mix=partial(
                 mix.Bottleneck,
                 width=width,
-                use_bias=preset.use_bias if self.use_bias is None else self.use_bias,
+                use_bias=chosen.use_bias if self.use_bias is None else self.use_bias,
                 param_dtype=self.param_dtype,
             ),
-            gate=gate.sigmoid,
+            gate=gates.get(self.gate),
             name="channel",
         )
         x = channel(x, train=train)
@@ -137,10 +176,26 @@ class CBAM(nn.Module):
             return x
         spatial = SpatialAttention(
             self.kernel_size,
-            preset.max_first,
-            preset.momentum,
-            preset.scale_init,
+            chosen.maps,
+            chosen.momentum,
+            chosen.scale_init,
             self.param_dtype,
             name="spatial",
         )
         return spatial(x, train=train)
+
+
+preset(
+    "cbam_light",
+    CBAM,
+    """Channel and spatial attention, each from half the mean plus half the maximum.
+
+    Parameters: 2 C d + k^2 + 2
+
+    d = C / 16, rounded, at least 1; k = 7. 0.25 at zero logits.
+    """,
+    fixed={"preset": "light"},
+    axes=("mean and max, half each", "bottleneck", "sigmoid; then a spatial gate"),
+    year=2020,
+    citation=CITATION + " (timm's LightCbamModule)",
+)

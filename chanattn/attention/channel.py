@@ -11,21 +11,29 @@ from chanattn.attention.core import ChannelAttention, get_fuse
 from chanattn.attention.registry import register
 
 
-@register("channel", citation="none: the design space itself")
+@register(
+    "channel",
+    citation="none: the design space itself",
+    axes=("any", "any", "any"),
+)
 def channel(
     squeeze: str = "mean",
     mix: str = "bottleneck",
-    gate: str = "sigmoid",
+    gate: str | gates.Gate = "sigmoid",
     fuse: str = "scale",
     reduction: int | None = None,
     rounding: str | None = None,
     use_bias: bool | None = None,
     kernel_size: int | None = None,
-    mix_groups: int | None = None,
+    groups: int | None = None,
     param_dtype: Any = jnp.float32,
     **module: Any,
 ) -> ChannelAttention:
     """Any squeeze, mix, gate and fuse.
+
+    Parameters: 2 C d + C + d
+
+    By default it is `se`, with d = max(C // 16, 1).
 
     Args:
         squeeze: A name of `attention.squeeze`, or several joined by "+".
@@ -33,19 +41,22 @@ def channel(
         gate: A name of `attention.gate`.
         fuse: scale (x w), residual (x (1 + w)) or add (x + w).
         reduction: bottleneck: r of d = C / r (16).
-        rounding: bottleneck: "paper" or "timm" ("paper").
-        use_bias: bottleneck, dense, per_channel: whether there are biases.
+        rounding: bottleneck: "paper", "timm" or "mobile" ("paper").
+        use_bias: bottleneck, dense, per_channel, conv1d: whether there are biases.
         kernel_size: conv1d, band: taps (3).
-        mix_groups: grouped: number of blocks.
+        groups: grouped: number of blocks.
         param_dtype: Type of the parameters.
         **module: `name` and `parent` of the Flax module.
+
+    Raises:
+        UsageError: An unknown name, or an option that the mix does not take or needs and lacks.
     """
     chosen = {
         "reduction": reduction,
         "rounding": rounding,
         "use_bias": use_bias,
         "kernel_size": kernel_size,
-        "groups": mix_groups,
+        "groups": groups,
     }
     given = {name: value for name, value in chosen.items() if value is not None}
     return ChannelAttention(

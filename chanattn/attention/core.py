@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from chanattn.attention.gate import Gate
 from chanattn.attention.squeeze import Squeeze
@@ -69,19 +70,51 @@ def refuse_condition(module: nn.Module, condition: jax.Array | None) -> None:
         raise UsageError(f"{type(module).__name__} takes no condition")
 
 
+def weigh(
+    module: nn.Module, gate: Gate | Callable[[jax.Array], jax.Array], z: jax.Array, train: bool
+) -> jax.Array:
+    """Weights of logits (..., C), inside a compact method of `module`.
+
+    In training it takes the noise of the gate from the random stream `dropout`, lets its temperature
+    fall (a variable `temperature` among the running statistics, so that evaluation and checkpoints have the
+    one that training has reached), and sows its penalty in the collection `losses`, which the training
+    step adds to the loss.
+    """
+    if not isinstance(gate, Gate):
+        return gate(z)
+    temperature = _temperature(module, gate, train)
+    key = module.make_rng("dropout") if gate.noisy and train else None
+    if train and not module.is_initializing():
+        penalty = gate.penalty(z, temperature)
+        if penalty is not None:
+            module.sow("losses", "rate", penalty, reduce_fn=jnp.add, init_fn=lambda: 0.0)
+    return gate(z, key, temperature)
+
+
+def _temperature(module: nn.Module, gate: Gate, train: bool) -> jax.Array | None:
+    """The gate's temperature now, if it is annealed; a training step multiplies it by exp(-anneal_rate)."""
+    if gate.temperature is None or not gate.anneal_rate:
+        return None
+    state = module.variable("batch_stats", "temperature", lambda: jnp.float32(gate.temperature))
+    now = state.value
+    if train and not module.is_initializing():
+        state.value = jnp.maximum(now * jnp.exp(-gate.anneal_rate), gate.min_temperature)
+    return now
+
+
 class ChannelAttention(nn.Module):
     """y = fuse(x, gate(mix(squeeze(x)))): the four choices that most of the family consists of.
 
     Attributes:
         squeeze: (N, H, W, C) -> (N, C), (N, K, C), or the map itself.
         mix: Makes the module from the descriptor to logits, e.g. `partial(mix.Bottleneck, width=4)`.
-        gate: Logits -> weights.
+        gate: Logits -> weights; a `Gate`, or any function.
         fuse: How the weights act on x.
     """
 
     squeeze: Squeeze
     mix: Callable[..., nn.Module]
-    gate: Gate
+    gate: Gate | Callable[[jax.Array], jax.Array]
     fuse: Fuse = scale
 
     @nn.compact
@@ -90,6 +123,7 @@ class ChannelAttention(nn.Module):
     ) -> jax.Array:
         """Reweigh the channels of (N, H, W, C); the shape and the type stay."""
         refuse_condition(self, condition)
-        weights = self.gate(self.mix(name="mix")(self.squeeze(x), train=train))
+        logits = self.mix(name="mix")(self.squeeze(x), train=train)
+        weights = weigh(self, self.gate, logits, train)
         sow_weights(self, weights)
         return self.fuse(x, over_space(weights, x))

@@ -8,7 +8,10 @@ channels matters.
 k = |log2(C) / gamma + b / gamma| made odd (eq. 12), gamma = 2, b = 1. As in timm, whose models follow the
 formula, the value is truncated, an even one goes up by one, and k is at least 3; the paper's formula
 alone gives 1 below C = 8. The authors' code has no formula: `kernel_size` is explicit there (3 by default;
-their ResNet-50 has 3, 5, 7, 7 for its stages), and the abstract's "80 parameters" fits neither.
+their ResNet-50 has 3, 5, 7, 7 for its stages, MobileNetV2 1 below C = 96 and 3 from there on), and the
+abstract's "80 parameters" fits neither. Ports with a bias exist (`use_bias=True`).
+
+Relatives: `eca_ns` (taps of its own for every channel) in `se_variants`, `ceca` and `eca_mlp` in `eca_timm`.
 """
 
 import math
@@ -22,7 +25,13 @@ from chanattn.attention import squeeze
 from chanattn.attention.core import ChannelAttention
 from chanattn.attention.mix import Conv1d, check_odd
 from chanattn.attention.registry import register
+from chanattn.attention.widths import WidthRule
 from chanattn.errors import UsageError
+
+CITATION = (
+    "Wang, Wu, Zhu, Li, Zuo, Hu. ECA-Net: Efficient Channel Attention for Deep Convolutional "
+    "Neural Networks. CVPR 2020. arXiv:1910.03151"
+)
 
 
 def adaptive_kernel_size(
@@ -36,42 +45,61 @@ def adaptive_kernel_size(
     return max(k if k % 2 else k + 1, minimum)
 
 
+def kernel_rule(kernel_size: int | None, gamma: float, b: float) -> int | WidthRule:
+    """The given k, or, for None, `adaptive_kernel_size` with this gamma and b.
+
+    Raises:
+        UsageError: k is even or not positive, or gamma not positive.
+    """
+    if gamma <= 0:
+        raise UsageError(f"gamma must be positive, not {gamma}")
+    if kernel_size is None:
+        return partial(adaptive_kernel_size, gamma=gamma, b=b)
+    return check_odd(kernel_size)
+
+
 @register(
     "eca",
-    citation="Wang, Wu, Zhu, Li, Zuo, Hu. ECA-Net: Efficient Channel Attention for Deep Convolutional "
-    "Neural Networks. CVPR 2020. arXiv:1910.03151",
+    year=2020,
+    axes=("mean", "1-D convolution over channels", "sigmoid"),
+    order_matters=True,
+    citation=CITATION,
 )
 def eca(
     kernel_size: int | None = None,
     gamma: float = 2.0,
     b: float = 1.0,
-    gate: str = "sigmoid",
+    use_bias: bool = False,
+    gate: str | gates.Gate = "sigmoid",
     param_dtype: Any = jnp.float32,
     **module: Any,
 ) -> ChannelAttention:
-    """Efficient channel attention: one 1-D convolution over the channels. k parameters; 0.5 at zero logits.
+    """Efficient channel attention: one 1-D convolution over the channels.
+
+    Parameters: k
+
+    k from C by the formula: 3 up to C = 64, 5 up to 1024, 7 at 2048. 0.5 at zero logits.
 
     Args:
         kernel_size: k, odd; None: from the number of channels by the formula.
         gamma: Slope of the formula.
         b: Offset of the formula.
+        use_bias: One number is added to all logits.
         gate: A soft or hard gate of `attention.gate`.
         param_dtype: Type of the parameters.
         **module: `name` and `parent` of the Flax module.
 
     Raises:
-        UsageError: k is even or gamma zero.
+        UsageError: k is even, or gamma not positive.
     """
-    if gamma == 0:
-        raise UsageError("gamma must not be zero")
-    size = (
-        partial(adaptive_kernel_size, gamma=gamma, b=b)
-        if kernel_size is None
-        else check_odd(kernel_size)
-    )
     return ChannelAttention(
         squeeze=squeeze.mean,
-        mix=partial(Conv1d, kernel_size=size, param_dtype=param_dtype),
+        mix=partial(
+            Conv1d,
+            kernel_size=kernel_rule(kernel_size, gamma, b),
+            use_bias=use_bias,
+            param_dtype=param_dtype,
+        ),
         gate=gates.get(gate),
         **module,
     )

@@ -1,21 +1,24 @@
 """Gate: one logit a channel becomes one weight a channel.
 
-The soft gates place weights anywhere in a range; the hard ones choose channels, with a straight-through
-gradient, so that soft and hard selection can be compared on the very same logits. Every gate maps
-(..., C) to (..., C); the docstring gives its range and its value at z = 0, which decides whether a block
-starts as the identity (1), halved (0.5), or silent (0).
+The soft gates place weights anywhere in a range; the hard ones (`chanattn.attention.selection`) choose
+channels, so that soft and hard selection can be compared on the very same logits. Every gate maps (..., C)
+to (..., C); the docstring gives its range and its value at z = 0, which decides whether a block starts as
+the identity (1), halved (0.5), or silent (0).
+
+`get("top_k", fraction=0.25)` is a `Gate`: a function with its parameters bound, and what a mechanism needs to
+know to use it (its temperature and how that falls, whether it draws noise, the loss that goes with it).
 """
 
-from collections.abc import Callable
-from functools import partial
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
+from chanattn.attention import selection
 from chanattn.errors import UsageError, did_you_mean
-
-Gate = Callable[[jax.Array], jax.Array]
 
 
 def sigmoid(z: jax.Array) -> jax.Array:
@@ -48,59 +51,16 @@ def linear(z: jax.Array) -> jax.Array:
     return z
 
 
-def softmax(z: jax.Array) -> jax.Array:
-    """C softmax(z) over the channels, in (0, C) with mean 1: channels compete (SCA-CNN).
+def softmax(z: jax.Array, temperature: float | jax.Array = 1.0) -> jax.Array:
+    """C softmax(z / temperature) over the channels, in (0, C) with mean 1: channels compete (SCA-CNN).
 
-    Without the factor C the features would shrink by C at every gate.
+    Without the factor C the features would shrink by C at every gate. A temperature that falls to 0
+    leads from soft attention to `argmax`, one that rises to the ungated block.
     """
-    return z.shape[-1] * jax.nn.softmax(z, axis=-1)
+    return z.shape[-1] * jax.nn.softmax(z / temperature, axis=-1)
 
 
-def straight_through(hard: jax.Array, soft: jax.Array) -> jax.Array:
-    """The value of `hard` with the gradient of `soft` (Bengio et al., 2013, arXiv:1308.3432)."""
-    # In this order the difference is exactly zero, so the value is exactly `hard`.
-    return hard + (soft - lax.stop_gradient(soft))
-
-
-def top_k(z: jax.Array, fraction: float = 0.5, temperature: float = 1.0) -> jax.Array:
-    """Keeps the k = max(1, round(fraction C)) largest logits: C / k on them and 0 elsewhere, mean 1.
-
-    Ties go to the lower channel index, so exactly k channels are kept. The gradient is that of
-    C / k sigmoid(z / temperature), straight through; with k = C the gate is 1 everywhere.
-
-    Raises:
-        UsageError: The fraction is not in (0, 1] or the temperature not positive.
-    """
-    if not 0 < fraction <= 1:
-        raise UsageError(f"top_k: fraction must be in (0, 1], not {fraction}")
-    _check_temperature("top_k", temperature)
-    channels = z.shape[-1]
-    k = max(1, round(fraction * channels))
-    _, kept = lax.top_k(z, k)
-    hard = jnp.sum(jax.nn.one_hot(kept, channels, dtype=z.dtype), axis=-2)
-    return channels / k * straight_through(hard, jax.nn.sigmoid(z / temperature))
-
-
-def argmax(z: jax.Array, temperature: float = 1.0) -> jax.Array:
-    """Keeps the one largest logit: C on it and 0 elsewhere, mean 1: hard attention in the literal sense.
-
-    The gradient is that of C softmax(z / temperature), straight through.
-
-    Raises:
-        UsageError: The temperature is not positive.
-    """
-    _check_temperature("argmax", temperature)
-    channels = z.shape[-1]
-    hard = jax.nn.one_hot(jnp.argmax(z, axis=-1), channels, dtype=z.dtype)
-    return channels * straight_through(hard, jax.nn.softmax(z / temperature, axis=-1))
-
-
-def _check_temperature(name: str, temperature: float) -> None:
-    if temperature <= 0:
-        raise UsageError(f"{name}: temperature must be positive, not {temperature}")
-
-
-_GATES: dict[str, Callable[..., jax.Array]] = {
+_FUNCTIONS: dict[str, Callable[..., jax.Array]] = {
     "sigmoid": sigmoid,
     "hard_sigmoid": hard_sigmoid,
     "tanh": tanh,
@@ -108,20 +68,158 @@ _GATES: dict[str, Callable[..., jax.Array]] = {
     "one_plus_tanh": one_plus_tanh,
     "linear": linear,
     "softmax": softmax,
-    "top_k": top_k,
-    "argmax": argmax,
+    "top_k": selection.top_k,
+    "argmax": selection.argmax,
+    "gumbel_sigmoid": selection.gumbel_sigmoid,
+    "gumbel_softmax": selection.gumbel_softmax,
+    "hard_concrete": selection.hard_concrete,
+    "random_k": selection.random_k,
+}
+
+HARD = ("top_k", "argmax", "gumbel_sigmoid", "gumbel_softmax", "hard_concrete", "random_k")
+"""Gates that choose channels."""
+
+_OPEN_PROBABILITY: dict[str, Callable[..., jax.Array]] = {
+    "gumbel_sigmoid": selection.sigmoid_open_probability,
+    "hard_concrete": selection.concrete_open_probability,
+}
+
+_SCHEDULE = {"anneal_rate": 0.0, "min_temperature": 0.1}
+_PENALTY = {"rate": 0.5, "rate_weight": 1.0}
+
+OPTIONS: dict[str, type] = {
+    "fraction": float,
+    "temperature": float,
+    "anneal_rate": float,
+    "min_temperature": float,
+    "relaxed": bool,
+    "rate": float,
+    "rate_weight": float,
+}
+"""What some gate takes: arguments of its function; the schedule of the temperature,
+
+    temperature at training step t = max(min_temperature, temperature exp(-anneal_rate t))
+
+(Jang, Gu, Poole, 2017, arXiv:1611.01144, Section 4.2; at an anneal_rate of 0 it is constant); and the penalty
+rate_weight (mean P(open) - rate)^2, which asks for a share `rate` of open channels.
+"""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A gate with its parameters bound.
+
+    Attributes:
+        name: Of the gate.
+        parameters: Fixed arguments of its function.
+        temperature: At the first step; None if the gate has none.
+        anneal_rate: r of exp(-r t).
+        min_temperature: Where the fall ends.
+        noisy: It draws noise in training.
+        rate: Target share of open channels; None if the gate has no penalty.
+        rate_weight: Weight of the penalty in the loss.
+    """
+
+    name: str
+    parameters: tuple[tuple[str, Any], ...] = ()
+    temperature: float | None = None
+    anneal_rate: float = 0.0
+    min_temperature: float = 0.1
+    noisy: bool = False
+    rate: float | None = None
+    rate_weight: float = 1.0
+
+    def __call__(
+        self,
+        z: jax.Array,
+        key: jax.Array | None = None,
+        temperature: float | jax.Array | None = None,
+    ) -> jax.Array:
+        """Weights of logits (..., C).
+
+        Args:
+            z: Logits.
+            key: For the noise of training; without it a noisy gate does what it does in evaluation.
+            temperature: In place of the initial one.
+        """
+        extra: dict[str, Any] = {}
+        if self.temperature is not None:
+            extra["temperature"] = self.temperature if temperature is None else temperature
+        if self.noisy:
+            extra["key"] = key
+        return _FUNCTIONS[self.name](z, **dict(self.parameters), **extra)
+
+    @property
+    def has_penalty(self) -> bool:
+        """Whether there is a loss that goes with the gate."""
+        return self.rate is not None and self.rate_weight > 0
+
+    def penalty(self, z: jax.Array, temperature: float | jax.Array | None) -> jax.Array | None:
+        """rate_weight (mean P(open) - rate)^2, the mean over all of (..., C); None if there is none."""
+        if self.rate is None or not self.has_penalty:
+            return None
+        chance = _OPEN_PROBABILITY[self.name](
+            z, temperature=self.temperature if temperature is None else temperature
+        )
+        return self.rate_weight * jnp.square(jnp.mean(chance) - self.rate)
+
+
+def names() -> list[str]:
+    """The gates there are."""
+    return list(_FUNCTIONS)
+
+
+def get(gate: str | Gate, **options: float | bool) -> Gate:
+    """The gate called `gate`, with its options bound; a `Gate` is returned as it is.
+
+    Raises:
+        UsageError: There is none of that name, or it does not take an option, or not that value.
+    """
+    if isinstance(gate, Gate):
+        return gate
+    if gate not in _FUNCTIONS:
+        raise UsageError(
+            f"unknown gate {gate!r}; valid: {', '.join(names())}.{did_you_mean(gate, names())}"
+        )
+    takes = options_of(gate)
+    for option in options:
+        if option not in takes:
+            listed = f": {', '.join(takes)}" if takes else " none"
+            raise UsageError(f"gate {gate!r} takes no option {option!r}; it takes{listed}")
+    chosen = {**takes, **options}
+    _check(gate, chosen)
+    parameters = inspect.signature(_FUNCTIONS[gate]).parameters
+    bound = {k: v for k, v in chosen.items() if k in parameters and k != "temperature"}
+    rest = {k: v for k, v in chosen.items() if k not in bound}
+    return Gate(gate, tuple(sorted(bound.items())), noisy="key" in parameters, **rest)
+
+
+def options_of(gate: str) -> Mapping[str, float | bool]:
+    """Options of a gate with their defaults."""
+    signature = inspect.signature(_FUNCTIONS[gate]).parameters
+    own = {name: p.default for name, p in signature.items() if name not in ("z", "key")}
+    schedule = _SCHEDULE if "temperature" in own else {}
+    penalty = _PENALTY if gate in _OPEN_PROBABILITY else {}
+    return own | schedule | penalty
+
+
+_RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
+    "fraction": (lambda v: 0 < v <= 1, "in (0, 1]"),
+    "temperature": (lambda v: v > 0, "positive"),
+    "anneal_rate": (lambda v: v >= 0, "0 or positive"),
+    "min_temperature": (lambda v: v > 0, "positive"),
+    "rate": (lambda v: 0 < v <= 1, "in (0, 1]"),
+    "rate_weight": (lambda v: v >= 0, "0 or positive"),
 }
 
 
-def get(name: str, **parameters: float) -> Gate:
-    """The gate called `name`, with its parameters bound.
-
-    Raises:
-        UsageError: There is none of that name.
-    """
-    if name not in _GATES:
-        valid = list(_GATES)
+def _check(gate: str, chosen: Mapping[str, Any]) -> None:
+    for option, value in chosen.items():
+        valid, wanted = _RANGES.get(option, (lambda v: True, ""))
+        if not valid(value):
+            raise UsageError(f"{gate}: {option} must be {wanted}, not {value}")
+    if chosen.get("anneal_rate") and chosen["min_temperature"] > chosen["temperature"]:
         raise UsageError(
-            f"unknown gate {name!r}; valid: {', '.join(valid)}.{did_you_mean(name, valid)}"
+            f"{gate}: min_temperature {chosen['min_temperature']} is above the temperature "
+            f"{chosen['temperature']}, which can only fall"
         )
-    return partial(_GATES[name], **parameters) if parameters else _GATES[name]

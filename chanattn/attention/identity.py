@@ -7,9 +7,12 @@ from chanattn.attention.core import refuse_condition
 from chanattn.attention.registry import register
 
 
-@register("identity", citation="none")
+@register("identity", citation="none", axes=("none", "none", "1"), identity_at_init=True)
 class Identity(nn.Module):
-    """y = x, no parameters."""
+    """No attention: y = x.
+
+    Parameters: 0
+    """
 
     @nn.compact
     def __call__(

@@ -80,19 +80,25 @@ class Dense(nn.Module):
 
 
 class Grouped(nn.Module):
-    """z = W s, W block-diagonal with `groups` blocks: C^2 / groups parameters (SE-GC of the ECA paper)."""
+    """z = W s, W block-diagonal with `groups` blocks: C^2 / groups parameters (SE-GC of the ECA paper).
 
-    groups: int
+    Attributes:
+        groups: Number of blocks, or the rule that gives it from C.
+        param_dtype: Type of the parameters.
+    """
+
+    groups: int | WidthRule
     param_dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, s: jax.Array, train: bool = False) -> jax.Array:
         """Map (N, C) to (N, C)."""
         channels = s.shape[-1]
-        if channels % self.groups:
-            raise UsageError(f"groups={self.groups} do not divide {channels} channels")
+        groups = self.groups(channels) if callable(self.groups) else self.groups
+        if channels % groups:
+            raise UsageError(f"groups={groups} do not divide {channels} channels")
         layer = GroupedDense(
-            channels, self.groups, use_bias=False, param_dtype=self.param_dtype, name="dense"
+            channels, groups, use_bias=False, param_dtype=self.param_dtype, name="dense"
         )
         return _sum_statistics(layer(s))
 
@@ -113,20 +119,51 @@ class PerChannel(nn.Module):
         return z
 
 
+def correlate(s: jax.Array, taps: jax.Array, circular: bool = False) -> jax.Array:
+    """z_i = sum_j taps_j s_{i+j} over the last axis, j = -(k-1)/2 .. (k-1)/2.
+
+    A cross-correlation, as PyTorch's Conv1d. k is small, so it is written as a sum of k shifted copies,
+    which XLA fuses into one pass.
+
+    Args:
+        s: (..., C).
+        taps: (k,), k odd, or (k, C) if every output channel has taps of its own.
+        circular: Channel C is followed by channel 1; otherwise there are zeros beyond both ends.
+    """
+    k, channels = taps.shape[0], s.shape[-1]
+    padded = _pad_channels(s, (k - 1) // 2, circular)
+    return jnp.asarray(sum(taps[j] * padded[..., j : j + channels] for j in range(k)))
+
+
+def _pad_channels(s: jax.Array, reach: int, circular: bool = False) -> jax.Array:
+    edges = [(0, 0)] * (s.ndim - 1) + [(reach, reach)]
+    return jnp.pad(s, edges, mode="wrap" if circular else "constant")
+
+
+def uniform_fan_in(fan_in: int) -> nn.initializers.Initializer:
+    """PyTorch's default for weights and biases: uniform in +-1 / sqrt(fan_in)."""
+
+    def init(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+        return jax.random.uniform(key, shape, dtype, -1.0, 1.0) / jnp.sqrt(fan_in).astype(dtype)
+
+    return init
+
+
 class Conv1d(nn.Module):
     """z_i = sum_j a_j s_{i+j}, j = -(k-1)/2 .. (k-1)/2: one kernel slides over the channels (ECA, eq. 9).
-
-    A cross-correlation with zeros beyond both ends, as PyTorch's Conv1d. k is small, so it is written as
-    a sum of k shifted copies, which XLA fuses into one pass.
 
     Attributes:
         kernel_size: k, odd, or the rule that gives it from C.
         shared: One kernel (k,) for all channels, or each its own (k, C): a band matrix (ECA-NS).
+        circular: The channels form a ring (cECA); otherwise there are zeros beyond both ends.
+        use_bias: One number for all channels is added, or, if not `shared`, one for each.
         param_dtype: Type of the parameters.
     """
 
     kernel_size: int | WidthRule
     shared: bool = True
+    circular: bool = False
+    use_bias: bool = False
     param_dtype: Any = jnp.float32
 
     @nn.compact
@@ -134,17 +171,50 @@ class Conv1d(nn.Module):
         """Map (N, C) to (N, C)."""
         channels = s.shape[-1]
         k = self.kernel_size(channels) if callable(self.kernel_size) else self.kernel_size
-        shape = (k,) if self.shared else (k, channels)
+        if self.circular and k > 2 * channels + 1:
+            raise UsageError(
+                f"kernel_size {k} goes round {channels} channels more than once; at most {2 * channels + 1}"
+            )
+        shape, init = (k,) if self.shared else (k, channels), uniform_fan_in(k)
+        z = correlate(s, self.param("kernel", init, shape, self.param_dtype), self.circular)
+        if self.use_bias:
+            z = z + self.param("bias", init, shape[1:] or (1,), self.param_dtype)
+        return _sum_statistics(z)
 
-        def init(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-            # PyTorch's default for k inputs: uniform in +-1/sqrt(k), whoever owns the kernel.
-            return jax.random.uniform(key, shape, dtype, -1.0, 1.0) / jnp.sqrt(k).astype(dtype)
 
-        kernel = self.param("kernel", init, shape, self.param_dtype)
-        reach = (k - 1) // 2
-        padded = jnp.pad(s, [(0, 0)] * (s.ndim - 1) + [(reach, reach)])
-        z = sum(kernel[j] * padded[..., j : j + channels] for j in range(k))
-        return _sum_statistics(jnp.asarray(z))
+class ConvBottleneck(nn.Module):
+    """z_i = b + sum_m sum_j A_jm h_m(s_{i+j}),  h_m(s) = act(u_m s + c_m): ECA through d hidden features.
+
+    Every channel's statistic is lifted to d features by the same weights; a kernel of k taps slides over the
+    channels, with zeros of the features beyond both ends. (k + 2) d + 1 parameters.
+
+    Attributes:
+        width: d, or the rule that gives it from C.
+        kernel_size: k, odd, or the rule that gives it from C.
+        act: Name of the activation.
+        param_dtype: Type of the parameters.
+    """
+
+    width: int | WidthRule
+    kernel_size: int | WidthRule
+    act: str = "relu"
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, s: jax.Array, train: bool = False) -> jax.Array:
+        """Map (N, C) to (N, C)."""
+        channels = s.shape[-1]
+        d = self.width(channels) if callable(self.width) else self.width
+        k = self.kernel_size(channels) if callable(self.kernel_size) else self.kernel_size
+        lift, slide = uniform_fan_in(1), uniform_fan_in(d * k)
+        u = self.param("lift", lift, (d,), self.param_dtype)
+        c = self.param("lift_bias", lift, (d,), self.param_dtype)
+        kernel = self.param("kernel", slide, (k, d), self.param_dtype)
+        bias = self.param("bias", slide, (1,), self.param_dtype)
+        features = activation(self.act)(s[..., None] * u + c)
+        # First the sum over the features, for each tap, a matrix product; then the shifts of the taps.
+        by_tap = _pad_channels(jnp.einsum("...cd,kd->...kc", features, kernel), (k - 1) // 2)
+        return _sum_statistics(bias + sum(by_tap[..., j, j : j + channels] for j in range(k)))
 
 
 def check_odd(kernel_size: int) -> int:
@@ -164,8 +234,8 @@ def _bottleneck(
     return Bottleneck(width_rule(rounding, reduction), use_bias, **rest)
 
 
-def _conv1d(kernel_size: int = 3, **rest: Any) -> nn.Module:
-    return Conv1d(check_odd(kernel_size), **rest)
+def _conv1d(kernel_size: int = 3, use_bias: bool = False, **rest: Any) -> nn.Module:
+    return Conv1d(check_odd(kernel_size), use_bias=use_bias, **rest)
 
 
 def _band(kernel_size: int = 3, **rest: Any) -> nn.Module:
@@ -181,6 +251,11 @@ _MIXES: dict[str, Callable[..., nn.Module]] = {
     "conv1d": _conv1d,
     "band": _band,
 }
+
+
+def names() -> list[str]:
+    """The mixes there are."""
+    return list(_MIXES)
 
 
 def get(name: str, **options: Any) -> Callable[..., nn.Module]:

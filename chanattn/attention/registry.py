@@ -1,65 +1,34 @@
-"""The registry: names of mechanisms, their options, and how they are built."""
+"""The registry: names of mechanisms, and how they are built."""
 
+import dataclasses
 import inspect
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import flax.linen as nn
 import jax.numpy as jnp
 
+from chanattn.attention import gate as gates
+from chanattn.attention.mechanism import PLACEMENTS, Mechanism, Option
 from chanattn.errors import UsageError, did_you_mean
 
-PLACEMENTS: dict[str, str] = {
-    "post": "on the residual branch, after its last norm, before the sum",
-    "pre": "on the block's input, residual branch only",
-    "after_sum": "after the sum and its activation",
-    "identity": "on the shortcut",
-    "mid": "after the first 3x3 convolution, its norm and activation",
-    "pre_norm": "between the second convolution and its norm",
-    "pre_conv": "before every convolution of the branch",
-    "stage_end": "after the last block of a stage",
-    "head": "on the last feature map, before pooling",
-    "conv": "in place of the first 3x3 convolution, its norm and activation",
+# What a block gives to a mechanism, as against what a user chooses; what a builder does not take is dropped.
+_CONTEXT = {
+    "gate": ("block_input", "num_classes", "param_dtype", "parent", "name"),
+    "conv": (
+        "filters",
+        "stride",
+        "groups",
+        "num_classes",
+        "dtype",
+        "param_dtype",
+        "parent",
+        "name",
+    ),
 }
-"""Where a mechanism can sit. Mechanisms of the `conv` slot have the placement `conv` and no other."""
-
-# What a block gives to a mechanism, as against what a user chooses.
-_CONTEXT = ("filters", "stride", "groups", "dtype", "param_dtype", "parent", "name")
-
-
-@dataclass(frozen=True)
-class Option:
-    """One option of a mechanism: the type of its values and its default (None: decided by the mechanism)."""
-
-    kind: type
-    default: Any
-
-
-@dataclass(frozen=True)
-class Mechanism:
-    """What is known of a mechanism without building it.
-
-    Attributes:
-        name: As registered.
-        slot: "gate" (shape-preserving, x -> x) or "conv" (replaces a 3x3 convolution with its norm and
-            activation).
-        placement: Default place in a block, a key of `PLACEMENTS`.
-        options: What `create` accepts for it.
-        citation: Authors, venue, arXiv number.
-        summary: First line of its documentation.
-        build: The module class or function behind `create`.
-    """
-
-    name: str
-    slot: str
-    placement: str
-    options: Mapping[str, Option]
-    citation: str
-    summary: str
-    build: Callable[..., nn.Module]
 
 
 _MECHANISMS: dict[str, Mechanism] = {}
@@ -68,47 +37,131 @@ _Builder = TypeVar("_Builder", bound=Callable[..., nn.Module])
 
 
 def register(
-    name: str, *, citation: str, slot: str = "gate", placement: str = "post"
+    name: str,
+    *,
+    citation: str,
+    year: int = 0,
+    slot: str = "gate",
+    placement: str = "post",
+    axes: tuple[str, str, str] = ("", "", ""),
+    order_matters: bool = False,
+    identity_at_init: bool = False,
+    shared: bool = False,
 ) -> Callable[[_Builder], _Builder]:
     """Decorator: make a module class, or a function that returns a module, known under `name`.
 
-    Its keyword arguments are the options; `filters`, `stride`, `groups`, `dtype` and `param_dtype` come
-    from the block. A function also passes `**module` on (the module's `name` and `parent` in a network).
+    Its keyword arguments are the options. What comes from the block is none: `param_dtype`, the network's
+    `num_classes`, `block_input` (channels of the block's input), and in the conv slot `filters`, `stride`,
+    `groups` and `dtype`. A function also passes `**module` on (the module's `name` and `parent`).
+    A mechanism with the option `gate` takes those of the gate as well. The line "Parameters: FORMULA" of its
+    documentation is what `describe` tells. The other arguments are the fields of `Mechanism`.
     """
-    if placement not in PLACEMENTS or (placement == "conv") != (slot == "conv"):
-        raise ValueError(f"{name}: placement {placement!r} does not fit the slot {slot!r}")
 
     def decorate(build: _Builder) -> _Builder:
-        if name in _MECHANISMS:
-            raise ValueError(f"mechanism {name!r} is registered twice")
-        summary = inspect.getdoc(build) or ""
-        _MECHANISMS[name] = Mechanism(
-            name=name,
-            slot=slot,
-            placement=placement,
-            options=types.MappingProxyType(_options_of(build)),
-            citation=citation,
-            summary=summary.partition("\n")[0],
-            build=build,
+        _add(
+            Mechanism(
+                name=name,
+                slot=slot,
+                placement=placement,
+                options=types.MappingProxyType(_options_of(build, slot)),
+                axes=axes,
+                order_matters=order_matters,
+                identity_at_init=identity_at_init,
+                shared=shared,
+                year=year,
+                citation=citation,
+                build=build,
+                summary=_summary(inspect.getdoc(build)),
+                parameters=_formula(inspect.getdoc(build)),
+            )
         )
         return build
 
     return decorate
 
 
-def _options_of(build: Callable[..., nn.Module]) -> dict[str, Option]:
+def preset(
+    name: str,
+    base: Callable[..., nn.Module],
+    documentation: str,
+    *,
+    fixed: Mapping[str, Any],
+    citation: str,
+    year: int,
+    axes: tuple[str, str, str],
+    **facts: Any,
+) -> None:
+    """Make a registered mechanism known under a second name that stands for some of its options.
+
+    Args:
+        name: The new name.
+        base: What builds the mechanism, registered before.
+        documentation: As the docstring of a mechanism: a summary line, and a line "Parameters: FORMULA".
+        fixed: Options that the name stands for, and that it does not take. With a fixed `gate`, of the
+            options of gates those of that gate alone are left.
+        citation: As for `register`; so are the rest.
+        year: Of the citation.
+        axes: Squeeze, mix and gate, in words.
+        **facts: Fields of `Mechanism` that differ from those of `base`.
+    """
+    (mechanism,) = (m for m in _MECHANISMS.values() if m.build is base and not m.fixed)
+    options = {k: v for k, v in mechanism.options.items() if k not in fixed}
+    if "gate" in fixed:
+        options = {k: v for k, v in options.items() if k not in gates.OPTIONS}
+        for option, default in gates.options_of(fixed["gate"]).items():
+            options[option] = Option(gates.OPTIONS[option], default)
+    _add(
+        dataclasses.replace(
+            mechanism,
+            name=name,
+            options=types.MappingProxyType(options),
+            fixed=dict(fixed),
+            citation=citation,
+            year=year,
+            axes=axes,
+            **facts,
+            summary=_summary(inspect.cleandoc(documentation)),
+            parameters=_formula(documentation),
+        )
+    )
+
+
+def _add(mechanism: Mechanism) -> None:
+    slot, placement = mechanism.slot, mechanism.placement
+    if placement not in PLACEMENTS or (placement == "conv") != (slot == "conv"):
+        raise ValueError(
+            f"{mechanism.name}: placement {placement!r} does not fit the slot {slot!r}"
+        )
+    if mechanism.name in _MECHANISMS:
+        raise ValueError(f"mechanism {mechanism.name!r} is registered twice")
+    _MECHANISMS[mechanism.name] = mechanism
+
+
+def _summary(documentation: str | None) -> str:
+    return (documentation or "").partition("\n")[0]
+
+
+def _formula(documentation: str | None) -> str:
+    match = re.search(r"^\s*Parameters: (.*)$", documentation or "", re.MULTILINE)
+    return match[1] if match else ""
+
+
+def _options_of(build: Callable[..., nn.Module], slot: str) -> dict[str, Option]:
     hints = typing.get_type_hints(build if not inspect.isclass(build) else build.__init__)
-    return {
+    own = {
         name: Option(_plain_type(hints[name]), parameter.default)
         for name, parameter in inspect.signature(build).parameters.items()
-        if name not in _CONTEXT and parameter.kind is not parameter.VAR_KEYWORD
+        if name not in _CONTEXT[slot] and parameter.kind is not parameter.VAR_KEYWORD
     }
+    # None stands for the default of the gate that is chosen.
+    of_gate = gates.OPTIONS if "gate" in own else {}
+    return own | {name: Option(kind, None) for name, kind in of_gate.items() if name not in own}
 
 
 def _plain_type(hint: Any) -> type:
-    """`int` of `int | None`, `tuple` of `tuple[int, ...]`: what a config field can hold."""
+    """`int` of `int | None`, `str` of `str | Gate`, `tuple` of `tuple[int, ...]`: what a config can hold."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        (hint,) = [part for part in typing.get_args(hint) if part is not type(None)]
+        (hint,) = [part for part in typing.get_args(hint) if part not in (type(None), gates.Gate)]
     return typing.get_origin(hint) or hint
 
 
@@ -156,10 +209,24 @@ def check_options(name: str, given: Mapping[str, Any]) -> None:
             )
         kind = known[option].kind
         fits = isinstance(value, int | float) if kind is float else isinstance(value, kind)
+        fits = fits or (option == "gate" and isinstance(value, gates.Gate))
         if (isinstance(value, bool) and kind is not bool) or not (fits or value is None):
             raise UsageError(
                 f"attention {name!r}: option {option!r} must be of type {kind.__name__}, not {value!r}"
             )
+
+
+def extra_losses(name: str, given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the losses that a mechanism with these options adds to the task's own.
+
+    `rate`: the penalty of a gate, sown in the collection `losses`. `presence`: logits of what the picture
+    contains, sown in `presence`, of which the task makes a loss.
+    """
+    context = {"filters": 1} if describe(name).slot == "conv" else {}
+    module = create(name, parent=None, **given, **context)
+    gate = getattr(module, "gate", None)
+    losses = ("rate",) if isinstance(gate, gates.Gate) and gate.has_penalty else ()
+    return (*losses, "presence") if getattr(module, "se_loss", False) else losses
 
 
 def create(name: str, /, *, param_dtype: Any = jnp.float32, **given: Any) -> nn.Module:
@@ -167,7 +234,8 @@ def create(name: str, /, *, param_dtype: Any = jnp.float32, **given: Any) -> nn.
 
     A mechanism of the gate slot is called as `module(x, condition=None, train=False)` and keeps the shape
     (N, H, W, C). One of the conv slot is built with `filters`, `stride`, `groups` and `dtype` as well and
-    maps (N, H, W, I) to (N, H', W', filters). An option that is None takes the mechanism's default. Inside
+    maps (N, H, W, I) to (N, H', W', filters). Gates that draw noise need the random stream `dropout` in
+    training. An option that is None takes the mechanism's default. Inside
     another module's compact method, `name="..."` names the submodule, as usual in Flax.
 
     Raises:
@@ -175,7 +243,15 @@ def create(name: str, /, *, param_dtype: Any = jnp.float32, **given: Any) -> nn.
     """
     mechanism = describe(name)
     accepted = {*inspect.signature(mechanism.build).parameters, "name", "parent"}
-    context = {k: given.pop(k) for k in _CONTEXT if k in given} | {"param_dtype": param_dtype}
+    names_of_context = _CONTEXT[mechanism.slot]
+    context = {k: given.pop(k) for k in names_of_context if k in given} | {
+        "param_dtype": param_dtype
+    }
     chosen = {option: value for option, value in given.items() if value is not None}
     check_options(name, chosen)
+    chosen = dict(mechanism.fixed) | chosen
+    if "gate" in accepted:
+        of_gate = {k: chosen.pop(k) for k in gates.OPTIONS if k in chosen and k not in accepted}
+        default = inspect.signature(mechanism.build).parameters["gate"].default
+        chosen["gate"] = gates.get(chosen.get("gate", default), **of_gate)
     return mechanism.build(**chosen, **{k: v for k, v in context.items() if k in accepted})

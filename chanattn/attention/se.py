@@ -10,12 +10,27 @@ SE-PRE is placement "pre", SE-POST "after_sum", SE-Identity "identity", SE-3x3 "
 Widths: the official code takes floor(C / r), at least 1 here, where the original would fail; timm rounds
 to a multiple of 8, at least 8 (`rounding="timm"`), so that at C = 16 timm's bottleneck is 8 wide and
 the paper's 1. At C = 192: 16 against 12.
+
+Other networks use the same module with other options, most of them after the 3x3 or depthwise convolution
+(placement "mid"):
+
+    EfficientNet   reduction=4, reduce_from="block_input", act="silu"        arXiv:1905.11946
+    MobileNetV3    reduction=4, rounding="mobile", gate="hard_sigmoid"       arXiv:1905.02244
+    RegNetY        reduction=4, reduce_from="block_input"                    arXiv:2003.13678
+    ResNet-RS      reduction=4                    placement "post"           arXiv:2103.07579
+    NFNet          reduction=2, gain=2.0          placement "post"           arXiv:2102.06171
+    scSE's cSE     reduction=2 (registered as `cse`)                         arXiv:1803.02579
+
+In the first and the third, the width is relative to the input of the block, not to the expanded or bottleneck
+channels that the module sits on.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from chanattn.attention import gate as gates
@@ -30,6 +45,35 @@ from chanattn.layers import activation
 CITATION = (
     "Hu, Shen, Albanie, Sun, Wu. Squeeze-and-Excitation Networks. CVPR 2018. arXiv:1709.01507"
 )
+REDUCE_FROM = ("channels", "block_input")
+
+
+@dataclass(frozen=True)
+class _Amplified(gates.Gate):
+    """A gate whose weights are multiplied by a constant."""
+
+    gain: float = 1.0
+
+    def __call__(
+        self,
+        z: jax.Array,
+        key: jax.Array | None = None,
+        temperature: float | jax.Array | None = None,
+    ) -> jax.Array:
+        """Weights of logits (..., C), times `gain`."""
+        return self.gain * super().__call__(z, key, temperature)
+
+
+def amplified(gate: str | gates.Gate, gain: float) -> gates.Gate:
+    """The gate with its weights multiplied by `gain`.
+
+    Raises:
+        UsageError: The gain is not positive, or there is no such gate.
+    """
+    if gain <= 0:
+        raise UsageError(f"gain must be positive, not {gain}")
+    bound = gates.get(gate)
+    return bound if gain == 1 else _Amplified(**vars(bound), gain=gain)
 
 
 def bottleneck(
@@ -46,32 +90,60 @@ def bottleneck(
     return partial(mix.Bottleneck, width=rule, use_bias=use_bias, **options)
 
 
-@register("se", citation=CITATION)
+def _width_from_block(
+    reduce_from: str, block_input: int | None, reduction: int, rounding: str
+) -> int | None:
+    """d, if it follows from the block's input; None if from the channels of x."""
+    if reduce_from not in REDUCE_FROM:
+        raise UsageError(f"unknown reduce_from {reduce_from!r}; valid: {', '.join(REDUCE_FROM)}")
+    if reduce_from == "channels":
+        return None
+    if block_input is None:
+        raise UsageError(
+            "reduce_from='block_input' needs block_input, the number of channels of the block's input"
+        )
+    return width_rule(rounding, reduction)(block_input)
+
+
+@register(
+    "se",
+    citation=CITATION,
+    year=2018,
+    axes=("mean", "bottleneck", "sigmoid"),
+)
 def se(
     reduction: int = 16,
     rounding: str = "paper",
     width: int | None = None,
+    reduce_from: str = "channels",
     use_bias: bool = True,
     squeeze: str = "mean",
-    gate: str = "sigmoid",
+    gate: str | gates.Gate = "sigmoid",
+    gain: float = 1.0,
     act: str = "relu",
     use_norm: bool = False,
+    block_input: int | None = None,
     param_dtype: Any = jnp.float32,
     **module: Any,
 ) -> ChannelAttention:
     """Squeeze-and-excitation: mean, two-layer bottleneck, sigmoid.
 
-    2 C d + C + d parameters; 0.5 at zero logits.
+    Parameters: 2 C d + C + d
+
+    d = max(C // 16, 1). 0.5 at zero logits.
 
     Args:
         reduction: r of the bottleneck width d = C / r.
-        rounding: "paper" (floor) or "timm" (multiple of 8).
+        rounding: "paper" (floor), "timm" (multiple of 8) or "mobile" (the same, never 10 % below C / r).
         width: d itself, whatever C is.
+        reduce_from: "channels" (of x), or "block_input": d = block_input / r.
         use_bias: Biases of the two layers.
         squeeze: mean, max, blend (half each), none (no pooling), mean+max (shared layers, logits added).
         gate: A soft or hard gate of `attention.gate`.
+        gain: Factor of the weights; NFNet's 2 makes up for the 0.5 of the sigmoid at the start.
         act: Activation between the layers.
         use_norm: Batch norm between the layers (timm's `norm_layer`).
+        block_input: Channels of the block's input, which the block gives.
         param_dtype: Type of the parameters.
         **module: `name` and `parent` of the Flax module.
 
@@ -79,17 +151,18 @@ def se(
         UsageError: A value that there is no such thing as.
     """
     activation(act)
+    of_block = _width_from_block(reduce_from, block_input, reduction, rounding)
     return ChannelAttention(
         squeeze=squeezes.get(squeeze),
         mix=bottleneck(
             reduction,
             rounding,
-            width,
+            of_block if width is None else width,
             use_bias,
             act=act,
             use_norm=use_norm,
             param_dtype=param_dtype,
         ),
-        gate=gates.get(gate),
+        gate=amplified(gate, gain),
         **module,
     )

@@ -29,12 +29,16 @@ def energy(x: jax.Array, regularization: float) -> jax.Array:
 
 @register(
     "simam",
+    year=2021,
+    axes=("squared distance from the mean", "division by the variance", "sigmoid"),
     placement="pre_norm",
     citation="Yang, Zhang, Li, Xie. SimAM: A Simple, Parameter-Free Attention Module for Convolutional "
     "Neural Networks. ICML 2021",
 )
 class SimAM(nn.Module):
-    """Weights from an energy function, one for every channel and position; no parameters; in [0.62, 1).
+    """Weights from an energy function, one for every channel and position, in [0.62, 1).
+
+    Parameters: 0
 
     Attributes:
         regularization: lambda of the energy; 1e-4 for CIFAR, 0.1 for ImageNet.

@@ -58,10 +58,16 @@ class BranchAttention(nn.Module):
     "sk",
     slot="conv",
     placement="conv",
+    year=2019,
+    axes=("mean of the sum of branches", "bottleneck", "softmax over branches"),
     citation="Li, Wang, Hu, Yang. Selective Kernel Networks. CVPR 2019. arXiv:1903.06586",
 )
 class SelectiveKernel(nn.Module):
     """Branches with different receptive fields, mixed by a softmax over the branches for every channel.
+
+    Parameters: 18 I C + 4 C + 3 C d + 2 d
+
+    I input channels, d = max(C / 16, 32).
 
     Attributes:
         filters: Output channels C.

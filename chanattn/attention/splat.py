@@ -73,11 +73,18 @@ class RadixAttention(nn.Module):
     "splat",
     slot="conv",
     placement="conv",
+    year=2020,
+    axes=("mean of the sum of splits", "grouped bottleneck", "softmax over splits"),
+    order_matters=True,
     citation="Zhang, Wu, Zhang, Zhu, Lin, Zhang, Sun, He, Mueller, Manmatha, Li, Smola. ResNeSt: "
     "Split-Attention Networks. CVPRW 2022. arXiv:2004.08955",
 )
 class SplitAttention(nn.Module):
     """R splits of a grouped convolution, mixed by a softmax over the splits for every channel.
+
+    Parameters: 9 I C + 2 R C + C d + d + 2 d + R C d + R C
+
+    I input channels, R splits, d = max(I R / 4, 32).
 
     Attributes:
         filters: Output channels C.

@@ -9,11 +9,18 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from chanattn import layers
 from chanattn.errors import UsageError, did_you_mean
 
 Squeeze = Callable[[jax.Array], jax.Array]
 
 _SPACE = (1, 2)
+
+
+def root(x: jax.Array) -> jax.Array:
+    """Square root whose gradient at 0 is 0 (PyTorch's norm and std), so that silent channels are no NaN."""
+    positive = x > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
 
 
 def mean(x: jax.Array) -> jax.Array:
@@ -23,7 +30,7 @@ def mean(x: jax.Array) -> jax.Array:
 
 def maximum(x: jax.Array) -> jax.Array:
     """Global max pooling, s_c = max_p x_pc (CBAM). The gradient is shared evenly among ties."""
-    return jnp.max(x, axis=_SPACE).astype(jnp.float32)
+    return layers.maximum(x, _SPACE).astype(jnp.float32)
 
 
 def blend(x: jax.Array) -> jax.Array:
@@ -32,8 +39,18 @@ def blend(x: jax.Array) -> jax.Array:
 
 
 def l2(x: jax.Array) -> jax.Array:
-    """Euclidean norm over space, sqrt(sum_p x_pc^2): a sum, so it grows with the map (CBAM's 'lp')."""
-    return jnp.sqrt(jnp.sum(jnp.square(x.astype(jnp.float32)), axis=_SPACE))
+    """Euclidean norm over space, sqrt(sum_p x_pc^2): a sum, so it grows with the map (CBAM's 'lp', GRN)."""
+    return root(jnp.sum(jnp.square(x.astype(jnp.float32)), axis=_SPACE))
+
+
+def std(x: jax.Array) -> jax.Array:
+    """Standard deviation over space, sqrt(v_c + 1e-5) with the unbiased variance v (SRM).
+
+    With a single position, where that variance is 0 / 0, v is 0.
+    """
+    positions = x.shape[1] * x.shape[2]
+    distance = x.astype(jnp.float32) - mean(x)[:, None, None]
+    return jnp.sqrt(jnp.sum(jnp.square(distance), axis=_SPACE) / max(positions - 1, 1) + 1e-5)
 
 
 def log_sum_exp(x: jax.Array) -> jax.Array:
@@ -51,9 +68,15 @@ _SQUEEZES: dict[str, Squeeze] = {
     "max": maximum,
     "blend": blend,
     "l2": l2,
+    "std": std,
     "lse": log_sum_exp,
     "none": none,
 }
+
+
+def names() -> list[str]:
+    """The squeezes there are."""
+    return list(_SQUEEZES)
 
 
 def get(name: str) -> Squeeze:

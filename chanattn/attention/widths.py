@@ -7,7 +7,7 @@ from chanattn.errors import UsageError
 
 WidthRule = Callable[[int], int]  # channels -> width of the bottleneck
 
-ROUNDINGS = ("paper", "timm")
+ROUNDINGS = ("paper", "timm", "mobile")
 
 
 def floor_width(channels: int, reduction: float, minimum: int = 1) -> int:
@@ -38,6 +38,8 @@ def width_rule(
 ) -> WidthRule:
     """The rule of a preset: "paper" is `floor_width`, "timm" is `divisible_width`.
 
+    "mobile" is "timm" with keep = 0.9 (MobileNetV3: 72 / 4 = 18 becomes 24, not 16).
+
     Raises:
         UsageError: Unknown rounding, or a reduction that is not positive.
     """
@@ -45,6 +47,7 @@ def width_rule(
         raise UsageError(f"reduction must be positive, not {reduction}")
     if rounding == "paper":
         return partial(floor_width, reduction=reduction, minimum=minimum)
-    if rounding == "timm":
+    if rounding in ("timm", "mobile"):
+        keep = 0.9 if rounding == "mobile" else keep
         return partial(divisible_width, reduction=reduction, divisor=divisor, keep=keep)
     raise UsageError(f"unknown rounding {rounding!r}; valid: {', '.join(ROUNDINGS)}")

@@ -10,21 +10,28 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from chanattn import models
 from chanattn.errors import UsageError
-from chanattn.interop.torch_names import Table, mechanism_table, network_table, rename
+from chanattn.interop.names import Leaf, Skip, Table, find, mechanism_table, network_table
+from chanattn.interop.names.rules import Layout
 
 _STATISTICS = {"running_mean": "mean", "running_var": "var"}
 _IGNORED = ("num_batches_tracked",)
 
 
 def from_torch(
-    target: str | models.ResNet, state_dict: Mapping[str, Any], **options: Any
+    target: str | models.Network,
+    state_dict: Mapping[str, Any],
+    *,
+    image_size: int | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
     """Flax variables from a PyTorch `state_dict`.
 
     Args:
         target: A mechanism (`"se"`), an architecture (`"seresnet50"` is `"resnet50"` with the option
-            `attention={"name": "se", "rounding": "timm"}`), or a `ResNet`.
+            `attention={"name": "se", "rounding": "timm"}`), or a network.
         state_dict: Names to arrays, in timm's or the authors' naming.
+        image_size: Of a network: side of the pictures, where parameters depend on it (learned gather-excite,
+            frequencies). None: 32 for CIFAR networks, else 224.
         **options: Of an architecture: what `models.create` takes. Of `splat`: `groups`. The other
             mechanisms need none; their options show in the arrays.
 
@@ -38,10 +45,13 @@ def from_torch(
             another shape.
     """
     if isinstance(target, str) and target not in models.names():
+        if image_size is not None:
+            raise UsageError(f"image_size is for networks; {target!r} is a mechanism")
         return convert(state_dict, mechanism_table(target), **options)
     model = models.create(target, **options) if isinstance(target, str) else target
-    variables = convert(state_dict, network_table(model), groups=model.cardinality)
-    _check_complete(model, variables)
+    groups = model.cardinality if isinstance(model, models.ResNet) else 1
+    variables = convert(state_dict, network_table(model), groups=groups)
+    _check_complete(model, variables, image_size or model.image_size)
     return variables
 
 
@@ -53,26 +63,35 @@ def convert(state_dict: Mapping[str, Any], table: Table, groups: int = 1) -> dic
     """
     flat = {}
     for name, array in state_dict.items():
-        module, _, leaf = name.rpartition(".")
+        leaf = name.rpartition(".")[2]
         if leaf in _IGNORED:
             continue
-        renamed = rename(module, table)
-        if renamed is None:
+        match = find(name, table)
+        if match is None:
             raise UsageError(f"the PyTorch parameter {name!r} has no counterpart here")
-        path, layout = renamed
         value = np.asarray(array)
-        if leaf in _STATISTICS:
-            collection, leaf = "batch_stats", _STATISTICS[leaf]
+        collection, path = "params", match.path
+        if isinstance(match.entry, Skip):
+            continue
+        if isinstance(match.entry, Leaf):
+            value = match.entry.layout(value)
+        elif leaf in _STATISTICS:
+            collection, path = "batch_stats", f"{path}/{_STATISTICS[leaf]}"
+        elif leaf == "weight":
+            ours, value = _weight(value, match.entry.layout, groups)
+            path = f"{path}/{ours}"
         else:
-            collection = "params"
-            if leaf == "weight":
-                leaf, value = _weight(value, layout, groups)
-        flat[(collection, *path.split("/"), leaf)] = jnp.asarray(value)
+            path, value = f"{path}/{leaf}", value.ravel()
+        flat[(collection, *path.split("/"))] = jnp.asarray(value)
     return unflatten_dict(flat)
 
 
-def _weight(w: np.ndarray, layout: str, groups: int) -> tuple[str, np.ndarray]:
+def _weight(w: np.ndarray, layout: Layout, groups: int) -> tuple[str, np.ndarray]:
     """Our leaf name and array of a torch weight."""
+    if callable(layout):
+        return "kernel", layout(w)
+    if layout == "norm":
+        return "scale", w.ravel()
     if layout == "taps":  # (1, 1, k), or (C, 1, k) where each channel has its own
         return "kernel", w[0, 0] if w.shape[0] == 1 else w[:, 0].T
     if layout == "dense":  # (O, I, 1, 1) or (O, I)
@@ -85,8 +104,8 @@ def _weight(w: np.ndarray, layout: str, groups: int) -> tuple[str, np.ndarray]:
     return ("scale", w) if w.ndim == 1 else ("kernel", w.T)
 
 
-def _check_complete(model: models.ResNet, variables: Mapping[str, Any]) -> None:
-    image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
+def _check_complete(model: models.Network, variables: Mapping[str, Any], image_size: int) -> None:
+    image = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
     wanted = flatten_dict(dict(jax.eval_shape(model.init, jax.random.key(0), image)), sep="/")
     given = flatten_dict(variables, sep="/")
     missing = sorted(wanted.keys() - given.keys())

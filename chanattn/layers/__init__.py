@@ -7,6 +7,7 @@ strided convolutions, epsilons, momentum, the divisor of average pools at the bo
 from chanattn.layers.activation import Activation, activation
 from chanattn.layers.conv import Conv
 from chanattn.layers.dense import GroupedDense, dense
+from chanattn.layers.maximum import maximum
 from chanattn.layers.norm import batch_norm
 from chanattn.layers.pool import avg_pool, max_pool
 
@@ -19,4 +20,5 @@ __all__ = [
     "batch_norm",
     "dense",
     "max_pool",
+    "maximum",
 ]

@@ -11,6 +11,7 @@ Activation = Callable[[jax.Array], jax.Array]
 
 _ACTIVATIONS: dict[str, Activation] = {
     "relu": nn.relu,
+    "relu6": nn.relu6,
     "silu": nn.silu,
     "gelu": nn.gelu,
     "hard_swish": nn.hard_swish,
@@ -18,7 +19,7 @@ _ACTIVATIONS: dict[str, Activation] = {
 
 
 def activation(name: str) -> Activation:
-    """The activation called `name`: relu, silu, gelu (tanh form) or hard_swish.
+    """The activation called `name`: relu, relu6, silu, gelu (tanh form) or hard_swish.
 
     Raises:
         UsageError: There is none of that name.

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 
@@ -41,6 +42,28 @@ def avg_pool(
         return total / (window * window)
     ones = jnp.ones((1, *x.shape[1:3], 1), x.dtype)
     return total / _reduce_window(ones, 0.0, lax.add, window, stride, pads)
+
+
+def adaptive_avg_pool(x: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """Mean over the cells of a grid of `size`, whatever the map's: (N, H, W, C) -> (N, *size, C).
+
+    With PyTorch's bins: cell i of n covers floor(i H / n) .. ceil((i + 1) H / n) - 1, so that neighbours
+    overlap where n does not divide H, and rows repeat where n > H.
+    """
+    rows, columns = (
+        jnp.asarray(_bins(length, cells), x.dtype)
+        for length, cells in zip(x.shape[1:3], size, strict=True)
+    )
+    return jnp.einsum("ih,nhwc,jw->nijc", rows, x, columns, precision=lax.Precision.HIGHEST)
+
+
+def _bins(length: int, cells: int) -> np.ndarray:
+    """Matrix (cells, length) that averages each bin."""
+    start = np.arange(cells) * length // cells
+    stop = -(-np.arange(1, cells + 1) * length // cells)
+    position = np.arange(length)
+    inside = (start[:, None] <= position) & (position < stop[:, None])
+    return inside / (stop - start)[:, None]
 
 
 _Padding = tuple[tuple[int, int], ...]

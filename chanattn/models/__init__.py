@@ -2,7 +2,7 @@
 
 model = models.create("resnet50", num_classes=10, attention={"name": "eca"})
 variables = model.init(key, images)                 # images: (N, H, W, 3)
-logits, endpoints = model.apply(variables, images)  # see `ResNet`
+logits, endpoints = model.apply(variables, images)  # see `Network`
 """
 
 from collections.abc import Mapping
@@ -13,11 +13,25 @@ from ml_collections import ConfigDict
 
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.models.architectures import ARCHITECTURES
-from chanattn.models.blocks import BLOCKS, SHORTCUTS
+from chanattn.models.blocks import SHORTCUTS
+from chanattn.models.inverted_residual import InvertedResidualNet
+from chanattn.models.network import Network
 from chanattn.models.resnet import ResNet
 from chanattn.models.slots import Slot, Slots, resolve
+from chanattn.models.vovnet import VoVNet
 
-__all__ = ["ARCHITECTURES", "ResNet", "Slot", "Slots", "create", "from_config", "names"]
+__all__ = [
+    "ARCHITECTURES",
+    "InvertedResidualNet",
+    "Network",
+    "ResNet",
+    "Slot",
+    "Slots",
+    "VoVNet",
+    "create",
+    "from_config",
+    "names",
+]
 
 _NO_ATTENTION = {"name": "identity"}
 
@@ -34,7 +48,7 @@ def create(
     attention: Mapping[str, Any] | str | None = None,
     shortcut: str = "",
     **arguments: Any,
-) -> ResNet:
+) -> Network:
     """Build a named architecture.
 
     Args:
@@ -42,8 +56,8 @@ def create(
         num_classes: Outputs.
         attention: A mechanism's name, or a mapping with its `name` and by choice `placement`, `stages` and
             the mechanism's options.
-        shortcut: zero_pad, projection or avg_pool; empty: the architecture's own.
-        **arguments: Further attributes of `ResNet`, e.g. `dropout`, `dtype`.
+        shortcut: Of a ResNet: zero_pad, projection, projection3x3 or avg_pool; empty: the architecture's own.
+        **arguments: Further attributes of the network, e.g. `dropout`, `dtype`.
 
     Raises:
         UsageError: Unknown architecture, mechanism or option, or a mechanism that it cannot hold.
@@ -54,26 +68,20 @@ def create(
             f"{did_you_mean(name, names())}"
         )
     row = dict(ARCHITECTURES[name])
+    network: type[Network] = row.pop("network", ResNet)
     if isinstance(attention, str):
         attention = {"name": attention}
     slots = resolve(attention or _NO_ATTENTION, row.pop("conv", None))
     if shortcut:
+        if network is not ResNet:
+            raise UsageError(f"architecture {name!r} has no choice of shortcuts")
         if shortcut not in SHORTCUTS:
             raise UsageError(f"unknown shortcut {shortcut!r}; valid: {', '.join(SHORTCUTS)}")
         row["shortcut"] = shortcut
-    model = ResNet(**row, num_classes=num_classes, slots=slots, **arguments)
-    # A block refuses what it cannot hold when it is made; make one now, so that the message comes now.
-    BLOCKS[model.block](
-        model.planes[0],
-        slots=slots,
-        cardinality=model.cardinality,
-        base_width=model.base_width,
-        parent=None,
-    )
-    return model
+    return network(**row, num_classes=num_classes, slots=slots, **arguments)
 
 
-def from_config(config: ConfigDict, num_classes: int, precision: str, param_dtype: str) -> ResNet:
+def from_config(config: ConfigDict, num_classes: int, precision: str, param_dtype: str) -> Network:
     """The network of a config's `model` section.
 
     Args:

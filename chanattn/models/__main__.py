@@ -11,29 +11,33 @@ from chanattn import models
 def count_parameters(name: str, num_classes: int) -> int:
     """Trainable parameters of an architecture, from shapes alone."""
     model = models.create(name, num_classes=num_classes)
-    size = 32 if model.stem.startswith("cifar") else 64
-    image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    image = jax.ShapeDtypeStruct((1, model.image_size, model.image_size, 3), jnp.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), image)
     return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+
+
+def _details(model: models.Network) -> list[str]:
+    """Block, stem and shortcut of a ResNet; the class of another network."""
+    if isinstance(model, models.ResNet):
+        return [model.block, model.stem, model.shortcut]
+    return [type(model).__name__, "", ""]
 
 
 def main() -> None:
     """Print the table: CIFAR networks with 10 classes, ImageNet networks with 1000."""
     table = Table(title="Architectures, without attention in the gate slot")
-    for column in ("name", "block", "blocks a stage", "stem", "shortcut", "conv slot"):
+    for column in ("name", "block", "stem", "shortcut", "blocks a stage", "conv slot"):
         table.add_column(column)
     table.add_column("classes", justify="right")
     table.add_column("parameters", justify="right")
     for name in models.names():
         model = models.create(name)
-        num_classes = 10 if model.stem.startswith("cifar") else 1000
+        num_classes = 10 if model.image_size == 32 else 1000
         conv = model.slots.conv
         table.add_row(
             name,
-            model.block,
-            "-".join(map(str, model.layers)),
-            model.stem,
-            model.shortcut,
+            *_details(model),
+            "-".join(map(str, model.depths)),
             "" if conv.name == "identity" else conv.name,
             str(num_classes),
             f"{count_parameters(name, num_classes):,}",

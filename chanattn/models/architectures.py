@@ -1,18 +1,38 @@
-"""The table of named architectures: rows of arguments for `ResNet`, not subclasses.
+"""The table of named architectures: rows of arguments for a network class, not subclasses.
 
-Names are timm's where timm has the network, and then parameters and outputs are timm's too; CIFAR
-networks are called by their depth: `resnet20` is He et al.'s (arXiv:1512.03385, Section 4.2),
+Every row is a backbone: its gate slot is empty, and `attention` fills it. A row with the name of a network
+of timm has timm's parameters and outputs, once the attention that timm's name implies is given:
+
+    timm                              row                 attention
+    seresnet50, ecaresnet50d, ...     resnet50, ...       {"name": "se", "rounding": "timm"}, {"name": "eca"}
+    gcresnet50t, gcresnext26ts, ...   resnet50t_strided   {"name": "gc", "preset": "timm", "placement": "mid"}
+    seresnet33ts, ...                 resnet33ts, ...     as seresnet50, with "placement": "mid"
+    resnetrs50, ...                   resnetrs50, ...     {"name": "se", "rounding": "timm", "reduction": 4}
+    senet154                          senet154            {"name": "se", "rounding": "timm"}
+    legacy_seresnet50, ...            legacy_resnet50     {"name": "se"}
+    ese_vovnet39b, ...                vovnet39b, ...      {"name": "ese"}
+    ecaresnetlight                    resnetlight         {"name": "eca"}
+    efficientnet_b0                   efficientnet_b0     {"name": "se", "placement": "mid", "reduction": 4,
+                                                           "reduce_from": "block_input", "act": "silu"}
+
+CIFAR networks are called by their depth: `resnet20` is He et al.'s (arXiv:1512.03385, Section 4.2),
 `preact_resnet164` that of arXiv:1603.05027, `wide_resnet28_10` that of Zagoruyko and Komodakis
 (arXiv:1605.07146).
 """
 
 from typing import Any
 
+from chanattn.models.inverted_residual import InvertedResidualNet, Row
+from chanattn.models.vovnet import VoVNet
+
 Arguments = dict[str, Any]
 
 _CIFAR_PLANES = (16, 32, 64)
 _IMAGENET_PLANES = (64, 128, 256, 512)
 _DEEP = {"stem": "deep", "stem_width": 32, "shortcut": "avg_pool"}
+_TIERED = _DEEP | {"stem": "tiered"}
+_SILU = {"activation": "silu"}
+_X = {"cardinality": 32, "base_width": 4}
 
 
 def _cifar(depth: int) -> Arguments:
@@ -51,45 +71,174 @@ def _wide(depth: int, factor: int) -> Arguments:
     }
 
 
-def _imagenet(block: str, *layers: int, **more: Any) -> Arguments:
-    return {"block": block, "layers": layers, "planes": _IMAGENET_PLANES, **more}
+def _basic(*layers: int, **more: Any) -> Arguments:
+    return {"block": "basic", "layers": layers, "planes": _IMAGENET_PLANES, **more}
 
 
-def _resnest(*layers: int, stem_width: int = 32, base_width: int = 64) -> Arguments:
-    return _imagenet("bottleneck", *layers, **(_DEEP | {"stem_width": stem_width})) | {
+def _bottleneck(*layers: int, **more: Any) -> Arguments:
+    return {"block": "bottleneck", "layers": layers, "planes": _IMAGENET_PLANES, **more}
+
+
+def _rs(*layers: int) -> Arguments:
+    """ResNet-RS (Bello et al., NeurIPS 2021, arXiv:2103.07579)."""
+    return _bottleneck(*layers, **_DEEP, stem_pool="conv")
+
+
+def _ts(*layers: int, **more: Any) -> Arguments:
+    """The "t" networks of timm's byobnet.py: tiered stem, strided projections; attention sits at "mid"."""
+    return _bottleneck(*layers, stem="tiered", stem_width=32) | more
+
+
+def _caffe(make: Any, *layers: int, **more: Any) -> Arguments:
+    """The layout of SENet's release: a stem pool without padding."""
+    return make(*layers, stem_pool="ceil_max", **more)
+
+
+def _senet154(**more: Any) -> Arguments:
+    """A ResNeXt-152 with half of the first 1x1 convolution and 3x3 projections (SENet paper, Section 6.1)."""
+    return _bottleneck(
+        *(3, 8, 36, 3),
+        stem="deep",
+        shortcut="projection3x3",
+        cardinality=64,
+        base_width=4,
+        reduce_first=2,
+        **more,
+    )
+
+
+def _resnest(
+    *layers: int,
+    stem_width: int = 32,
+    cardinality: int = 1,
+    base_width: int = 64,
+    **splat: Any,
+) -> Arguments:
+    return _bottleneck(*layers, **(_DEEP | {"stem_width": stem_width})) | {
+        "cardinality": cardinality,
         "base_width": base_width,
-        "conv": {"name": "splat", "radix": 2, "avd": True},
+        "conv": {"name": "splat", "radix": 2, "avd": True, **splat},
     }
 
+
+def _vovnet(*layers: int, block_layers: int = 5, **more: Any) -> Arguments:
+    return {
+        "network": VoVNet,
+        "layers": layers,
+        "widths": (128, 160, 192, 224),
+        "filters": (256, 512, 768, 1024),
+        "block_layers": block_layers,
+        **more,
+    }
+
+
+_SK_SPLIT_BASIC = {"name": "sk", "reduction": 8, "min_width": 16, "split_input": True}
+_SK_SPLIT = {"name": "sk", "min_width": 8, "split_input": True}
 
 ARCHITECTURES: dict[str, Arguments] = {
     # CIFAR, 32x32
     **{f"resnet{depth}": _cifar(depth) for depth in (8, 14, 20, 32, 44, 56, 110, 164)},
     **{f"resnet{depth}_bottleneck": _cifar_bottleneck(depth) for depth in (29, 110, 164)},
     **{f"preact_resnet{depth}": _preact(depth) for depth in (20, 56, 110)},
-    "preact_resnet164": _preact(164, bottleneck=True),
+    **{f"preact_resnet{depth}": _preact(depth, bottleneck=True) for depth in (164, 1001)},
     "wide_resnet16_8": _wide(16, 8),
     "wide_resnet28_10": _wide(28, 10),
     # ImageNet, 224x224
-    "resnet18": _imagenet("basic", 2, 2, 2, 2),
-    "resnet34": _imagenet("basic", 3, 4, 6, 3),
-    "resnet50": _imagenet("bottleneck", 3, 4, 6, 3),
-    "resnet101": _imagenet("bottleneck", 3, 4, 23, 3),
-    "resnet152": _imagenet("bottleneck", 3, 8, 36, 3),
-    "resnet50d": _imagenet("bottleneck", 3, 4, 6, 3, **_DEEP),
-    "resnet101d": _imagenet("bottleneck", 3, 4, 23, 3, **_DEEP),
-    "resnext50_32x4d": _imagenet("bottleneck", 3, 4, 6, 3, cardinality=32, base_width=4),
-    "resnext101_32x8d": _imagenet("bottleneck", 3, 4, 23, 3, cardinality=32, base_width=8),
-    "wide_resnet50_2": _imagenet("bottleneck", 3, 4, 6, 3, base_width=128),
+    "resnet18": _basic(2, 2, 2, 2),
+    "resnet34": _basic(3, 4, 6, 3),
+    "resnet26": _bottleneck(2, 2, 2, 2),
+    "resnet50": _bottleneck(3, 4, 6, 3),
+    "resnet101": _bottleneck(3, 4, 23, 3),
+    "resnet152": _bottleneck(3, 8, 36, 3),
+    "resnet18d": _basic(2, 2, 2, 2, **_DEEP),
+    "resnet34d": _basic(3, 4, 6, 3, **_DEEP),
+    "resnet26d": _bottleneck(2, 2, 2, 2, **_DEEP),
+    "resnet50d": _bottleneck(3, 4, 6, 3, **_DEEP),
+    "resnet101d": _bottleneck(3, 4, 23, 3, **_DEEP),
+    "resnet152d": _bottleneck(3, 8, 36, 3, **_DEEP),
+    "resnet200d": _bottleneck(3, 24, 36, 3, **_DEEP),
+    "resnet269d": _bottleneck(3, 30, 48, 8, **_DEEP),
+    "resnet26t": _bottleneck(2, 2, 2, 2, **_TIERED),
+    "resnet50t": _bottleneck(3, 4, 6, 3, **_TIERED),
+    "resnetlight": _bottleneck(1, 1, 11, 3, shortcut="avg_pool"),
+    "resnetrs50": _rs(3, 4, 6, 3),
+    "resnetrs101": _rs(3, 4, 23, 3),
+    "resnetrs152": _rs(3, 8, 36, 3),
+    "wide_resnet50_2": _bottleneck(3, 4, 6, 3, base_width=128),
+    "wide_resnet101_2": _bottleneck(3, 4, 23, 3, base_width=128),
+    "resnext50_32x4d": _bottleneck(3, 4, 6, 3, **_X),
+    "resnext101_32x4d": _bottleneck(3, 4, 23, 3, **_X),
+    "resnext101_32x8d": _bottleneck(3, 4, 23, 3, cardinality=32, base_width=8),
+    "resnext101_64x4d": _bottleneck(3, 4, 23, 3, cardinality=64, base_width=4),
+    "resnext26d_32x4d": _bottleneck(2, 2, 2, 2, **_X, **_DEEP),
+    "resnext50d_32x4d": _bottleneck(3, 4, 6, 3, **_X, **_DEEP),
+    "resnext101d_32x8d": _bottleneck(3, 4, 23, 3, cardinality=32, base_width=8, **_DEEP),
+    "resnext26t_32x4d": _bottleneck(2, 2, 2, 2, **_X, **_TIERED),
+    "resnext50t_32x4d": _bottleneck(3, 4, 6, 3, **_X, **_TIERED),
+    # With attention at "mid" in timm; resnet50t_strided is the backbone of its gcresnet50t
+    "resnet33ts": _ts(2, 3, 3, 2, planes=(64, 128, 384, 384), **_SILU)
+    | {"stem_pool": "strided", "num_features": 1280},
+    "resnext26ts": _ts(2, 2, 2, 2, group_width=32, **_SILU),
+    "resnext50ts": _ts(3, 4, 6, 3, group_width=32, **_SILU),
+    "resnet50t_strided": _ts(3, 4, 6, 3, stem_pool="strided"),
+    # As SENet was released
+    "senet154": _senet154(stem_width=64),
+    "legacy_senet154": _senet154(stem_width=64, stem_pool="ceil_max"),
+    "legacy_resnet18": _caffe(_basic, 2, 2, 2, 2, rectify_branch=True),
+    "legacy_resnet34": _caffe(_basic, 3, 4, 6, 3, rectify_branch=True),
+    "legacy_resnet50": _caffe(_bottleneck, 3, 4, 6, 3, stride_first=True),
+    "legacy_resnet101": _caffe(_bottleneck, 3, 4, 23, 3, stride_first=True),
+    "legacy_resnet152": _caffe(_bottleneck, 3, 8, 36, 3, stride_first=True),
+    "legacy_resnext26_32x4d": _caffe(_bottleneck, 2, 2, 2, 2, **_X),
+    "legacy_resnext50_32x4d": _caffe(_bottleneck, 3, 4, 6, 3, **_X),
+    "legacy_resnext101_32x4d": _caffe(_bottleneck, 3, 4, 23, 3, **_X),
     # With a mechanism of the conv slot built in
     "resnest14d": _resnest(1, 1, 1, 1),
     "resnest26d": _resnest(2, 2, 2, 2),
     "resnest50d": _resnest(3, 4, 6, 3),
+    "resnest50d_1s4x24d": _resnest(
+        *(3, 4, 6, 3), radix=1, cardinality=4, base_width=24, avd_first=True
+    ),
+    "resnest50d_4s2x40d": _resnest(
+        *(3, 4, 6, 3), radix=4, cardinality=2, base_width=40, avd_first=True
+    ),
     "resnest101e": _resnest(3, 4, 23, 3, stem_width=64),
-    "skresnet18": _imagenet("basic", 2, 2, 2, 2)
-    | {"conv": {"name": "sk", "reduction": 8, "min_width": 16, "split_input": True}},
-    "skresnet50": _imagenet("bottleneck", 3, 4, 6, 3)
-    | {"conv": {"name": "sk", "min_width": 8, "split_input": True}},
-    "skresnext50_32x4d": _imagenet("bottleneck", 3, 4, 6, 3, cardinality=32, base_width=4)
-    | {"conv": {"name": "sk"}},
+    "resnest200e": _resnest(3, 24, 36, 3, stem_width=64),
+    "resnest269e": _resnest(3, 30, 48, 8, stem_width=64),
+    "skresnet18": _basic(2, 2, 2, 2, conv=_SK_SPLIT_BASIC),
+    "skresnet34": _basic(3, 4, 6, 3, conv=_SK_SPLIT_BASIC),
+    "skresnet50": _bottleneck(3, 4, 6, 3, conv=_SK_SPLIT),
+    "skresnet50d": _bottleneck(3, 4, 6, 3, **_DEEP, conv=_SK_SPLIT),
+    "skresnext50_32x4d": _bottleneck(3, 4, 6, 3, **_X, conv={"name": "sk"}),
+    # Other families
+    "vovnet39a": _vovnet(1, 1, 2, 2, residual=False),
+    "vovnet19b_dw": _vovnet(
+        *(1, 1, 1, 1), block_layers=3, stem_widths=(64, 64, 64), depthwise=True
+    ),
+    "vovnet39b": _vovnet(1, 1, 2, 2),
+    "vovnet99b": _vovnet(1, 3, 9, 3),
+    "mobilenetv2_100": {
+        "network": InvertedResidualNet,
+        "rows": (
+            (Row(1, 16, 1),),
+            (Row(6, 24, 2),),
+            (Row(6, 32, 3),),
+            (Row(6, 64, 4), Row(6, 96, 3)),
+            (Row(6, 160, 3), Row(6, 320, 1)),
+        ),
+        "activation": "relu6",
+        "num_features": 1280,
+    },
+    "efficientnet_b0": {
+        "network": InvertedResidualNet,
+        "rows": (
+            (Row(1, 16, 1),),
+            (Row(6, 24, 2),),
+            (Row(6, 40, 2, 5),),
+            (Row(6, 80, 3), Row(6, 112, 3, 5)),
+            (Row(6, 192, 4, 5), Row(6, 320, 1)),
+        ),
+        "activation": "silu",
+        "num_features": 1280,
+    },
 }

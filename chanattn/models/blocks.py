@@ -1,7 +1,8 @@
-"""Residual blocks with attention slots.
+"""Residual blocks of ResNets with attention slots.
 
 Four blocks: basic and bottleneck (He et al., CVPR 2016, arXiv:1512.03385), and their pre-activation forms
-(He et al., ECCV 2016, arXiv:1603.05027). The stride is on the 3x3 convolution, as in torchvision and timm.
+(He et al., ECCV 2016, arXiv:1603.05027). The stride is on the 3x3 convolution, as in torchvision and timm,
+unless `stride_first`.
 """
 
 from typing import Any
@@ -12,43 +13,41 @@ import jax.numpy as jnp
 
 from chanattn.errors import UsageError
 from chanattn.layers import Conv, avg_pool, batch_norm
-from chanattn.models.slots import Slots
+from chanattn.models.block import Block, refuse_conv_slot
 
-SHORTCUTS = ("zero_pad", "projection", "avg_pool")
+SHORTCUTS = ("zero_pad", "projection", "projection3x3", "avg_pool")
 
 
-class Block(nn.Module):
-    """What all blocks share: their arguments, slots, shortcut and stochastic depth.
+class ResidualBlock(Block):
+    """What the blocks of ResNets share: their arguments, the shortcut and the sum.
 
     Attributes:
         planes: Width of the block before expansion and grouping.
         stride: Of the block.
-        stage: Number of the stage, from 1.
-        slots: Attention mechanisms.
+        expansion: Output channels over planes.
         shortcut: What the shortcut does where the shape changes: "zero_pad" (strided, channels padded with
-            zeros: option A), "projection" (strided 1x1 convolution: option B), "avg_pool" (2x2 average pool,
-            then a 1x1 convolution: ResNet-D).
+            zeros: option A), "projection" (strided 1x1 convolution: option B), "projection3x3" (a 3x3 one
+            where it strides: SENet-154), "avg_pool" (2x2 average pool, then a 1x1 convolution: ResNet-D).
         cardinality: Groups of the bottleneck's 3x3 convolution.
         base_width: Width of a group at 64 planes.
-        drop_rate: Probability that the residual branch of a picture is dropped in training.
-        zero_init: Start with a silent residual branch.
-        dtype: Type of the computation.
-        param_dtype: Type of the parameters.
+        group_width: Width of a group whatever the planes; 0: `cardinality` says it.
+        reduce_first: The bottleneck's first convolution is narrower than the second by this factor.
+        stride_first: The bottleneck's stride is on the first convolution (Caffe).
+        rectify_branch: The basic block's branch ends in an activation, before the attention (Caffe's
+            SE-ResNet-18 and 34).
     """
 
     planes: int
     stride: int = 1
-    stage: int = 1
-    slots: Slots = Slots()
+    expansion: int = 1
     shortcut: str = "projection"
     cardinality: int = 1
     base_width: int = 64
-    drop_rate: float = 0.0
-    zero_init: bool = True
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
+    group_width: int = 0
+    reduce_first: int = 1
+    stride_first: bool = False
+    rectify_branch: bool = False
 
-    expansion = 1
     pre_activation = False
 
     @property
@@ -56,69 +55,22 @@ class Block(nn.Module):
         """Output channels."""
         return self.planes * self.expansion
 
-    def _conv(
-        self, name: str, x: jax.Array, features: int, kernel_size: int, **more: Any
-    ) -> jax.Array:
-        conv = Conv(
-            features,
-            kernel_size,
-            dtype=self.dtype,
-            param_dtype=self.param_dtype,
-            name=name,
-            **more,
-        )
-        return conv(x)
-
-    def _branch_conv(
-        self, number: int, x: jax.Array, features: int, kernel_size: int, train: bool, **more: Any
-    ) -> jax.Array:
-        """Convolution `number` of the residual branch, with the `pre_conv` attention before it."""
-        x = self._attend("pre_conv", x, train, name=f"attention{number}")
-        return self._conv(f"conv{number}", x, features, kernel_size, **more)
-
-    def _norm(self, number: int, x: jax.Array, train: bool, *, last: bool = False) -> jax.Array:
-        """Norm `number`; the last one of a branch may start at zero."""
-        silent = last and self.zero_init
-        norm = batch_norm(
-            train,
-            name=f"bn{number}",
-            scale_init=nn.initializers.zeros if silent else nn.initializers.ones,
-            dtype=self.dtype,
-            param_dtype=self.param_dtype,
-        )
-        return norm(x)
-
-    def _attend(
-        self, placement: str, x: jax.Array, train: bool, name: str = "attention"
-    ) -> jax.Array:
-        """Apply the gate mechanism if it sits here."""
-        gate = self.slots.gate
-        if not gate.at(placement, self.stage):
-            return x
-        return gate.build(name, param_dtype=self.param_dtype)(x, train=train)
-
     def _has_conv_slot(self) -> bool:
         return self.slots.conv.at("conv", self.stage)
 
-    def _conv_slot(self, number: int, x: jax.Array, filters: int, train: bool) -> jax.Array:
+    def _conv_slot(
+        self, number: int, x: jax.Array, filters: int, train: bool, **shape: int
+    ) -> jax.Array:
         """The conv mechanism in place of convolution `number`, its norm and activation."""
         module = self.slots.conv.build(
             f"conv{number}",
             filters=filters,
-            stride=self.stride,
-            groups=self.cardinality,
+            num_classes=self.num_classes,
             dtype=self.dtype,
             param_dtype=self.param_dtype,
+            **shape,
         )
         return module(x, train=train)
-
-    def _drop_branch(self, y: jax.Array, train: bool) -> jax.Array:
-        """Stochastic depth (Huang et al., ECCV 2016): whole branches, picture by picture, mean kept."""
-        if not train or self.drop_rate == 0:
-            return y
-        keep = 1 - self.drop_rate
-        mask = jax.random.bernoulli(self.make_rng("dropout"), keep, (y.shape[0], 1, 1, 1))
-        return y * mask.astype(y.dtype) / keep
 
     def _shortcut(self, x: jax.Array, train: bool) -> jax.Array:
         if self.stride == 1 and x.shape[-1] == self.filters:
@@ -130,7 +82,7 @@ class Block(nn.Module):
         return Shortcut(
             self.filters,
             self.stride,
-            average=self.shortcut == "avg_pool",
+            self.shortcut,
             use_norm=not self.pre_activation,
             dtype=self.dtype,
             param_dtype=self.param_dtype,
@@ -142,16 +94,16 @@ class Block(nn.Module):
         y = self._drop_branch(self._attend("post", y, train), train)
         y = y + self._attend("identity", shortcut, train)
         if not self.pre_activation:
-            y = nn.relu(y)
+            y = self._act(y)
         return self._attend("after_sum", y, train)
 
 
 class Shortcut(nn.Module):
-    """1x1 convolution, after a 2x2 average pool instead of a stride if `average`, and norm if `use_norm`."""
+    """A convolution to the shape of the residual branch, see `ResidualBlock`; and a norm if `use_norm`."""
 
     filters: int
     stride: int
-    average: bool
+    kind: str
     use_norm: bool
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
@@ -160,15 +112,16 @@ class Shortcut(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Bring (N, H, W, I) to the shape of the residual branch."""
         stride = self.stride
-        if self.average and stride > 1:
+        kernel_size = 3 if self.kind == "projection3x3" and stride > 1 else 1
+        if self.kind == "avg_pool" and stride > 1:
             x = avg_pool(x, stride, stride, count_padding=False, ceil_mode=True)
             stride = 1
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        x = Conv(self.filters, kernel_size=1, stride=stride, name="conv", **types)(x)
+        x = Conv(self.filters, kernel_size, stride=stride, name="conv", **types)(x)
         return batch_norm(train, name="bn", **types)(x) if self.use_norm else x
 
 
-class BasicBlock(Block):
+class BasicBlock(ResidualBlock):
     """Two 3x3 convolutions."""
 
     def __post_init__(self) -> None:
@@ -180,40 +133,43 @@ class BasicBlock(Block):
         """(N, H, W, I) -> (N, H', W', planes)."""
         y = self._attend("pre", x, train)
         if self._has_conv_slot():
-            y = self._conv_slot(1, y, self.planes, train)
+            y = self._conv_slot(1, y, self.planes, train, stride=self.stride)
         else:
             y = self._branch_conv(1, y, self.planes, 3, train, stride=self.stride)
-            y = nn.relu(self._norm(1, y, train))
+            y = self._act(self._norm(1, y, train))
         y = self._attend("mid", y, train)
         y = self._branch_conv(2, y, self.planes, 3, train)
-        y = self._norm(2, self._attend("pre_norm", y, train), train, last=True)
+        y = self._norm(2, self._attend("pre_norm", y, train), train, last=not self.rectify_branch)
+        if self.rectify_branch:
+            y = self._act(y)
         return self._join(y, self._shortcut(x, train), train)
 
 
-class BottleneckBlock(Block):
+class BottleneckBlock(ResidualBlock):
     """1x1, 3x3 and 1x1 convolutions; the 3x3 one may have groups (ResNeXt), its width may differ (wide)."""
 
-    expansion = 4
+    expansion: int = 4
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """(N, H, W, I) -> (N, H', W', 4 planes)."""
+        """(N, H, W, I) -> (N, H', W', expansion * planes)."""
         width = self.planes * self.base_width // 64 * self.cardinality
+        groups = width // self.group_width if self.group_width else self.cardinality
+        first, second = (self.stride, 1) if self.stride_first else (1, self.stride)
         y = self._attend("pre", x, train)
-        y = nn.relu(self._norm(1, self._branch_conv(1, y, width, 1, train), train))
+        y = self._branch_conv(1, y, width // self.reduce_first, 1, train, stride=first)
+        y = self._act(self._norm(1, y, train))
         if self._has_conv_slot():
-            y = self._conv_slot(2, y, width, train)
+            y = self._conv_slot(2, y, width, train, stride=second, groups=groups)
         else:
-            y = self._branch_conv(
-                2, y, width, 3, train, stride=self.stride, groups=self.cardinality
-            )
-            y = nn.relu(self._norm(2, self._attend("pre_norm", y, train), train))
+            y = self._branch_conv(2, y, width, 3, train, stride=second, groups=groups)
+            y = self._act(self._norm(2, self._attend("pre_norm", y, train), train))
         y = self._attend("mid", y, train)
         y = self._norm(3, self._branch_conv(3, y, self.filters, 1, train), train, last=True)
         return self._join(y, self._shortcut(x, train), train)
 
 
-class PreActBasicBlock(Block):
+class PreActBasicBlock(ResidualBlock):
     """Norm and activation before each of two 3x3 convolutions; the sum is left as it is.
 
     There is no last norm: with `zero_init` the last convolution's kernel starts at zero.
@@ -223,50 +179,50 @@ class PreActBasicBlock(Block):
 
     def __post_init__(self) -> None:
         _refuse_groups(self)
-        _refuse_conv_slot(self)
+        refuse_conv_slot(self.slots, _WRONG_ORDER)
         super().__post_init__()
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """(N, H, W, I) -> (N, H', W', planes)."""
-        y = nn.relu(self._norm(1, self._attend("pre", x, train), train))
+        y = self._act(self._norm(1, self._attend("pre", x, train), train))
         shortcut = _pre_activated_shortcut(self, x, y, train)
         y = self._branch_conv(1, y, self.planes, 3, train, stride=self.stride)
-        y = self._attend("mid", nn.relu(self._norm(2, y, train)), train)
+        y = self._attend("mid", self._act(self._norm(2, y, train)), train)
         y = self._branch_conv(2, y, self.planes, 3, train, **_silent(self))
         return self._join(self._attend("pre_norm", y, train), shortcut, train)
 
 
-class PreActBottleneckBlock(Block):
+class PreActBottleneckBlock(ResidualBlock):
     """Norm and activation before each of a 1x1, a 3x3 and a 1x1 convolution.
 
     There is no last norm: with `zero_init` the last convolution's kernel starts at zero.
     """
 
-    expansion = 4
+    expansion: int = 4
     pre_activation = True
 
     def __post_init__(self) -> None:
         _refuse_groups(self)
-        _refuse_conv_slot(self)
+        refuse_conv_slot(self.slots, _WRONG_ORDER)
         super().__post_init__()
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """(N, H, W, I) -> (N, H', W', 4 planes)."""
-        y = nn.relu(self._norm(1, self._attend("pre", x, train), train))
+        y = self._act(self._norm(1, self._attend("pre", x, train), train))
         shortcut = _pre_activated_shortcut(self, x, y, train)
         y = self._branch_conv(1, y, self.planes, 1, train)
-        y = nn.relu(self._norm(2, y, train))
+        y = self._act(self._norm(2, y, train))
         y = self._branch_conv(2, y, self.planes, 3, train, stride=self.stride)
-        y = nn.relu(self._norm(3, self._attend("pre_norm", y, train), train))
+        y = self._act(self._norm(3, self._attend("pre_norm", y, train), train))
         y = self._attend("mid", y, train)
         y = self._branch_conv(3, y, self.filters, 1, train, **_silent(self))
         return self._join(y, shortcut, train)
 
 
 def _pre_activated_shortcut(
-    block: Block, x: jax.Array, activated: jax.Array, train: bool
+    block: ResidualBlock, x: jax.Array, activated: jax.Array, train: bool
 ) -> jax.Array:
     """The input itself, or, where the shape changes, a projection of the activated input."""
     changes = block.stride > 1 or x.shape[-1] != block.filters
@@ -277,22 +233,16 @@ def _silent(block: Block) -> dict[str, Any]:
     return {"kernel_init": nn.initializers.zeros} if block.zero_init else {}
 
 
-def _refuse_groups(block: Block) -> None:
-    if block.cardinality != 1 or block.base_width != 64:
+def _refuse_groups(block: ResidualBlock) -> None:
+    if block.cardinality != 1 or block.base_width != 64 or block.group_width:
         raise UsageError(
             f"{type(block).__name__} has no grouped or wider convolution; use a bottleneck"
         )
 
 
-def _refuse_conv_slot(block: Block) -> None:
-    if block.slots.conv.name != "identity":
-        raise UsageError(
-            f"attention {block.slots.conv.name!r} replaces a convolution with its norm and activation, which"
-            " pre-activation networks do not have in that order; use another architecture"
-        )
+_WRONG_ORDER = "which pre-activation networks do not have in that order"
 
-
-BLOCKS: dict[str, type[Block]] = {
+BLOCKS: dict[str, type[ResidualBlock]] = {
     "basic": BasicBlock,
     "bottleneck": BottleneckBlock,
     "preact_basic": PreActBasicBlock,

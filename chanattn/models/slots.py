@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import flax.linen as nn
+import jax
 
 from chanattn import attention
 from chanattn.errors import UsageError, did_you_mean
 
-STAGES = (1, 2, 3, 4)
+_OUTSIDE_BLOCKS = ("stage_end", "head")
+# Where the channels, or the calls a block, are not the same in all blocks of a stage.
+_CHANGING = ("pre", "pre_conv")
 
 
 @dataclass(frozen=True)
@@ -19,18 +22,29 @@ class Slot:
     Attributes:
         name: A registered mechanism.
         placement: A key of `attention.PLACEMENTS`.
-        stages: Numbers of the stages, from 1.
+        stages: Numbers of the stages, from 1. Empty: all; of the placement "stage_end", all but the last,
+            so that the mechanism sits at the boundaries (BAM).
         options: Options of the mechanism, sorted pairs (so that the slot is hashable).
     """
 
     name: str = "identity"
     placement: str = "post"
-    stages: tuple[int, ...] = STAGES
+    stages: tuple[int, ...] = ()
     options: tuple[tuple[str, Any], ...] = ()
 
-    def at(self, placement: str, stage: int) -> bool:
-        """Whether the mechanism sits at that place of that stage."""
-        return self.name != "identity" and self.placement == placement and stage in self.stages
+    @property
+    def shared(self) -> bool:
+        """Whether one module serves all blocks of a stage."""
+        inside = self.placement not in _OUTSIDE_BLOCKS
+        return inside and attention.describe(self.name).shared
+
+    def at(self, placement: str, stage: int, *, last: bool = False) -> bool:
+        """Whether the mechanism sits at that place of that stage, the `last` one of the network or not."""
+        if self.name == "identity" or self.placement != placement:
+            return False
+        if self.stages:
+            return stage in self.stages
+        return not (last and placement == "stage_end")
 
     def build(self, name: str, **context: Any) -> nn.Module:
         """The module, called `name` in the network; `context` is what the block decides."""
@@ -45,6 +59,24 @@ class Slots:
     conv: Slot = field(default_factory=lambda: Slot(placement="conv"))
 
 
+class StageAttention:
+    """One mechanism for all blocks of a stage, and the state that it carries from block to block.
+
+    The network makes one a stage and hands it to the blocks, which call it in turn: the module and its
+    parameters belong to the network, the calls to the blocks.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        """Start the stage: there is no state yet."""
+        self._module = module
+        self._state: Any = None
+
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Reweigh (N, H, W, C) and move the state on."""
+        y, self._state = self._module.step(x, self._state, train)
+        return y
+
+
 def resolve(chosen: Mapping[str, Any], own_conv: Mapping[str, Any] | None = None) -> Slots:
     """Slots from a config's `model.attention` and the conv mechanism an architecture comes with.
 
@@ -52,8 +84,8 @@ def resolve(chosen: Mapping[str, Any], own_conv: Mapping[str, Any] | None = None
     same name, changes its options.
 
     Args:
-        chosen: `name`, and by choice `placement` ("" or absent: the mechanism's default), `stages`,
-            and options (None: the mechanism's default).
+        chosen: `name`, and by choice `placement` ("" or absent: the mechanism's default), `stages` (empty or
+            absent: see `Slot`), and options (None: the mechanism's default).
         own_conv: `name` and options of the architecture's conv mechanism, if it has one.
 
     Raises:
@@ -62,9 +94,9 @@ def resolve(chosen: Mapping[str, Any], own_conv: Mapping[str, Any] | None = None
     rest = dict(chosen)
     mechanism = attention.describe(rest.pop("name"))
     placement = rest.pop("placement", "") or mechanism.placement
-    stages = tuple(rest.pop("stages", STAGES))
+    stages = tuple(rest.pop("stages", ()))
     options = {option: value for option, value in rest.items() if value is not None}
-    _check(mechanism, placement, stages, options)
+    _check(mechanism, placement, options)
 
     own = dict(own_conv or {"name": "identity"})
     own_name = own.pop("name")
@@ -74,29 +106,38 @@ def resolve(chosen: Mapping[str, Any], own_conv: Mapping[str, Any] | None = None
         return Slots(conv=Slot(mechanism.name, "conv", stages, _pairs(options)))
     return Slots(
         gate=Slot(mechanism.name, placement, stages, _pairs(options)),
-        conv=Slot(own_name, "conv", STAGES, _pairs(own)),
+        conv=Slot(own_name, "conv", (), _pairs(own)),
     )
+
+
+def check_stages(slots: Slots, count: int) -> None:
+    """Refuse stages that a network of `count` stages does not have.
+
+    Raises:
+        UsageError: A slot names one.
+    """
+    valid = tuple(range(1, count + 1))
+    for slot in (slots.gate, slots.conv):
+        if not set(slot.stages) <= set(valid):
+            raise UsageError(
+                f"attention stages must be some of {valid} in this network, not {slot.stages}"
+            )
 
 
 def _pairs(options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     return tuple(sorted(options.items()))
 
 
-def _check(
-    mechanism: attention.Mechanism,
-    placement: str,
-    stages: tuple[int, ...],
-    options: Mapping[str, Any],
-) -> None:
+def _check(mechanism: attention.Mechanism, placement: str, options: Mapping[str, Any]) -> None:
     valid = [p for p in attention.PLACEMENTS if (p == "conv") == (mechanism.slot == "conv")]
+    if mechanism.shared:
+        valid = [p for p in valid if p not in _CHANGING]
     if placement not in valid:
         raise UsageError(
             f"attention {mechanism.name!r} cannot be placed at {placement!r}; valid: {', '.join(valid)}."
             f"{did_you_mean(placement, valid)}"
         )
-    if not stages or not set(stages) <= set(STAGES):
-        raise UsageError(f"attention stages must be some of {STAGES}, not {stages}")
     attention.check_options(mechanism.name, options)
     # Values are checked where the mechanism is built; build it once here, so that the message comes now.
-    context = {"filters": 64} if mechanism.slot == "conv" else {}
+    context = {"filters": 64} if mechanism.slot == "conv" else {"block_input": 64}
     attention.create(mechanism.name, **options, **context)

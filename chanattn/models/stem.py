@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.layers import Conv, batch_norm, max_pool
+from chanattn.layers import Conv, activation, batch_norm, max_pool
 
 STEMS = ("cifar", "cifar_bare", "conv7", "deep", "tiered")
 
@@ -19,51 +19,68 @@ class Stem(nn.Module):
             "conv7": one 7x7; "deep": three 3x3 of widths w, w, 2 w (ResNet-C, arXiv:1812.01187);
             "tiered": 3 w / 4, w, 2 w (timm's "t" models).
         width: w; "cifar" and "conv7" have w output channels, the others 2 w.
+        strided: The last convolution halves the map too (and no pool follows).
+        activation: A name of `layers.activation`.
         dtype: Type of the computation.
         param_dtype: Type of the parameters.
     """
 
     kind: str
     width: int
+    strided: bool = False
+    activation: str = "relu"
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """(N, H, W, 3) -> (N, H', W', channels)."""
+    def __call__(self, x: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
+        """(N, H, W, 3) -> the last map before a second halving, and the stem's output."""
         w = self.width
+        types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         kernel_size = 7 if self.kind == "conv7" else 3
         widths = {"deep": (w, w, 2 * w), "tiered": (3 * (w // 4), w, 2 * w)}.get(self.kind, (w,))
-        for number, features in enumerate(widths, 1):
-            halve = number == 1 and not self.kind.startswith("cifar")
-            x = Conv(
-                features,
-                kernel_size,
-                stride=2 if halve else 1,
-                dtype=self.dtype,
-                param_dtype=self.param_dtype,
-                name=f"conv{number}",
-            )(x)
+        strides = [1 if self.kind.startswith("cifar") else 2] + [1] * (len(widths) - 1)
+        if self.strided:
+            strides[-1] *= 2
+        before = x
+        for number, (features, stride) in enumerate(zip(widths, strides, strict=True), 1):
+            before = x
+            x = Conv(features, kernel_size, stride=stride, name=f"conv{number}", **types)(x)
             if self.kind != "cifar_bare":
-                norm = batch_norm(
-                    train, name=f"bn{number}", dtype=self.dtype, param_dtype=self.param_dtype
-                )
-                x = nn.relu(norm(x))
-        return x
+                x = batch_norm(train, name=f"bn{number}", **types)(x)
+                x = activation(self.activation)(x)
+        return (before if self.strided else x), x
 
 
 class StemPool(nn.Module):
-    """Halves the stem's map: a 3x3 max pool, or a 3x3 convolution with norm and activation (ResNet-RS)."""
+    """Halves the stem's map.
 
-    learned: bool = False
+    Attributes:
+        kind: "max": 3x3 max pool; "ceil_max": the same without padding, see `ceil_max_pool`; "conv": 3x3
+            convolution with norm and activation (ResNet-RS).
+        activation: A name of `layers.activation`.
+        dtype: Type of the computation.
+        param_dtype: Type of the parameters.
+    """
+
+    kind: str = "max"
+    activation: str = "relu"
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """(N, H, W, C) -> (N, ceil(H / 2), ceil(W / 2), C)."""
-        if not self.learned:
+        """(N, H, W, C) -> (N, ceil(H / 2), ceil(W / 2), C); "ceil_max" rounds odd sizes down."""
+        if self.kind == "ceil_max":
+            return ceil_max_pool(x)
+        if self.kind == "max":
             return max_pool(x, 3, 2, padding=1)
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         x = Conv(x.shape[-1], 3, stride=2, name="conv", **types)(x)
-        return nn.relu(batch_norm(train, name="bn", **types)(x))
+        return activation(self.activation)(batch_norm(train, name="bn", **types)(x))
+
+
+def ceil_max_pool(x: jax.Array) -> jax.Array:
+    """3x3 max pool of stride 2 without padding that keeps the last, partial window (Caffe, VoVNet)."""
+    ends = [(0, max(-(size - 3) % 2, 3 - size)) for size in x.shape[1:3]]
+    return max_pool(jnp.pad(x, ((0, 0), *ends, (0, 0)), constant_values=-jnp.inf), 3, 2)

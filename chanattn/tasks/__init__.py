@@ -3,8 +3,8 @@
 A new task is one file with a class that has the members of `Task`, and one line in `_TASKS`.
 """
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import jax
 from ml_collections import ConfigDict
@@ -28,13 +28,19 @@ class Task(Protocol):
         """The objective that is differentiated, as (sum over real examples, number of them)."""
         ...
 
+    def extra_losses(self, sown: Mapping[str, Any], batch: Batch) -> dict[str, Pair]:
+        """What is added to the objective, from what modules have sown: pairs by the names of `auxiliary`."""
+        ...
+
     def metrics(self, logits: jax.Array, batch: Batch) -> dict[str, Pair]:
         """Every metric of `metric_names`, each as (sum over real examples, number of them)."""
         ...
 
 
 _TASKS: dict[str, Callable[[ConfigDict], Task]] = {
-    "classification": lambda config: Classification(label_smoothing=config.label_smoothing),
+    "classification": lambda config: Classification(
+        label_smoothing=config.label_smoothing, se_loss_weight=config.se_loss_weight
+    ),
 }
 
 

@@ -5,10 +5,14 @@ cutmix a batch carries a second label: `mix_weight` is the weight of `label`, th
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
+
+from chanattn.tasks import auxiliary
 
 Batch = dict[str, jax.Array]
 Pair = tuple[jax.Array, jax.Array]
@@ -21,14 +25,24 @@ class Classification:
     Attributes:
         label_smoothing: share of the target probability that is spread evenly over all classes; in the
             objective only, not in the metrics.
+        se_loss_weight: weight of the loss on presence logits (EncNet's SE-loss), where there are any.
     """
 
     label_smoothing: float = 0.0
+    se_loss_weight: float = 0.2
     metric_names: tuple[str, ...] = ("loss", "top1", "top5")
 
     def loss(self, logits: jax.Array, batch: Batch) -> Pair:
         """Cross-entropy with label smoothing, as (sum, count); logits (B, classes)."""
         return masked(cross_entropy(logits, batch, self.label_smoothing), batch["mask"])
+
+    def extra_losses(self, sown: Mapping[str, Any], batch: Batch) -> dict[str, Pair]:
+        """What mechanisms in the network add to the objective, see `chanattn.tasks.auxiliary`."""
+        return auxiliary.collect(
+            sown,
+            batch,
+            lambda logits, batch: self.se_loss_weight * presence_loss(logits, batch),
+        )
 
     def metrics(self, logits: jax.Array, batch: Batch) -> dict[str, Pair]:
         """Plain cross-entropy and accuracies, as (sum, count); logits (B, classes)."""
@@ -38,6 +52,21 @@ class Classification:
             "top5": top_k(logits, batch, 5),
         }
         return {name: masked(value, batch["mask"]) for name, value in values.items()}
+
+
+def presence_loss(logits: jax.Array, batch: Batch) -> jax.Array:
+    """Binary cross-entropy of presence logits (B, classes), averaged over the classes: (B,), in nats.
+
+    A picture contains its own class and no other (Zhang et al. 2018, https://arxiv.org/abs/1803.08904,
+    section 3.1, where it is every class of a segmentation mask).
+    """
+    logits = logits.astype(jnp.float32)
+
+    def of(label: jax.Array) -> jax.Array:
+        present = jax.nn.one_hot(label, logits.shape[1])
+        return optax.sigmoid_binary_cross_entropy(logits, present).mean(axis=1)
+
+    return _weigh(of, batch)
 
 
 def cross_entropy(logits: jax.Array, batch: Batch, label_smoothing: float = 0.0) -> jax.Array:

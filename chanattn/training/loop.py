@@ -23,7 +23,7 @@ from chanattn.training.overview import count_parameters, parameter_lines
 from chanattn.training.progress import Progress
 from chanattn.training.record import Record
 from chanattn.training.run_directory import CHECKPOINTS, check_run, finish, open_run
-from chanattn.training.state import STEP_METRICS, TrainState, Window
+from chanattn.training.state import TrainState, Window, reported
 from chanattn.training.step import TrainStep
 from chanattn.training.validate import validate
 
@@ -183,10 +183,8 @@ class _Run:
     def _report(self, window: Window) -> None:
         self._check_finite(window)
         self._checkpoints.raise_errors()
-        means = window.means()
-        metrics = {
-            name: means[name] for name in (*self._experiment.task.metric_names, *STEP_METRICS)
-        }
+        means, experiment = window.means(), self._experiment
+        metrics = {name: means[name] for name in reported(experiment.model, experiment.task)}
         rates = self._progress.update(self._step, metrics)
         images = (self._step - self._logged_step) * self._experiment.config.batch_size
         self._record.add_training(images, rates)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from chanattn.tasks import Pair, Task
+from chanattn.tasks import Pair, Task, auxiliary
 from chanattn.training.mesh import replicated
 
 PyTree = Any
@@ -63,7 +63,13 @@ class TrainState:
         return {"params": self.params, "batch_stats": self.batch_stats}
 
 
-STEP_METRICS = ("learning_rate", "grad_norm", "param_norm")
+_STEP_METRICS = ("learning_rate", "grad_norm", "param_norm")
+
+
+def reported(model: nn.Module, task: Task) -> tuple[str, ...]:
+    """Names of what is reported of training steps; losses that mechanisms add end in `_loss`."""
+    extra = tuple(f"{name}_loss" for name in auxiliary.names(model))
+    return (*task.metric_names, *extra, *_STEP_METRICS)
 
 
 def create_state(
@@ -139,7 +145,7 @@ def _initializer(
             # float32 whatever the parameters' type: bfloat16 would round each small update away.
             ema=jax.tree.map(lambda leaf: leaf.astype(jnp.float32), weights) if ema else None,
             window=Window(
-                totals=zero_totals(task.metric_names + STEP_METRICS),
+                totals=zero_totals(reported(model, task)),
                 first_bad_step=jnp.zeros((), jnp.int32),
             ),
             **weights,

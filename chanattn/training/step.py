@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from chanattn.tasks import Batch, Pair, Task
+from chanattn.tasks import Batch, Pair, Task, auxiliary
 from chanattn.training.mesh import batch_sharding, replicated
 from chanattn.training.schedule import Schedule
 from chanattn.training.state import TrainState, Weights, Window, add_totals, zero_totals
@@ -131,16 +131,20 @@ def _gradients(
             {"params": params, "batch_stats": batch_stats},
             part["image"],
             train=True,
-            mutable=["batch_stats"],
+            mutable=["batch_stats", *auxiliary.COLLECTIONS],
             rngs={"dropout": key},
         )
         loss, examples = task.loss(logits, part)
+        extra = task.extra_losses(new, part)
+        total = loss + sum(pair[0] for pair in extra.values())
         metrics = task.metrics(logits, part) | {"loss": (loss, examples)}
-        return loss / count, (new.get("batch_stats", {}), metrics)
+        metrics |= {f"{name}_loss": pair for name, pair in extra.items()}
+        return total / count, (new.get("batch_stats", {}), metrics)
 
     batch_stats = weights["batch_stats"]
     grads = jax.tree.map(jnp.zeros_like, weights["params"])
-    totals = zero_totals(task.metric_names)
+    extra = tuple(f"{name}_loss" for name in auxiliary.names(model))
+    totals = zero_totals(task.metric_names + extra)
     # Unrolled, because XLA runs convolutions inside a loop on one core of a CPU and without its fast paths.
     for i, next_part in enumerate(_parts(batch, accumulate, mesh)):
         # Each part waits for the one before: computed side by side they would save no memory.

@@ -73,14 +73,14 @@ def choice(*names: str) -> Rule:
     return Rule(str, listed, lambda value: value in names, names)
 
 
-def numbers(item: Rule, length: int | None = None) -> Rule:
-    """A tuple whose every element obeys `item`; not empty."""
+def numbers(item: Rule, length: int | None = None, *, empty: bool = False) -> Rule:
+    """A tuple whose every element obeys `item`."""
     count = "a tuple" if length is None else f"a tuple of {length}"
     return Rule(
         tuple,
         f"{count}, each {item.wanted}",
         lambda value: (
-            len(value) > 0
+            (empty or len(value) > 0)
             and length in (None, len(value))
             and all(_has_kind(x, item.kind) and item.valid(x) for x in value)
         ),
@@ -133,9 +133,10 @@ RULES: dict[str, Rule] = {
     "model.dropout": PROBABILITY,
     "model.attention.name": text(empty=False),
     "model.attention.placement": text(empty=True),
-    "model.attention.stages": numbers(integer(1, 4)),
+    "model.attention.stages": numbers(integer(1, 5), empty=True),
     "task.name": text(empty=False),
     "task.label_smoothing": PROBABILITY,
+    "task.se_loss_weight": number(0),
     "optimizer.name": choice("sgd", "adamw", "lamb"),
     "optimizer.learning_rate": number(0, ends="(]"),
     "optimizer.momentum": PROBABILITY,

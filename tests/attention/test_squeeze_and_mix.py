@@ -108,6 +108,37 @@ def test_conv1d_and_band_are_band_matrices(k: int) -> None:
     np.testing.assert_allclose(z, S @ band(np.asarray(p["kernel"]), k).T, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("k", [1, 3, 5, 17])
+def test_circular_taps_make_a_circulant_matrix(k: int) -> None:
+    module = mix.Conv1d(k, circular=True, use_bias=True)
+    taps, bias = np.arange(1, k + 1, dtype=np.float32), np.float32([0.5])
+    z = module.apply({"params": {"kernel": taps, "bias": bias}}, jnp.asarray(S))
+    reach = (k - 1) // 2
+    expected = sum(taps[j] * np.roll(S, reach - j, axis=1) for j in range(k)) + 0.5
+    np.testing.assert_allclose(z, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_taps_that_go_round_more_than_once_are_refused() -> None:
+    with pytest.raises(UsageError, match="kernel_size 19 goes round 8 channels.*at most 17"):
+        mix.Conv1d(19, circular=True).init(jax.random.key(0), jnp.asarray(S))
+
+
+@pytest.mark.parametrize("k", [1, 3, 17])
+def test_conv_bottleneck_slides_over_hidden_features(k: int) -> None:
+    module = mix.ConvBottleneck(width=5, kernel_size=k)
+    rng = np.random.default_rng(3)
+    shapes = {"lift": (5,), "lift_bias": (5,), "kernel": (k, 5), "bias": (1,)}
+    p = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    z = module.apply({"params": p}, jnp.asarray(S))
+    expected = np.full(S.shape, p["bias"][0])
+    for i in range(8):
+        for j in range(k):
+            if 0 <= (other := i + j - (k - 1) // 2) < 8:
+                hidden = np.maximum(S[:, other, None] * p["lift"] + p["lift_bias"], 0)
+                expected[:, i] += hidden @ p["kernel"][j]
+    np.testing.assert_allclose(z, expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["bottleneck", "dense", "identity", "conv1d"])
 def test_several_statistics_share_parameters_and_add_their_logits(name: str) -> None:
     stacked = np.stack([S, 2 * S], axis=1)
@@ -153,6 +184,15 @@ def test_widths_of_the_presets(
     assert width_rule("timm", 16)(channels) == timm
     assert make_divisible(channels / 16, 1) == nearest
     assert floor_width(channels, 16, 32) == floor32
+
+
+# timm's MobileNetV3: channels of the module, width of its bottleneck.
+@pytest.mark.parametrize(
+    ("channels", "width"),
+    [(16, 8), (72, 24), (96, 24), (120, 32), (144, 40), (240, 64), (672, 168), (960, 240)],
+)
+def test_widths_of_mobile_networks(channels: int, width: int) -> None:
+    assert width_rule("mobile", 4)(channels) == width
 
 
 def test_rounding_down_too_far_is_undone() -> None:

@@ -1,51 +1,127 @@
 """Named architectures: parameter counts against independent counts, and what can be put on them."""
 
 import csv
+import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import pytest
+from flax.traverse_util import flatten_dict
 
 from chanattn import attention, models
 from chanattn.errors import UsageError
+from chanattn.models.inverted_residual import Row
 
 TIMM_SE = {"name": "se", "rounding": "timm"}
 
 
-def count(name: str, num_classes: int, **options: Any) -> tuple[int, int]:
-    """Parameters and running statistics, from shapes alone."""
+def count(name: str, num_classes: int, *, deep: int = 30, **options: Any) -> tuple[int, int]:
+    """Parameters and running statistics, from shapes alone.
+
+    Of more than `deep` blocks, two a stage are made: all but the first are equal.
+    """
     model = models.create(name, num_classes=num_classes, **options)
-    size = 32 if model.stem.startswith("cifar") else 64
-    image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    depths = model.depths
+    if sum(depths) > deep:
+        model = model.clone(layers=tuple(min(depth, 2) for depth in depths))
+    left_out = {
+        f"stage{stage}_block2": depth - made
+        for stage, (depth, made) in enumerate(zip(depths, model.depths, strict=True), 1)
+    }
+    image = jax.ShapeDtypeStruct((1, model.image_size, model.image_size, 3), jnp.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), image)
-    sizes = {k: sum(leaf.size for leaf in jax.tree.leaves(v)) for k, v in variables.items()}
-    return sizes["params"], sizes["batch_stats"]
+    params, statistics = (
+        sum(
+            leaf.size * (1 + left_out.get(module, 0))
+            for module, leaves in variables[collection].items()
+            for leaf in jax.tree.leaves(leaves)
+        )
+        for collection in ("params", "batch_stats")
+    )
+    return params, statistics
 
 
-def published(golden: Path) -> dict[str, tuple[int, int]]:
-    with (golden / "params.csv").open() as file:
+@cache
+def table(path: Path) -> dict[str, tuple[int, int]]:
+    with path.open() as file:
         return {
             row["name"]: (int(row["params"]), int(row["buffers"])) for row in csv.DictReader(file)
         }
 
 
-IMAGENET = {
-    name: (name, {}) for name in models.names() if not models.create(name).stem.startswith("cifar")
-} | {
-    "seresnet50": ("resnet50", {"attention": TIMM_SE}),
-    "seresnet18": ("resnet18", {"attention": TIMM_SE}),
-    "seresnext101_32x8d": ("resnext101_32x8d", {"attention": TIMM_SE}),
-    "ecaresnet50d": ("resnet50d", {"attention": {"name": "eca"}}),
-    "ecaresnet101d": ("resnet101d", {"attention": {"name": "eca"}}),
+def published(golden: Path) -> dict[str, tuple[int, int]]:
+    return table(golden / "params.csv")
+
+
+ECA = {"name": "eca"}
+ESE = {"name": "ese"}
+GC = {"name": "gc", "preset": "timm"}
+MID = {"placement": "mid"}
+EFFICIENT_SE = {"name": "se", "reduction": 4, "reduce_from": "block_input", "act": "silu"} | MID
+
+# Networks of timm whose name is the backbone's; those with attention follow.
+BACKBONES = (
+    *("resnet18", "resnet34", "resnet26", "resnet50", "resnet101", "resnet152"),
+    *("resnet18d", "resnet34d", "resnet26d", "resnet50d", "resnet101d", "resnet152d"),
+    *("resnet26t", "resnet50t", "wide_resnet50_2", "wide_resnet101_2"),
+    *("resnext50_32x4d", "resnext50d_32x4d", "resnext101_32x4d", "resnext101_32x8d"),
+    *("resnext101_64x4d", "vovnet39a", "mobilenetv2_100"),
+    *("resnest14d", "resnest26d", "resnest50d", "resnest101e", "resnest200e", "resnest269e"),
+    *("resnest50d_4s2x40d", "resnest50d_1s4x24d"),
+    *("skresnet18", "skresnet34", "skresnet50", "skresnet50d", "skresnext50_32x4d"),
+)
+SE_ON = (
+    *("resnet18", "resnet34", "resnet50", "resnet50t", "resnet101", "resnet152", "resnet152d"),
+    *("resnext26d_32x4d", "resnext26t_32x4d", "resnext50_32x4d", "resnext101_32x4d"),
+    *("resnext101_32x8d", "resnext101d_32x8d", "resnext101_64x4d"),
+)
+ECA_ON = (
+    *("resnet26t", "resnet50d", "resnet50t", "resnet101d", "resnet200d", "resnetlight"),
+    *("resnet269d", "resnext26t_32x4d", "resnext50t_32x4d"),
+)
+LEGACY_SE_ON = (
+    *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+    *("resnext26_32x4d", "resnext50_32x4d", "resnext101_32x4d"),
+)
+IMAGENET: dict[str, tuple[str, Any]] = {
+    **{name: (name, None) for name in BACKBONES},
+    **{f"se{name}": (name, TIMM_SE) for name in SE_ON},
+    **{f"eca{name}": (name, ECA) for name in ECA_ON},
+    **{f"legacy_se{name}": (f"legacy_{name}", "se") for name in LEGACY_SE_ON},
+    **{f"resnetrs{n}": (f"resnetrs{n}", TIMM_SE | {"reduction": 4}) for n in (50, 101, 152)},
+    **{f"ese_vovnet{kind}": (f"vovnet{kind}", ESE) for kind in ("19b_dw", "39b", "99b")},
+    "senet154": ("senet154", TIMM_SE),
+    "legacy_senet154": ("legacy_senet154", "se"),
+    "seresnet33ts": ("resnet33ts", TIMM_SE | MID),
+    "seresnext26ts": ("resnext26ts", TIMM_SE | MID),
+    "eca_resnet33ts": ("resnet33ts", ECA | MID),
+    "gcresnet33ts": ("resnet33ts", GC | MID),
+    "gcresnet50t": ("resnet50t_strided", GC | MID),
+    "gcresnext26ts": ("resnext26ts", GC | MID),
+    "gcresnext50ts": ("resnext50ts", GC | MID),
+    "efficientnet_b0": ("efficientnet_b0", EFFICIENT_SE),
 }
+OTHER_FAMILIES = r"eca_botnext|ese_vovnet39b_evos|mobilenetv3|regnet|nf_|vgg|densenet"
 
 
 @pytest.mark.parametrize("row", IMAGENET)
 def test_imagenet_network_has_the_published_parameters(row: str, golden: Path) -> None:
-    name, options = IMAGENET[row]
-    assert count(name, 1000, **options) == published(golden)[row]
+    name, spec = IMAGENET[row]
+    assert count(name, 1000, attention=spec) == published(golden)[row]
+
+
+def test_blocks_that_are_not_made_are_counted() -> None:
+    assert count("resnet101d", 10, attention="se") == count(
+        "resnet101d", 10, attention="se", deep=1000
+    )
+
+
+def test_no_published_network_is_forgotten(golden: Path) -> None:
+    rows = {row for row in published(golden) if not re.match(OTHER_FAMILIES, row)}
+    assert rows == IMAGENET.keys() | CIFAR.keys()
 
 
 SE = {"name": "se"}
@@ -62,7 +138,12 @@ CIFAR = {
         for classes in (10, 100)
     },
     **{
-        f"cifar_preact_resnet164_bottleneck_{classes}cls": ("preact_resnet164", classes, {})
+        f"cifar_preact_resnet{depth}_bottleneck_{classes}cls": (
+            f"preact_resnet{depth}",
+            classes,
+            {},
+        )
+        for depth in (164, 1001)
         for classes in (10, 100)
     },
     **{
@@ -113,20 +194,59 @@ def test_wide_networks_follow_their_definition(name: str, blocks: int, factor: i
     assert count(name, 10)[0] == expected
 
 
+def kind(name: str) -> tuple[Any, ...]:
+    """What decides whether a mechanism fits: the class and the block."""
+    model = models.create(name)
+    return type(model), getattr(model, "block", "")
+
+
+# The first, so the smallest, architecture of every kind, and one with its own conv mechanism.
+KINDS = [*{kind(name): name for name in reversed(models.names())}.values(), "resnest14d"]
 GATES = [name for name in attention.names() if attention.describe(name).slot == "gate"]
+CONVS = [name for name in attention.names() if attention.describe(name).slot == "conv"]
 
 
-@pytest.mark.parametrize("gate", GATES)
-@pytest.mark.parametrize("name", models.names())
-def test_every_gate_mechanism_fits_on_every_architecture(name: str, gate: str) -> None:
-    model = models.create(name, num_classes=7, attention={"name": gate})
-    model = model.clone(layers=(1,) * len(model.layers))  # every kind of block, quickly
+@cache
+def parameters_of(name: str, mechanism: str) -> set[str]:
+    """Parameters, by path, of a network with one block a stage, which must run.
+
+    Its widths are made multiples of 16, because some mechanisms split the channels.
+    """
+    model = models.create(name, num_classes=7, attention=mechanism)
+    if isinstance(model, models.InvertedResidualNet):
+        rows = tuple(Row(row.expansion, 16 * -(-row.filters // 16), 1) for row, *_ in model.rows)
+        model = model.clone(rows=tuple((row,) for row in rows))
+    else:
+        model = model.clone(layers=(1,) * len(model.depths))
     image = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
     (logits, _), variables = jax.eval_shape(model.init_with_output, jax.random.key(0), image)
     assert logits.shape == (2, 7)
-    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(variables)]
-    if gate not in ("identity", "simam"):
-        assert any("['attention']" in path for path in paths)
+    return set(flatten_dict(variables["params"], sep="/"))
+
+
+@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("name", KINDS)
+def test_every_gate_mechanism_fits_in_every_kind_of_network(name: str, gate: str) -> None:
+    if attention.describe(gate).shared and name in ("efficientnet_b0", "mobilenetv2_100"):
+        with pytest.raises(
+            UsageError, match="shared by the blocks of a stage, whose widths differ"
+        ):
+            models.create(name, attention=gate)
+        return
+    added = parameters_of(name, gate) - parameters_of(name, "identity")
+    assert bool(added) == (attention.describe(gate).parameters != "0")
+    assert all("attention" in path for path in added)
+
+
+@pytest.mark.parametrize("conv", CONVS)
+@pytest.mark.parametrize("name", KINDS)
+def test_every_conv_mechanism_fits_in_what_has_a_place_for_it(name: str, conv: str) -> None:
+    model = models.create(name)
+    if isinstance(model, models.ResNet) and not model.block.startswith("preact"):
+        assert parameters_of(name, conv)
+    else:
+        with pytest.raises(UsageError, match=f"{conv!r} replaces a convolution"):
+            models.create(name, attention=conv)
 
 
 def test_a_gate_joins_the_conv_mechanism_an_architecture_comes_with() -> None:
@@ -161,7 +281,22 @@ def test_a_conv_mechanism_replaces_the_own_one_or_changes_its_options() -> None:
             {"attention": {"name": "sk", "placement": "post"}},
             "'sk' cannot be placed at 'post'; valid: conv",
         ),
-        ("resnet8", {"attention": {"name": "se", "stages": (5,)}}, "stages must be some of"),
+        (
+            "resnet8",
+            {"attention": {"name": "se", "stages": (3, 4)}},
+            r"stages must be some of \(1, 2, 3\) in this network, not \(3, 4\)",
+        ),
+        ("vovnet39b", {"shortcut": "avg_pool"}, "'vovnet39b' has no choice of shortcuts"),
+        (
+            "vovnet39b",
+            {"attention": {"name": "se", "placement": "identity"}},
+            "'se' cannot be placed at 'identity': not all blocks of a VoVNet",
+        ),
+        (
+            "vovnet39b",
+            {"attention": {"name": "sk"}},
+            "'sk' replaces a convolution.*of which an OSA block has many; use another architecture",
+        ),
         ("resnet8", {"attention": {"name": "se", "gate": "sigmoyd"}}, "Did you mean 'sigmoid'"),
         ("resnet8", {"attention": {"name": "se", "reduction": 0}}, "reduction must be positive"),
         ("resnet8", {"attention": {"name": "se", "reduction": "8"}}, "must be of type int"),

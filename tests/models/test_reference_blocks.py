@@ -8,9 +8,12 @@ import parity
 import pytest
 
 from chanattn.interop.from_torch import convert
-from chanattn.interop.torch_names import block_table
-from chanattn.models.blocks import BLOCKS, Block
+from chanattn.interop.names import Table, block_table, inverted_residual_table, osa_block_table
+from chanattn.models.block import Block
+from chanattn.models.blocks import BLOCKS
+from chanattn.models.inverted_residual import InvertedResidualBlock
 from chanattn.models.slots import Slots, resolve
+from chanattn.models.vovnet import OSABlock
 
 TIMM_SE = {"name": "se", "rounding": "timm"}
 
@@ -58,6 +61,39 @@ FILES: dict[str, Block] = {
     "sk_pytorchinsight_block": bottleneck(
         32, resolve({"name": "sk", "branches": "groups", "min_width": 1})
     ),
+    "block_bottleneck_gca": bottleneck(8, resolve({"name": "gc", "preset": "timm"})),
+    "gsop_block": bottleneck(8, resolve({"name": "gsop", "width": 12})),
+    "block_legacy_se_resnet_basic": BLOCKS["basic"](
+        16, slots=resolve({"name": "se"}), rectify_branch=True
+    ),
+    "block_legacy_se_resnet_bottleneck_s2": bottleneck(
+        16, resolve({"name": "se"}), stride=2, stride_first=True
+    ),
+    "block_legacy_se_resnext": bottleneck(
+        16, resolve({"name": "se"}), cardinality=4, base_width=16
+    ),
+    "block_legacy_senet154": bottleneck(
+        8,
+        resolve({"name": "se"}),
+        stride=2,
+        shortcut="projection3x3",
+        cardinality=4,
+        base_width=64,
+        reduce_first=2,
+    ),
+    "block_osa_ese": OSABlock(
+        filters=16, width=16, layers=3, residual=True, slots=resolve({"name": "ese"})
+    ),
+    "block_mbconv_se": InvertedResidualBlock(
+        filters=16,
+        expansion=4,
+        activation="silu",
+        block_input=16,
+        slots=resolve(
+            {"name": "se", "placement": "mid"}
+            | {"reduction": 4, "reduce_from": "block_input", "act": "silu"}
+        ),
+    ),
 }
 
 # The authors' SK block keeps the parts of its selective kernel beside the block's own convolutions.
@@ -80,15 +116,25 @@ def rename_insight(state: dict[str, Any]) -> dict[str, Any]:
     return renamed
 
 
+def table_of(block: Block) -> Table:
+    gate = block.slots.gate.name
+    if isinstance(block, OSABlock):
+        return osa_block_table(gate, block.layers)
+    if isinstance(block, InvertedResidualBlock):
+        return inverted_residual_table(gate)
+    return block_table(gate, block.slots.conv.name, block.shortcut == "avg_pool")
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_block_equals_the_reference(file: str, golden: Path) -> None:
     block = FILES[file]
     arrays = parity.load(golden / "modules" / f"{file}.npz")
-    table = block_table(block.slots.gate.name, block.slots.conv.name, block.shortcut == "avg_pool")
+    table = table_of(block)
+    groups = getattr(block, "cardinality", 1)
 
     def to_flax(state: dict[str, Any]) -> dict[str, Any]:
         named = rename_insight(state) if file.startswith("sk_pytorchinsight") else state
-        return convert(named, table, groups=block.cardinality)
+        return convert(named, table, groups=groups)
 
     variables = to_flax(parity.state_dict(arrays))
     for case in parity.cases(arrays):

@@ -1,5 +1,6 @@
 """Whole networks equal the reference: logits, stage features, gradients."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from flax.traverse_util import flatten_dict
 
 from chanattn.interop import from_torch
 from chanattn.interop.from_torch import convert
-from chanattn.interop.torch_names import network_table
-from chanattn.models import ResNet
+from chanattn.interop.names import network_table
+from chanattn.models import InvertedResidualNet, Network, ResNet, VoVNet
+from chanattn.models.inverted_residual import Row
 from chanattn.models.slots import resolve
 
 BOTTLENECK = {"block": "bottleneck", "planes": (8, 16, 16, 24), "num_classes": 10}
@@ -30,7 +32,7 @@ def attention(name: str, **options: Any) -> dict[str, Any]:
 
 TIMM_SE = attention("se", rounding="timm")
 
-NETWORKS: dict[str, dict[str, Any]] = {
+RESNETS: dict[str, dict[str, Any]] = {
     "resnet_basic": BASIC | TWO,
     "seresnet_basic": BASIC | TWO | TIMM_SE,
     "skresnet_basic": BASIC | ONES | attention("sk", reduction=8, min_width=16, split_input=True),
@@ -63,19 +65,52 @@ NETWORKS: dict[str, dict[str, Any]] = {
         "stem_pool": "",
     }
     | attention("simam"),
+    "gc_resnet": BOTTLENECK | ONES | DEEP | attention("gc", preset="timm", fuse="mul"),
+    "gcresnet_ts": ONES
+    | DEEP
+    | {"block": "bottleneck", "planes": (24, 24, 24, 32), "expansion": 2, "num_classes": 10}
+    | {"stem": "tiered", "stem_pool": "strided", "activation": "silu", "num_features": 96}
+    | attention("gc", preset="timm", placement="mid"),
+    "legacy_seresnet_bottleneck": BOTTLENECK
+    | ONES
+    | {"planes": (4, 8, 16, 32), "stem_width": 16, "stem_pool": "ceil_max", "stride_first": True}
+    | attention("se"),
+}
+VOVNET = {"num_classes": 10} | attention("ese")
+NETWORKS: dict[str, Network] = {
+    name: ResNet(**arguments) for name, arguments in RESNETS.items()
+} | {
+    "ese_vovnet_dw": VoVNet(
+        **VOVNET,
+        layers=(1, 1, 1, 1),
+        widths=(16, 16, 24, 24),
+        filters=(32, 32, 48, 64),
+        stem_widths=(8, 8, 16),
+        block_layers=3,
+        depthwise=True,
+    ),
+    "ese_vovnet_res": VoVNet(
+        **VOVNET,
+        layers=(1, 2, 1, 1),
+        widths=(8, 8, 16, 16),
+        filters=(16, 24, 32, 32),
+        stem_widths=(8, 8, 16),
+        block_layers=2,
+    ),
 }
 
 FEATURE = 2e-5
+FAST: dict[str, Any] = {"xla_backend_optimization_level": 0}  # of the compilation
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_network_equals_the_reference(name: str, golden: Path) -> None:
-    model = ResNet(**NETWORKS[name])
+    model = NETWORKS[name]
     arrays = parity.load(golden / "nets" / f"{name}.npz")
     variables = from_torch(model, parity.state_dict(arrays))
     images, g = jnp.asarray(arrays["images"]), jnp.asarray(arrays["g"])
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=FAST)
     def run(params: Any, images: jax.Array) -> Any:
         def scalar(params: Any, images: jax.Array) -> Any:
             logits, endpoints = model.apply(variables | {"params": params}, images)
@@ -94,13 +129,20 @@ def test_network_equals_the_reference(name: str, golden: Path) -> None:
     assert features
     for key in features:
         number, _, step = key.removeprefix("feat").partition("_s")
-        ours = endpoints["stem" if number == "0" else f"stage{number}"]
+        ours = endpoints[endpoint(model, int(number))]
         step = int(step or 1)
         parity.assert_close(ours[:, ::step, ::step], arrays[key], FEATURE, key)
     check_gradient_norms(model, arrays, dparams)
 
 
-def check_gradient_norms(model: ResNet, arrays: parity.Arrays, dparams: Any) -> None:
+def endpoint(model: Network, number: int) -> str:
+    """timm's feature of that number; its last one is after the final convolution."""
+    if number == len(model.depths) and model.num_features:
+        return "final"
+    return f"stage{number}" if number else "stem"
+
+
+def check_gradient_norms(model: Network, arrays: parity.Arrays, dparams: Any) -> None:
     """`grad_l2` lists norms in the order of torch's parameters; a marker array finds each one's place."""
     table = network_table(model)
     state = parity.state_dict(arrays)
@@ -110,14 +152,20 @@ def check_gradient_norms(model: ResNet, arrays: parity.Arrays, dparams: Any) -> 
         parity.meta(arrays)["grad_l2_names"], arrays["grad_l2"], strict=True
     ):
         (path,) = flatten_dict(
-            convert({name: state[name]}, table, groups=model.cardinality)["params"], sep="/"
+            convert({name: state[name]}, table, groups=getattr(model, "cardinality", 1))["params"],
+            sep="/",
         )
-        deviation = abs(float(jnp.linalg.norm(ours[path])) - reference)
+        deviation = abs(float(np.linalg.norm(ours[path])) - reference)
         assert deviation <= 1e-3 * max(reference, 1e-3 * largest), name
 
 
-def test_strides_of_the_endpoints_are_those_of_the_maps() -> None:
-    model = ResNet(**(BOTTLENECK | ONES | DEEP))
+MOBILE = InvertedResidualNet(
+    rows=((Row(1, 8, 1),), (Row(2, 8, 2, 5), Row(2, 16, 1))), num_features=32, activation="silu"
+)
+
+
+@pytest.mark.parametrize("model", [*NETWORKS.values(), MOBILE])
+def test_strides_of_the_endpoints_are_those_of_the_maps(model: Network) -> None:
     images = jnp.zeros((1, 64, 64, 3))
     _, endpoints = jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), images)[0])
     for name, stride in model.strides.items():

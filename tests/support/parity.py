@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
+
+from chanattn import attention
+from chanattn.interop import from_torch
 
 Arrays = Mapping[str, np.ndarray]
 Convert = Callable[[Mapping[str, np.ndarray]], dict[str, Any]]
@@ -154,3 +158,42 @@ def check_statistics(
             assert counts is not None
             after = biased_variance(np.asarray(start[name]), after, momentum, counts(norm))
         assert_close(new[name], after, OUTPUT, name)
+
+
+def check_file(
+    golden: Path,
+    file: str,
+    name: str,
+    options: Mapping[str, Any] | None = None,
+    *,
+    layout: Mapping[str, Any] | None = None,
+    momentum: float = 0.9,
+    counts: Callable[[Case, str], int] | None = None,
+    output: Callable[[jax.Array], jax.Array] = lambda y: y,
+) -> None:
+    """Every case of a module file against the mechanism `name` with `options`.
+
+    Args:
+        golden: Directory of the fixtures.
+        file: Name of the file in `modules`, without its ending.
+        name: A registered mechanism.
+        options: Of the mechanism.
+        layout: Options of `from_torch`.
+        momentum: Of the module's batch norms, in Flax's sense.
+        counts: `(case, path of a norm)` -> values a channel that the norm sees in training.
+        output: Brings our output to the reference's shape.
+    """
+    arrays = load(golden / "modules" / f"{file}.npz")
+    convert = partial(from_torch, name, **(layout or {}))
+    module = attention.create(name, **(options or {}))
+    variables = convert(state_dict(arrays))
+    for case in cases(arrays):
+        check_module(
+            module,
+            variables,
+            case,
+            convert,
+            momentum=momentum,
+            counts=partial(counts, case) if counts else None,
+            output=output,
+        )

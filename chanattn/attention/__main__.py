@@ -1,0 +1,50 @@
+"""`python -m chanattn.attention`: the family as a table; `--markdown` writes it into the documentation."""
+
+from pathlib import Path
+
+from absl import flags
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from chanattn import attention, cli
+from chanattn.attention import catalogue
+from chanattn.errors import UsageError
+
+_ROOT = Path(__file__).resolve().parents[2]
+_MARKDOWN = flags.DEFINE_bool(
+    "markdown", False, "Write docs/catalogue.md and the table of README.md instead of printing."
+)
+
+
+def main() -> None:
+    """Print the table, or write the pages.
+
+    Raises:
+        UsageError: The pages are to be written, and this is no checkout of the project.
+    """
+    if not _MARKDOWN.value:
+        Console(width=None if Console().is_terminal else 230).print(_table())
+        return
+    page, readme = _ROOT / "docs" / "catalogue.md", _ROOT / "README.md"
+    if not page.parent.is_dir():
+        raise UsageError(f"--markdown writes pages of a checkout; there is no {page.parent}")
+    page.write_text(catalogue.markdown())
+    readme.write_text(catalogue.insert(readme.read_text()))
+    print("wrote docs/catalogue.md and the table of README.md")
+
+
+def _table() -> Table:
+    console = Console(stderr=True)
+    total = len(attention.names())
+    rows = track(catalogue.rows(), "measuring", total, console=console, transient=True)
+    table = Table(title=f"Channel attention: {total} mechanisms")
+    for column in catalogue.COLUMNS:
+        table.add_column(column, justify="right" if column in catalogue.NUMBERS else "left")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,132 @@
+"""The whole family in one table, from what is registered and what can be measured."""
+
+from collections.abc import Iterable, Iterator
+
+from chanattn.attention import gate, mix, squeeze
+from chanattn.attention.mechanism import Measurement, Mechanism
+from chanattn.attention.registry import describe, names
+
+CHANNELS, SIZE = 256, 14
+
+COLUMNS = (
+    "name",
+    "year",
+    "slot",
+    "place",
+    "squeeze",
+    "mix",
+    "gate",
+    "parameters",
+    f"at C={CHANNELS}",
+    f"MACs at {SIZE}x{SIZE}",
+    "gate at init",
+)
+NUMBERS = COLUMNS[8:10]
+BEGIN, END = "<!-- mechanisms -->", "<!-- end of mechanisms -->"
+
+
+def rows() -> Iterator[tuple[str, ...]]:
+    """The cells of every mechanism, in the order of `COLUMNS`."""
+    for name in names():
+        mechanism = describe(name)
+        measured = mechanism.measure(CHANNELS, SIZE)
+        yield (
+            name,
+            str(mechanism.year or ""),
+            mechanism.slot,
+            mechanism.placement,
+            *mechanism.axes,
+            mechanism.parameters,
+            f"{measured.parameters:,}",
+            f"{measured.macs:,}",
+            _gate(mechanism, measured),
+        )
+
+
+def _gate(mechanism: Mechanism, measured: Measurement) -> str:
+    if mechanism.identity_at_init:
+        return "1 (identity)"
+    return "" if measured.gate is None else f"{measured.gate:.2f}"
+
+
+def markdown() -> str:
+    """The text of `docs/catalogue.md`."""
+    lines = [_line(COLUMNS), _line("---" for _ in COLUMNS), *map(_line, rows())]
+    return "\n".join((_HEAD, *lines, "", _axes(), "", *_sources(), ""))
+
+
+def summary() -> str:
+    """The short table of README.md: what each mechanism does, where it sits, and its parameters."""
+    lines = [_line(("mechanism", "what it does", "default place", "parameters"))]
+    lines.append(_line("---" for _ in range(4)))
+    for name in names():
+        mechanism = describe(name)
+        place = "conv slot" if mechanism.slot == "conv" else f"`{mechanism.placement}`"
+        what = mechanism.summary.removesuffix(".")
+        lines.append(_line((f"`{name}`", what, place, mechanism.parameters)))
+    return "\n".join(lines)
+
+
+def insert(readme: str) -> str:
+    """A text with the short table in the place that two comments mark."""
+    before, rest = readme.split(BEGIN)
+    return f"{before}{BEGIN}\n{summary()}\n{END}{rest.split(END)[1]}"
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+_HEAD = f"""\
+# The family
+
+Written by `python -m chanattn.attention --markdown`; a test keeps it up to date.
+
+Each mechanism is `attention.create(NAME, ...)`, and `--config.model.attention.name=NAME` in a training.
+
+* *slot*: a mechanism of the gate slot maps a feature map to one of the same shape; one of the conv slot
+  stands in place of a 3x3 convolution, its norm and activation.
+* *place*: where in a network it sits by default (`--config.model.attention.placement`).
+* *parameters*: closed formula at default options; C is the number of channels, and the docstring explains
+  the other symbols. Next to it the number at C = {CHANNELS}.
+* *MACs*: multiplications for one picture with a {SIZE}x{SIZE} map: of convolutions and matrix products (in
+  the conv slot those of the convolution that is replaced, too), and element by element (scaling the map).
+* *gate at init*: the m of y = m x at initialisation, by least squares on a random map: 1 leaves a block as
+  it was, 0.5 halves its residual branch.
+"""
+
+
+def _axes() -> str:
+    return "\n".join(
+        (
+            "## Axes",
+            "",
+            "`channel` combines any of these, and every mechanism with the option `gate` takes any gate:",
+            "",
+            f"* squeeze: {_listed(squeeze.names())}, or several joined by `+`",
+            f"* mix: {_listed(mix.names())}",
+            f"* gate: {_listed(gate.names())}",
+        )
+    )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _sources() -> Iterator[str]:
+    yield "## Options and sources"
+    for name in names():
+        mechanism = describe(name)
+        options = {
+            option: spec
+            for option, spec in mechanism.options.items()
+            if option not in gate.OPTIONS or spec.default is not None
+        }
+        yield ""
+        yield f"**`{name}`** {mechanism.summary}"
+        if options:
+            yield "<br>Options: " + ", ".join(
+                f"`{option}={spec.default!r}`" for option, spec in options.items()
+            )
+        yield f"<br>{mechanism.citation}"

@@ -1,0 +1,187 @@
+"""Controls: what attention must beat before its gain counts as attention's.
+
+    constant    w = v, the same number for all               does any scaling of the branch help?
+    static      w_c = a_c, learned                           does one factor a channel help?
+    bias_only   w_c = sigmoid(b_c), learned                  the same, through the gate of the family
+    random      w_c drawn once, never learned                does breaking the symmetry of channels help?
+
+and y = x w. None looks at its input: the gap between one of them and, say, `se` is what the dependence on
+the input is worth. `bias_only` is any of the mechanisms with its input ablated; it starts where SE starts, at
+0.5. `static` is LayerScale (Touvron, Cord, Sablayrolles, Synnaeve, Jégou; ICCV 2021; arXiv:2103.17239),
+which starts between 0.1 and 1e-6 there (`init_scale`), and at 1, the identity, here.
+"""
+
+import math
+import zlib
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from chanattn.attention import gate as gates
+from chanattn.attention.core import ChannelAttention, over_space, refuse_condition, sow_weights
+from chanattn.attention.registry import register
+from chanattn.errors import UsageError
+
+_NOBODY = "none: a control"
+
+
+def _apply(module: nn.Module, x: jax.Array, weights: jax.Array) -> jax.Array:
+    """X times weights (C,), which are shown once for every picture, as those of the other mechanisms are."""
+    shown = jnp.broadcast_to(weights.astype(jnp.float32), (x.shape[0], x.shape[-1]))
+    sow_weights(module, shown)
+    return x * over_space(shown, x)
+
+
+@register("constant", citation=_NOBODY, axes=("none", "none", "a constant"))
+class Constant(nn.Module):
+    """One fixed number for all channels: attention that has no effect but its mean.
+
+    Parameters: 0
+
+    Attributes:
+        value: The weight; 0.5 is what a sigmoid starts with.
+    """
+
+    value: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise UsageError(f"constant: value must be finite, not {self.value}")
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
+    ) -> jax.Array:
+        """Scale (N, H, W, C)."""
+        refuse_condition(self, condition)
+        return _apply(self, x, jnp.full(x.shape[-1:], self.value))
+
+
+@register(
+    "static",
+    year=2021,
+    axes=("none", "none", "a learned factor"),
+    identity_at_init=True,
+    citation="Touvron, Cord, Sablayrolles, Synnaeve, Jégou. Going Deeper with Image Transformers. ICCV 2021. "
+    "arXiv:2103.17239 (LayerScale)",
+)
+class Static(nn.Module):
+    """A learned factor for every channel, whatever the input.
+
+    Parameters: C
+
+    The identity at the start, unless `init_scale` is changed.
+
+    Attributes:
+        init_scale: Where the factors start.
+        param_dtype: Type of the parameters.
+    """
+
+    init_scale: float = 1.0
+    param_dtype: Any = jnp.float32
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.init_scale):
+            raise UsageError(f"static: init_scale must be finite, not {self.init_scale}")
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
+    ) -> jax.Array:
+        """Scale the channels of (N, H, W, C)."""
+        refuse_condition(self, condition)
+        start = nn.initializers.constant(self.init_scale)
+        return _apply(self, x, self.param("scale", start, x.shape[-1:], self.param_dtype))
+
+
+def random_weights(channels: int, weight_seed: int, place: str) -> np.ndarray:
+    """Numbers in (0, 1), float32, a function of the arguments alone.
+
+    They come from NumPy, so that neither the random generator that JAX is set to nor the device changes them.
+    """
+    generator = np.random.default_rng([weight_seed, zlib.crc32(place.encode())])
+    return (1 - generator.random(channels, dtype=np.float32)).clip(max=1 - 2.0**-24)
+
+
+@register(
+    "random", citation=_NOBODY, axes=("none", "none", "a fixed random number"), order_matters=True
+)
+class Random(nn.Module):
+    """A fixed random weight in (0, 1) for every channel, which nothing learns.
+
+    Parameters: 0
+
+    Every place in a network has weights of its own, which depend on `weight_seed` and on the path of the
+    module alone: neither on the seed of the run nor on the process. They are no state: checkpoints do not
+    hold them.
+
+    Attributes:
+        weight_seed: Other weights for another number, from 0.
+    """
+
+    weight_seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.weight_seed < 0:
+            raise UsageError(f"random: weight_seed must not be negative, not {self.weight_seed}")
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
+    ) -> jax.Array:
+        """Scale the channels of (N, H, W, C)."""
+        refuse_condition(self, condition)
+        weights = random_weights(x.shape[-1], self.weight_seed, "/".join(self.path))
+        return _apply(self, x, jnp.asarray(weights))
+
+
+class Bias(nn.Module):
+    """z = b for every picture of (N, C), whatever they show. C parameters, zero at the start."""
+
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, s: jax.Array, train: bool = False) -> jax.Array:
+        """Map (N, C) to (N, C)."""
+        b = self.param("bias", nn.initializers.zeros, s.shape[-1:], self.param_dtype)
+        return jnp.broadcast_to(b.astype(jnp.float32), s.shape)
+
+
+def _blind(x: jax.Array) -> jax.Array:
+    """A descriptor (N, C) with nothing of x in it."""
+    return jnp.zeros((x.shape[0], x.shape[-1]))
+
+
+@register("bias_only", citation=_NOBODY, axes=("none", "a bias", "sigmoid"))
+def bias_only(
+    gate: str | gates.Gate = "sigmoid",
+    param_dtype: Any = jnp.float32,
+    **module: Any,
+) -> ChannelAttention:
+    """A learned logit for every channel, whatever the input: attention that is blind.
+
+    Parameters: C
+
+    0.5 at the start, where all logits are zero.
+
+    Args:
+        gate: A soft or hard gate of `attention.gate`.
+        param_dtype: Type of the parameters.
+        **module: `name` and `parent` of the Flax module.
+
+    Raises:
+        UsageError: An unknown gate.
+    """
+    return ChannelAttention(
+        squeeze=_blind,
+        mix=partial(Bias, param_dtype=param_dtype),
+        gate=gates.get(gate),
+        **module,
+    )

@@ -1,0 +1,185 @@
+"""Global context. Cao, Xu, Lin, Wei, Hu; ICCVW 2019, TPAMI 2020; arXiv:1904.11492.
+
+    m = softmax over p of (v . x_p + c);   u = sum_p m_p x_p
+    t(u) = W2 relu(LN(W1 u + b1)) + b2,  W1: C -> d, W2: d -> C
+    fuse "add": y = x + t(u);   "mul": y = x sigmoid(t(u));   "both": y = x sigmoid(t1(u)) + t2(u)
+
+Both transforms of "both" see the context of the x that came in. With pooling "avg" the context is the plain
+mean. The paper, the authors' code (mmcv's ContextBlock) and the pretrained models of timm (its 'gca') add,
+so that is the default; timm's name 'gc' multiplies.
+
+    preset      d              eps of LN   W2, b2 at start
+    official    floor(C/16)    1e-5        0 in both transforms
+    timm        round(C/8)     1e-6        W2 = 0 in the transform that is added
+
+Published detectors use d = C/16 and C/4 (`reduction=4`). Added, the block starts as the identity. A layer
+norm over one value is constant, and over two values a sign, which leaves the context without influence or
+without gradient. So the preset official has d of 4 at least, where the original has no bound (`min_width=1`).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from chanattn.attention import gate as gates
+from chanattn.attention import squeeze
+from chanattn.attention.core import over_space, refuse_condition, sow_weights, weigh
+from chanattn.attention.registry import register
+from chanattn.attention.widths import width_rule
+from chanattn.errors import UsageError
+from chanattn.layers import Conv, dense
+from chanattn.layers.conv import he_normal_fan_out
+
+
+@dataclass(frozen=True)
+class _Preset:
+    rounding: str
+    reduction: int
+    min_width: int
+    epsilon: float
+    zero_scale: bool  # W2 of the multiplicative transform starts at zero
+
+
+PRESETS = {
+    "official": _Preset("paper", 16, 4, 1e-5, True),
+    "timm": _Preset("timm", 8, 1, 1e-6, False),
+}
+FUSES = ("add", "mul", "both")
+POOLINGS = ("att", "avg")
+
+
+def attention_pool(x: jax.Array, logits: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The context u (N, C) in float32, and m, the softmax of the logits (N, H, W) over all positions."""
+    shares = jax.nn.softmax(logits.astype(jnp.float32), axis=(1, 2))
+    return jnp.einsum("nhwc,nhw->nc", x.astype(jnp.float32), shares), shares
+
+
+class Transform(nn.Module):
+    """t(u) = W2 relu(LN(W1 u + b1)) + b2 on (N, C). 2 C d + C + 3 d parameters.
+
+    Attributes:
+        width: d.
+        epsilon: Of the layer norm.
+        zero: W2 starts at zero.
+        param_dtype: Type of the parameters.
+    """
+
+    width: int
+    epsilon: float
+    zero: bool
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, u: jax.Array) -> jax.Array:
+        """Map (N, C) to (N, C)."""
+        z = dense(self.width, name="reduce", param_dtype=self.param_dtype)(u)
+        z = nn.LayerNorm(
+            self.epsilon, param_dtype=self.param_dtype, use_fast_variance=False, name="norm"
+        )(z)
+        expand = nn.Dense(
+            u.shape[-1],
+            dtype=jnp.float32,
+            param_dtype=self.param_dtype,
+            kernel_init=nn.initializers.zeros if self.zero else he_normal_fan_out,
+            name="expand",
+        )
+        return expand(nn.relu(z))
+
+
+@register(
+    "gc",
+    year=2019,
+    axes=("softmax over positions", "bottleneck with layer norm", "added, or sigmoid"),
+    identity_at_init=True,
+    citation="Cao, Xu, Lin, Wei, Hu. GCNet: Non-local Networks Meet Squeeze-Excitation Networks and Beyond. "
+    "ICCV Workshops 2019. arXiv:1904.11492",
+)
+class GlobalContext(nn.Module):
+    """Global context: positions pooled by a softmax, a bottleneck, and its result added to every position.
+
+    Parameters: 2 C d + 2 C + 3 d + 1
+
+    d = max(C // 16, 4). A second transform ("both") adds 2 C d + C + 3 d, average pooling saves C + 1.
+
+    Attributes:
+        preset: "official" or "timm", see the head of this file.
+        fuse: "add" (x + t), "mul" (x sigmoid(t)) or "both" (multiply, then add).
+        pooling: "att" (softmax over the positions) or "avg".
+        reduction: r of d = C / r; None: the preset's.
+        min_width: Least d; None: the preset's, 4 (official) or 1 (timm).
+        gate: What makes a weight of t in "mul" and "both", a soft or hard gate of `attention.gate`.
+        param_dtype: Type of the parameters.
+    """
+
+    preset: str = "official"
+    fuse: str = "add"
+    pooling: str = "att"
+    reduction: int | None = None
+    min_width: int | None = None
+    gate: str | gates.Gate = "sigmoid"
+    param_dtype: Any = jnp.float32
+
+    def __post_init__(self) -> None:
+        for option, valid in (("preset", PRESETS), ("fuse", FUSES), ("pooling", POOLINGS)):
+            if getattr(self, option) not in valid:
+                raise UsageError(
+                    f"gc: unknown {option} {getattr(self, option)!r}; valid: {', '.join(valid)}"
+                )
+        for option in ("reduction", "min_width"):
+            value = getattr(self, option)
+            if value is not None and value < 1:
+                raise UsageError(f"gc: {option} must be positive, not {value}")
+        gate = gates.get(self.gate)
+        if self.fuse == "add" and gate != gates.get("sigmoid"):
+            raise UsageError(f"gc: fuse 'add' has no gate, so {gate.name!r} needs 'mul' or 'both'")
+        super().__post_init__()
+
+    def _width(self, channels: int) -> int:
+        preset = PRESETS[self.preset]
+        rule = width_rule(preset.rounding, self.reduction or preset.reduction, divisor=1)
+        return max(rule(channels), self.min_width or preset.min_width)
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
+    ) -> jax.Array:
+        """Bring the context of (N, H, W, C) to every position; the shape and the type stay."""
+        refuse_condition(self, condition)
+        context = self._context(x)
+        preset = PRESETS[self.preset]
+
+        def transform(zero: bool, name: str) -> jax.Array:
+            width = self._width(x.shape[-1])
+            layers = Transform(width, preset.epsilon, zero, self.param_dtype, name=name)
+            return layers(context)
+
+        y = x
+        if self.fuse != "add":
+            logits = transform(preset.zero_scale, "mul")
+            weights = weigh(self, gates.get(self.gate), logits, train)
+            sow_weights(self, weights)
+            y = y * over_space(weights, x)
+        if self.fuse != "mul":
+            shift = transform(True, "add")
+            sow_weights(self, shift, "shift")
+            y = y + over_space(shift, x)
+        return y
+
+    def _context(self, x: jax.Array) -> jax.Array:
+        if self.pooling == "avg":
+            return squeeze.mean(x)
+        mask = Conv(
+            1,
+            1,
+            use_bias=True,
+            dtype=x.dtype,
+            param_dtype=self.param_dtype,
+            kernel_init=nn.initializers.he_normal(),
+            name="mask",
+        )
+        context, shares = attention_pool(x, mask(x)[..., 0])
+        sow_weights(self, shares, "spatial")
+        return context

@@ -1,0 +1,110 @@
+"""Gated channel transformation. Yang, Zhu, Wu, Yang; CVPR 2020; arXiv:1909.11519.
+
+    l2: e_c = alpha_c sqrt(sum_p x_pc^2 + eps);   n_c = e_c / sqrt(mean_c e_c^2 + eps)
+    l1: e_c = alpha_c sum_p |x_pc|;               n_c = e_c / (mean_c |e_c| + eps)
+    y = x (1 + tanh(gamma_c n_c + beta_c))
+
+Channels compete by the size of their activations; alpha = 1, gamma = beta = 0 at the start, which is the
+identity. Its place is in front of every convolution, eps = 1e-5.
+
+The paper writes sqrt(C) e / sqrt(sum_c e_c^2 + eps), with eps beside the sum; the authors' code, followed
+here, has it beside the mean, C times as much. It shows only where activations are about sqrt(eps). The name
+"GCT" has also been given to the Gaussian context transformer, which is `gaussian_ct` here.
+"""
+
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from chanattn.attention import gate as gates
+from chanattn.attention.core import ChannelAttention
+from chanattn.attention.registry import register
+from chanattn.errors import UsageError
+
+NORMS = ("l2", "l1")
+
+
+def l2_embedding(x: jax.Array, epsilon: float) -> jax.Array:
+    """sqrt(sum_p x_pc^2 + eps) of (N, H, W, C)."""
+    return jnp.sqrt(jnp.sum(jnp.square(x.astype(jnp.float32)), axis=(1, 2)) + epsilon)
+
+
+def l1_embedding(x: jax.Array, after_relu: bool) -> jax.Array:
+    """sum_p |x_pc| of (N, H, W, C); the plain sum if nothing is negative `after_relu`."""
+    x = x.astype(jnp.float32)
+    return jnp.sum(x if after_relu else jnp.abs(x), axis=(1, 2))
+
+
+def normalize(e: jax.Array, norm: str, epsilon: float) -> jax.Array:
+    """An embedding (N, C) in units of its size: mean square 1 (l2) or mean magnitude 1 (l1)."""
+    if norm == "l2":
+        return e / jnp.sqrt(jnp.mean(jnp.square(e), axis=-1, keepdims=True) + epsilon)
+    return e / (jnp.mean(jnp.abs(e), axis=-1, keepdims=True) + epsilon)
+
+
+class Competition(nn.Module):
+    """z_c = gamma_c n_c + beta_c with n the normalised alpha_c s_c. 3 C parameters."""
+
+    norm: str
+    epsilon: float
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, s: jax.Array, train: bool = False) -> jax.Array:
+        """Map (N, C) to (N, C)."""
+        shape = s.shape[-1:]
+        alpha = self.param("alpha", nn.initializers.ones, shape, self.param_dtype)
+        gamma = self.param("gamma", nn.initializers.zeros, shape, self.param_dtype)
+        beta = self.param("beta", nn.initializers.zeros, shape, self.param_dtype)
+        return gamma * normalize(alpha * s, self.norm, self.epsilon) + beta
+
+
+@register(
+    "gct",
+    year=2020,
+    axes=("l2 or l1 norm", "normalisation over channels, per-channel scale", "1 + tanh"),
+    placement="pre_conv",
+    identity_at_init=True,
+    citation="Yang, Zhu, Wu, Yang. Gated Channel Transformation for Visual Recognition. CVPR 2020. "
+    "arXiv:1909.11519",
+)
+def gct(
+    norm: str = "l2",
+    after_relu: bool = False,
+    epsilon: float = 1e-5,
+    gate: str | gates.Gate = "one_plus_tanh",
+    param_dtype: Any = jnp.float32,
+    **module: Any,
+) -> ChannelAttention:
+    """Gated channel transformation: channels compete by their norms.
+
+    Parameters: 3 C
+
+    Args:
+        norm: "l2" or "l1".
+        after_relu: With l1: x is not negative, so the absolute value is left out.
+        epsilon: eps of both steps.
+        gate: A soft or hard gate of `attention.gate`; the identity at the start needs the default.
+        param_dtype: Type of the parameters.
+        **module: `name` and `parent` of the Flax module.
+
+    Raises:
+        UsageError: Unknown norm, an `after_relu` that l2 has no use for, or an epsilon that is not positive.
+    """
+    if norm not in NORMS:
+        raise UsageError(f"gct: unknown norm {norm!r}; valid: {', '.join(NORMS)}")
+    if after_relu and norm == "l2":
+        raise UsageError("gct: after_relu makes no difference to norm 'l2'; valid: norm 'l1'")
+    if epsilon <= 0:
+        raise UsageError(f"gct: epsilon must be positive, not {epsilon}")
+    return ChannelAttention(
+        squeeze=partial(l2_embedding, epsilon=epsilon)
+        if norm == "l2"
+        else partial(l1_embedding, after_relu=after_relu),
+        mix=partial(Competition, norm=norm, epsilon=epsilon, param_dtype=param_dtype),
+        gate=gates.get(gate),
+        **module,
+    )

@@ -1,0 +1,94 @@
+"""Global second-order pooling. Gao, Xie, Wang, Li; CVPR 2019; arXiv:1811.12006.
+
+    Z = relu(BN(conv_1x1(relu(x)))), C -> d, M positions;   S = (1 / M) sum_p (z_p - mean)(z_p - mean)^T
+    t = four dot products with every row of BN(S), BN with one scale for each row
+    w = sigmoid(W t + b), W: 4 d -> C;   y = x w
+
+The channels are described by how they vary together. As in the authors' code (its channel attention, the
+default of GSoP-Net1), the 1x1 convolution has a bias, which its norm cancels in training, and stride 2 in
+bottlenecks with up to 64 planes, that is for C <= 256; no activation is between the row-wise layer and W.
+d = 128 there, on C = 256 .. 2048; here d is at most C / 2, so that narrow networks get a bottleneck too. On a
+1x1 map the covariance is zero, and the weights do not depend on x. GSoP-Net1 has stride 1 in the last stage,
+which is the network's business; the paper's position attention is not here.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from chanattn.attention import gate as gates
+from chanattn.attention.core import over_space, refuse_condition, sow_weights, weigh
+from chanattn.attention.registry import register
+from chanattn.errors import UsageError
+from chanattn.layers import Conv, GroupedDense, batch_norm, dense
+
+_WIDTH = 128
+_STRIDED_CHANNELS = 256
+_OUTPUTS = 4  # of the row-wise layer, for each row
+
+
+def covariance(z: jax.Array) -> jax.Array:
+    """Covariances (N, d, d) over the positions of (N, H, W, d), divided by H W; zero on a 1x1 map."""
+    z = z.astype(jnp.float32).reshape(z.shape[0], -1, z.shape[-1])
+    z = z - jnp.mean(z, axis=1, keepdims=True)
+    return jnp.einsum("npi,npj->nij", z, z, precision=lax.Precision.HIGHEST) / z.shape[1]
+
+
+@register(
+    "gsop",
+    year=2019,
+    axes=("covariance of reduced channels", "row-wise layer, dense", "sigmoid"),
+    citation="Gao, Xie, Wang, Li. Global Second-order Pooling Convolutional Networks. CVPR 2019. "
+    "arXiv:1811.12006",
+)
+class GSoP(nn.Module):
+    """Weights from the covariances of the channels.
+
+    Parameters: C d + 9 d + 4 d^2 + 4 d C + C
+
+    d = 128, at most C / 2. 0.5 at zero logits.
+
+    Attributes:
+        width: d; None: 128, at most C / 2.
+        reduce_stride: Stride of the 1x1 convolution; None: 2 up to C = 256, else 1.
+        gate: A soft or hard gate of `attention.gate`.
+        param_dtype: Type of the parameters.
+    """
+
+    width: int | None = None
+    reduce_stride: int | None = None
+    gate: str | gates.Gate = "sigmoid"
+    param_dtype: Any = jnp.float32
+
+    def __post_init__(self) -> None:
+        for option in ("width", "reduce_stride"):
+            value = getattr(self, option)
+            if value is not None and value < 1:
+                raise UsageError(f"gsop: {option} must be positive, not {value}")
+        gates.get(self.gate)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
+    ) -> jax.Array:
+        """Reweigh the channels of (N, H, W, C); the shape and the type stay."""
+        refuse_condition(self, condition)
+        channels = x.shape[-1]
+        width = self.width or max(min(_WIDTH, channels // 2), 1)
+        stride = self.reduce_stride or (2 if channels <= _STRIDED_CHANNELS else 1)
+        own = {"param_dtype": self.param_dtype}
+        z = Conv(width, 1, stride, use_bias=True, dtype=x.dtype, name="reduce", **own)(nn.relu(x))
+        z = nn.relu(batch_norm(train, name="bn", dtype=x.dtype, **own)(z))
+
+        # The norm is over the rows, so they go last; the matrix is symmetric, so they already are.
+        rows = batch_norm(train, name="row_bn", **own)(covariance(z))
+        rows = jnp.swapaxes(rows, 1, 2).reshape(-1, width * width)
+        t = GroupedDense(_OUTPUTS * width, groups=width, name="rows", **own)(rows)
+        logits = dense(channels, name="expand", **own)(t)
+        weights = weigh(self, gates.get(self.gate), logits, train)
+        sow_weights(self, weights)
+        return x * over_space(weights, x)

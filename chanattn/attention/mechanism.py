@@ -1,0 +1,131 @@
+"""What is known of a mechanism: its place, options, axes, citation; and what can be measured of it."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from chanattn.macs import count
+
+PLACEMENTS: dict[str, str] = {
+    "post": "on the residual branch, after its last norm, before the sum",
+    "pre": "on the block's input, residual branch only",
+    "after_sum": "after the sum and its activation",
+    "identity": "on the shortcut",
+    "mid": "after the first 3x3 convolution, its norm and activation",
+    "pre_norm": "between the second convolution and its norm",
+    "pre_conv": "before every convolution of the branch",
+    "stage_end": "after the last block of a stage",
+    "head": "on the last feature map, before pooling",
+    "conv": "in place of the first 3x3 convolution, its norm and activation",
+}
+"""Where a mechanism can sit. Mechanisms of the `conv` slot have the placement `conv` and no other."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a mechanism: the type of its values and its default (None: decided by the mechanism)."""
+
+    kind: type
+    default: Any
+
+
+@dataclass(frozen=True)
+class Mechanism:
+    """What is known of a mechanism without building it.
+
+    Attributes:
+        name: As registered.
+        slot: "gate" (shape-preserving, x -> x) or "conv" (replaces a 3x3 convolution with its norm and
+            activation).
+        placement: Default place in a block, a key of `PLACEMENTS`.
+        options: What `create` accepts for it.
+        axes: Squeeze, mix and gate, in words.
+        parameters: Closed formula of the number of parameters at default options, from its documentation.
+        order_matters: Whether the result depends on the order of the channels. If not, a permutation of the
+            channels of x, and of every parameter axis of that length, permutes the result.
+        identity_at_init: Whether it promises to be the identity at initialisation.
+        shared: Whether one module, with a state, serves all blocks of a stage in turn: it then has a method
+            `step(x, state, train) -> (y, state)`.
+        year: Of the citation.
+        citation: Authors, venue, arXiv number.
+        summary: First line of its documentation.
+        build: The module class or function behind `create`.
+        fixed: Options that the name stands for, which nobody can change.
+    """
+
+    name: str
+    slot: str
+    placement: str
+    options: Mapping[str, Option]
+    axes: tuple[str, str, str]
+    parameters: str
+    order_matters: bool
+    identity_at_init: bool
+    shared: bool
+    year: int
+    citation: str
+    summary: str
+    build: Callable[..., nn.Module]
+    fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """The facts, a line each."""
+        options = ", ".join(f"{name}={spec.default!r}" for name, spec in self.options.items())
+        return "\n".join(
+            (
+                f"{self.name}: {self.summary}",
+                f"  slot {self.slot}, placement {self.placement}",
+                f"  squeeze {self.axes[0]}; mix {self.axes[1]}; gate {self.axes[2]}",
+                f"  parameters {self.parameters}",
+                f"  options {options or 'none'}",
+                f"  {self.citation}",
+            )
+        )
+
+    def measure(self, channels: int = 256, size: int = 14) -> "Measurement":
+        """Parameters, multiplications and the gate at initialisation, at default options.
+
+        Args:
+            channels: C; in the conv slot, of the input and of the output.
+            size: Height and width of the map.
+        """
+        context: dict[str, Any] = {"filters": channels} if self.slot == "conv" else {}
+        module = self.build(**self.fixed, **context)
+        shape = jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32)
+        key = jax.random.key(0)
+        variables = jax.eval_shape(module.init, key, shape)
+        parameters = sum(leaf.size for leaf in jax.tree.leaves(variables.get("params", {})))
+        macs = count(module.apply, variables, shape)
+        gate = None if self.slot == "conv" else _gate_at_init(module, (4, size, size, channels))
+        return Measurement(parameters, macs.products, gate)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a mechanism costs, and how it starts.
+
+    Attributes:
+        parameters: Trainable parameters.
+        macs: Multiplications for one picture: of convolutions, matrix products, and element by element.
+        gate: The multiplier m at initialisation, in the sense of least squares: y = m x on a random map; None
+            in the conv slot.
+    """
+
+    parameters: int
+    macs: int
+    gate: float | None
+
+
+def _gate_at_init(module: nn.Module, shape: tuple[int, ...]) -> float:
+    @jax.jit
+    def multiplier(key: jax.Array) -> jax.Array:
+        x = jax.random.normal(key, shape) + 0.5
+        y, _ = module.init_with_output(key, x)
+        return jnp.vdot(x, y) / jnp.vdot(x, x)
+
+    return float(multiplier(jax.random.key(0)))

@@ -1,0 +1,141 @@
+"""Channel, spatial, and concurrent squeeze-and-excitation, made for segmentation.
+
+Roy, Navab, Wachinger; MICCAI 2018, arXiv:1803.02579; TMI 2019, arXiv:1808.08127.
+
+    cse:    w = sigmoid(W2 relu(W1 mean_p x_p + b1) + b2);   y = x w       SE with d = C / 2
+    sse:    q_p = sigmoid(v . x_p + c);                      y = x q
+    scse:   y = combine(x w, x q)
+
+Disagreement about `combine`: the MICCAI paper and segmentation_models_pytorch add the two maps; the authors'
+code, which goes with the TMI paper, takes their elementwise maximum, the best of the combinations compared
+there. "max" is the default. Where x is negative, the maximum picks the smaller of the two weights.
+segmentation_models_pytorch is `combine="add", reduction=16`. "mul" is the product of the two maps, so it is
+quadratic in x. A fourth combination, concatenation, doubles the channels; it does not fit a module that keeps
+the shape, and no reference defines a way back, so it is left out.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from chanattn.attention import gate as gates
+from chanattn.attention.core import over_space, refuse_condition, sow_weights
+from chanattn.attention.registry import preset, register
+from chanattn.attention.se import se
+from chanattn.errors import UsageError
+from chanattn.layers import Conv
+
+CITATION = (
+    "Roy, Navab, Wachinger. Concurrent Spatial and Channel 'Squeeze & Excitation' in Fully "
+    "Convolutional Networks. MICCAI 2018. arXiv:1803.02579"
+)
+COMBINE: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+    "max": jnp.maximum,
+    "add": jnp.add,
+    "mul": jnp.multiply,
+}
+
+preset(
+    "cse",
+    se,
+    """Spatial squeeze, channel excitation: SE with a reduction of 2.
+
+    Parameters: 2 C d + C + d
+
+    d = max(C // 2, 1).
+    """,
+    fixed={"reduction": 2},
+    axes=("mean", "bottleneck", "sigmoid"),
+    year=2018,
+    citation=CITATION,
+)
+
+
+@register(
+    "sse",
+    year=2018,
+    axes=("none", "1x1 convolution to one map", "sigmoid, a weight a position"),
+    citation=CITATION,
+)
+class SpatialSE(nn.Module):
+    """Channel squeeze, spatial excitation: one weight a position from a 1x1 convolution.
+
+    Parameters: C + 1
+
+    0.5 at zero logits.
+
+    Attributes:
+        param_dtype: Type of the parameters.
+    """
+
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
+    ) -> jax.Array:
+        """Reweigh the positions of (N, H, W, C)."""
+        refuse_condition(self, condition)
+        z = Conv(1, 1, use_bias=True, dtype=x.dtype, param_dtype=self.param_dtype, name="conv")(x)
+        weights = gates.sigmoid(z.astype(jnp.float32))
+        sow_weights(self, weights)
+        return x * over_space(weights, x)
+
+
+@register(
+    "scse",
+    year=2018,
+    axes=("mean; none", "bottleneck; 1x1 convolution to one map", "maximum of two sigmoids"),
+    citation=CITATION,
+)
+class ConcurrentSE(nn.Module):
+    """Channel and spatial excitation side by side, the larger result at every place.
+
+    Parameters: 2 C d + 2 C + d + 1
+
+    d = max(C // 2, 1). At zero logits 0.5, or 1 with "add".
+
+    Attributes:
+        combine: "max" (authors' code), "add" (MICCAI paper, segmentation_models_pytorch) or "mul".
+        reduction: r of the bottleneck width d = C / r of the channel part.
+        rounding: As in `se`.
+        width: d itself, whatever C is.
+        gate: Of the channel part: a soft or hard gate of `attention.gate`.
+        param_dtype: Type of the parameters.
+    """
+
+    combine: str = "max"
+    reduction: int = 2
+    rounding: str = "paper"
+    width: int | None = None
+    gate: str | gates.Gate = "sigmoid"
+    param_dtype: Any = jnp.float32
+
+    def __post_init__(self) -> None:
+        if self.combine not in COMBINE:
+            raise UsageError(f"scse: unknown combine {self.combine!r}; valid: {', '.join(COMBINE)}")
+        self._channel(parent=None)
+        super().__post_init__()
+
+    def _channel(self, **module: Any) -> nn.Module:
+        return se(
+            reduction=self.reduction,
+            rounding=self.rounding,
+            width=self.width,
+            gate=self.gate,
+            param_dtype=self.param_dtype,
+            **module,
+        )
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
+    ) -> jax.Array:
+        """Reweigh the channels and the positions of (N, H, W, C)."""
+        refuse_condition(self, condition)
+        by_channel = self._channel(name="channel")(x, train=train)
+        by_position = SpatialSE(self.param_dtype, name="spatial")(x, train=train)
+        return COMBINE[self.combine](by_channel, by_position)

@@ -1,0 +1,77 @@
+"""Spatial group-wise enhance. Li, Hu, Yang; 2019; arXiv:1905.09646.
+
+    c_p = <x_p, mean_p x> inside a group g of channels;   n_p = (c_p - mean_p c) / (std_p c + 1e-5)
+    w_p = sigmoid(gamma_g n_p + beta_g);   y = x w
+
+One weight a position and group. gamma = 0 and beta = 1 at the start, so every weight is 0.73. The authors'
+code has 64 groups, on 256 channels and more; where C is smaller there are fewer here, of four channels or
+more, since the dot product of a single channel is that channel again. Their std is the unbiased one (the
+paper writes 1 / P). With a single position (P = 1), where that is 0 / 0, and on silent groups, n is 0.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from chanattn.attention import squeeze
+from chanattn.attention.core import refuse_condition, sow_weights
+from chanattn.attention.grouping import check_groups, count_groups
+from chanattn.attention.registry import register
+
+
+def similarity(x: jax.Array, groups: int) -> jax.Array:
+    """The n (N, H, W, G) of (N, H, W, C) in float32: how well a position agrees with its group's mean."""
+    grouped = x.astype(jnp.float32).reshape(*x.shape[:3], groups, -1)
+    c = jnp.sum(grouped * squeeze.mean(x).reshape(x.shape[0], 1, 1, groups, -1), axis=-1)
+    distance = c - jnp.mean(c, axis=(1, 2), keepdims=True)
+    positions = x.shape[1] * x.shape[2]
+    variance = jnp.sum(jnp.square(distance), axis=(1, 2), keepdims=True) / max(positions - 1, 1)
+    return distance / (squeeze.root(variance) + 1e-5)
+
+
+@register(
+    "sge",
+    year=2019,
+    axes=(
+        "agreement with the group's mean",
+        "normalisation over space, per-group scale",
+        "sigmoid",
+    ),
+    order_matters=True,
+    citation="Li, Hu, Yang. Spatial Group-wise Enhance: Improving Semantic Feature Learning in Convolutional "
+    "Networks. 2019. arXiv:1905.09646",
+)
+class SpatialGroupEnhance(nn.Module):
+    """Spatial group-wise enhance: one weight a position and group of channels.
+
+    Parameters: 2 G
+
+    G is the largest divisor of C up to 64 that leaves four channels a group.
+
+    Attributes:
+        groups: Number of groups G; None: as above.
+        param_dtype: Type of the parameters.
+    """
+
+    groups: int | None = None
+    param_dtype: Any = jnp.float32
+
+    def __post_init__(self) -> None:
+        check_groups("sge", self.groups)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
+    ) -> jax.Array:
+        """Reweigh the positions of every group of (N, H, W, C)."""
+        refuse_condition(self, condition)
+        groups = count_groups("sge", x.shape[-1], self.groups)
+        gamma = self.param("gamma", nn.initializers.zeros, (groups,), self.param_dtype)
+        beta = self.param("beta", nn.initializers.ones, (groups,), self.param_dtype)
+        weights = jax.nn.sigmoid(gamma * similarity(x, groups) + beta)
+        sow_weights(self, weights)
+        y = x.reshape(*x.shape[:3], groups, -1) * weights[..., None].astype(x.dtype)
+        return y.reshape(x.shape)

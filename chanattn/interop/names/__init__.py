@@ -1,0 +1,25 @@
+"""How PyTorch code calls what we call otherwise: one table a mechanism, one for blocks, one for networks."""
+
+from chanattn.interop.names.mechanisms import MECHANISMS, mechanism_table
+from chanattn.interop.names.networks import (
+    block_table,
+    inverted_residual_table,
+    network_table,
+    osa_block_table,
+)
+from chanattn.interop.names.rules import Leaf, Part, Rule, Skip, Table, find
+
+__all__ = [
+    "MECHANISMS",
+    "Leaf",
+    "Part",
+    "Rule",
+    "Skip",
+    "Table",
+    "block_table",
+    "find",
+    "inverted_residual_table",
+    "mechanism_table",
+    "network_table",
+    "osa_block_table",
+]

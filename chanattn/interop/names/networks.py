@@ -1,0 +1,141 @@
+"""Names inside blocks and whole networks."""
+
+from collections.abc import Iterator
+
+from chanattn.attention import describe
+from chanattn.interop.names.mechanisms import mechanism_table
+from chanattn.interop.names.rules import Part, Rule, Table
+from chanattn.models import InvertedResidualNet, Network, ResNet, VoVNet
+
+_HEAD: Table = (
+    Rule(r"fc|linear|last_linear|head\.fc|classifier", "classifier"),
+    Rule(r"final_conv\.(conv|bn)", r"final_\1"),
+    Rule(r"conv_head", "final_conv"),
+)
+
+
+def block_table(gate: str, conv: str, average_shortcut: bool = False) -> Table:
+    """The table of a residual block of timm's resnet.py, resnest.py, sknet.py, senet.py or byobnet.py.
+
+    Args:
+        gate: Mechanism of the gate slot; its names may also stand beside the convolutions (GSoP's code).
+        conv: Mechanism of the conv slot, or "identity".
+        average_shortcut: The shortcut has a pool in front, which takes the first number.
+    """
+    first = 1 if average_shortcut else 0
+    attention = mechanism_table(gate)
+    return (
+        Part(r"(se|se_module|attn|attn_last)\.", "attention/", attention),
+        Part(r"conv(\d)\.", r"conv\1/", mechanism_table(conv)),
+        Rule(r"conv(\d)(\.0)?", r"conv\1"),
+        Rule(r"conv(\d)(?:_1x1|_kxk)?\.(conv|bn)", r"\2\1"),
+        Rule(r"bn(\d)", r"bn\1"),
+        Rule(rf"(downsample|shortcut)\.{first}", "shortcut/conv"),
+        Rule(rf"(downsample|shortcut)\.{first + 1}", "shortcut/bn"),
+        Rule(r"shortcut\.(conv|bn)", r"shortcut/\1"),
+        Part("", "attention/", attention),
+    )
+
+
+def osa_block_table(gate: str, layers: int) -> Table:
+    """The table of a block of timm's `vovnet.py` with that many 3x3 convolutions."""
+    numbers = {"conv_reduction": 0, "conv_concat": layers + 1}
+    numbers |= {rf"conv_mid\.{index}": index + 1 for index in range(layers)}
+    return (
+        Part(r"attn\.", "attention/", mechanism_table(gate)),
+        *(rule for name, number in numbers.items() for rule in _separable(name, number)),
+    )
+
+
+def inverted_residual_table(gate: str, expanded: bool = True) -> Table:
+    """The table of timm's `InvertedResidual` or, if not `expanded`, `DepthwiseSeparableConv`."""
+    names = ("conv_pw", "conv_dw", "conv_pwl") if expanded else ("conv_dw", "conv_pw")
+    first = 1 if expanded else 2
+    return (
+        Part(r"se\.", "attention/", mechanism_table(gate)),
+        *(Rule(name, f"conv{number}") for number, name in enumerate(names, first)),
+        *(Rule(rf"bn{index + 1}", f"bn{first + index}") for index in range(len(names))),
+    )
+
+
+def network_table(model: Network) -> Table:
+    """The table of a network of timm, of a plain CIFAR ResNet, or of DIANet's.
+
+    Raises:
+        UsageError: The names of its attention are not known.
+    """
+    if isinstance(model, ResNet):
+        return (*_resnet_stem(model), *_HEAD, *_stages(model))
+    if isinstance(model, VoVNet):
+        stem = tuple(
+            rule for index in range(3) for rule in _separable(rf"stem\.{index}", index + 1)
+        )
+        return (*(Part("", "stem/", (rule,)) for rule in stem), *_HEAD, *_stages(model))
+    stem = (
+        Rule(r"conv_stem", "stem_conv"),
+        Rule(r"bn1", "stem_bn"),
+        Rule(r"bn2", "final_bn"),
+    )
+    return (*stem, *_HEAD, *_stages(model))
+
+
+def _separable(name: str, number: int) -> Table:
+    """Convolution `number` with its norm, be it in one step or in two."""
+    return (
+        Rule(rf"{name}\.(?:conv|conv_pw)", f"conv{number}"),
+        Rule(rf"{name}\.conv_dw", f"depthwise{number}"),
+        Rule(rf"{name}\.bn", f"bn{number}"),
+    )
+
+
+def _resnet_stem(model: ResNet) -> Table:
+    last = 3 if model.stem in ("deep", "tiered") else 1
+    return (
+        Rule(r"conv1|conv1\.0", "stem/conv1"),
+        Rule(r"conv1\.1", "stem/bn1"),
+        Rule(r"conv1\.3", "stem/conv2"),
+        Rule(r"conv1\.4", "stem/bn2"),
+        Rule(r"conv1\.6", "stem/conv3"),
+        Rule(r"bn1", f"stem/bn{last}"),
+        Rule(r"layer0\.(conv|bn)(\d)", r"stem/\1\2"),
+        Rule(r"stem\.conv(\d)\.(conv|bn)", r"stem/\2\1"),
+        Rule(r"maxpool\.0", "stem_pool/conv"),
+        Rule(r"maxpool\.1", "stem_pool/bn"),
+    )
+
+
+def _stages(model: Network) -> Table:
+    """All blocks, and the attention that the blocks of a stage share."""
+    gate = model.slots.gate.name
+    blocks = _mobile_blocks if isinstance(model, InvertedResidualNet) else _numbered_blocks
+    shared = range(1, len(model.depths) + 1) if describe(gate).shared else ()
+    return (
+        *(Part(prefix, f"{ours}/", table) for prefix, ours, table in blocks(model)),
+        *(Part(rf"layer{i}\.", f"stage{i}_attention/", mechanism_table(gate)) for i in shared),
+    )
+
+
+def _numbered_blocks(model: Network) -> Iterator[tuple[str, str, Table]]:
+    """PyTorch's prefix, our name and the table of every block, where both count by stages."""
+    gate = model.slots.gate.name
+    if isinstance(model, VoVNet):
+        table = osa_block_table(gate, model.block_layers)
+    else:
+        table = block_table(gate, model.slots.conv.name, model.shortcut == "avg_pool")
+    for stage, depth in enumerate(model.depths, 1):
+        for index in range(depth):
+            prefix = rf"(?:layer{stage}|stages\.{stage - 1})\.(?:ModuleList\.|blocks\.)?{index}\."
+            yield prefix, f"stage{stage}_block{index + 1}", table
+
+
+def _mobile_blocks(model: InvertedResidualNet) -> Iterator[tuple[str, str, Table]]:
+    """The same where PyTorch counts by rows of the table."""
+    row_number = 0
+    for stage, rows in enumerate(model.rows, 1):
+        number = 0
+        for row in rows:
+            table = inverted_residual_table(model.slots.gate.name, row.expansion > 1)
+            for index in range(row.blocks):
+                number += 1
+                yield rf"blocks\.{row_number}\.{index}\.", f"stage{stage}_block{number}", table
+            row_number += 1

@@ -1,0 +1,114 @@
+"""Networks of inverted residual blocks: MobileNetV2 and EfficientNet.
+
+Sandler, Howard, Zhu, Zhmoginov, Chen. MobileNetV2: Inverted Residuals and Linear Bottlenecks. CVPR 2018.
+arXiv:1801.04381. Tan, Le. EfficientNet. ICML 2019. arXiv:1905.11946, which has squeeze-and-excitation at the
+placement "mid", a quarter as wide as the block's input.
+"""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+
+from chanattn.errors import UsageError
+from chanattn.layers import Conv, activation, batch_norm
+from chanattn.models.block import Block, refuse_conv_slot
+from chanattn.models.network import Network, Outputs
+
+
+class InvertedResidualBlock(Block):
+    """1x1 expansion, depthwise convolution, linear 1x1 projection.
+
+    The input is added where the shape allows it, and there alone `zero_init` acts.
+
+    Attributes:
+        filters: Output channels.
+        stride: Of the depthwise convolution.
+        expansion: Its width over the input's; 1: there is no expansion.
+        kernel_size: Of the depthwise convolution.
+    """
+
+    filters: int
+    stride: int = 1
+    expansion: int = 6
+    kernel_size: int = 3
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """(N, H, W, I) -> (N, H', W', filters)."""
+        width = x.shape[-1] * self.expansion
+        residual = self.stride == 1 and x.shape[-1] == self.filters
+        y = self._attend("pre", x, train)
+        if self.expansion > 1:
+            y = self._act(self._norm(1, self._branch_conv(1, y, width, 1, train), train))
+        y = self._branch_conv(
+            2, y, width, self.kernel_size, train, stride=self.stride, groups=width
+        )
+        y = self._act(self._norm(2, self._attend("pre_norm", y, train), train))
+        y = self._branch_conv(3, self._attend("mid", y, train), self.filters, 1, train)
+        y = self._attend("post", self._norm(3, y, train, last=residual), train)
+        if residual:
+            y = self._drop_branch(y, train) + self._attend("identity", x, train)
+        return self._attend("after_sum", y, train)
+
+
+class Row(NamedTuple):
+    """Blocks of one shape, a line of the papers' tables."""
+
+    expansion: int
+    filters: int
+    blocks: int
+    kernel_size: int = 3
+
+
+class InvertedResidualNet(Network):
+    """3x3 convolution, stages of inverted residual blocks, 1x1 convolution, global mean, classifier.
+
+    Attributes:
+        rows: The rows of every stage; all stages but the first halve the map in their first block.
+        stem_width: Of the first convolution.
+    """
+
+    rows: tuple[tuple[Row, ...], ...]
+    stem_width: int = 32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_conv_slot(self.slots, "and those of an inverted residual are depthwise")
+        if self.slots.gate.shared:
+            raise UsageError(
+                f"attention {self.slots.gate.name!r} is shared by the blocks of a stage, whose widths differ"
+                " in networks of inverted residuals; use another architecture"
+            )
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """Blocks a stage."""
+        return tuple(sum(row.blocks for row in stage) for stage in self.rows)
+
+    @property
+    def strides(self) -> dict[str, int]:
+        """Pixels of the input per step of every endpoint that is a map."""
+        return self._strides(2, 2)
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> Outputs:
+        """(N, H, W, 3) -> logits (N, num_classes) and the endpoints, see `Network`.
+
+        In training, stochastic depth and dropout need the `dropout` random stream.
+        """
+        x = Conv(self.stem_width, stride=2, name="stem_conv", **self._types())(x)
+        x = activation(self.activation)(batch_norm(train, name="stem_bn", **self._types())(x))
+        endpoints = {"stem": x}
+        for stage, rows in enumerate(self.rows, 1):
+            of_blocks = [row for row in rows for _ in range(row.blocks)]
+            for number, row in enumerate(of_blocks, 1):
+                x = InvertedResidualBlock(
+                    filters=row.filters,
+                    stride=2 if stage > 1 and number == 1 else 1,
+                    expansion=row.expansion,
+                    kernel_size=row.kernel_size,
+                    **self._of_every_block(stage, number, x),
+                )(x, train)
+            x = endpoints[f"stage{stage}"] = self._end_stage(x, stage, train)
+        return self._head(x, endpoints, train)

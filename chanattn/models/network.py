@@ -1,0 +1,123 @@
+"""What all networks share: the fields that a config sets, attention outside the blocks, the head."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from chanattn.layers import Conv, activation, batch_norm
+from chanattn.models.slots import Slots, StageAttention, check_stages
+
+_torch_linear_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+Outputs = tuple[jax.Array, dict[str, jax.Array]]
+
+
+class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
+    """Base of all networks: pictures (N, H, W, 3) -> logits (N, num_classes) and the endpoints.
+
+    Endpoints are the last map of the stem before the picture is halved a second time (`stem`), the outputs of
+    every stage (`stage1`, ...), of the convolution after them if there is one (`final`), whose strides
+    `strides` gives, and `pooled`, the global mean (N, C).
+
+    Attributes:
+        num_classes: Outputs.
+        slots: Attention mechanisms.
+        zero_init_residual: Start with silent residual branches.
+        stochastic_depth: Drop probability of the last block; grows linearly from 0 at the first.
+        dropout: Before the classifier.
+        activation: A name of `layers.activation`.
+        num_features: Width of a 1x1 convolution after the last stage; 0: none.
+        dtype: Type of the activations; logits, statistics and pooled features are float32.
+        param_dtype: Type of the parameters.
+    """
+
+    num_classes: int = 1000
+    slots: Slots = Slots()
+    zero_init_residual: bool = True
+    stochastic_depth: float = 0.0
+    dropout: float = 0.0
+    activation: str = "relu"
+    num_features: int = 0
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    def __post_init__(self) -> None:
+        check_stages(self.slots, len(self.depths))
+        super().__post_init__()
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """Blocks a stage."""
+        raise NotImplementedError
+
+    @property
+    def strides(self) -> dict[str, int]:
+        """Pixels of the input per step of every endpoint that is a map."""
+        raise NotImplementedError
+
+    @property
+    def image_size(self) -> int:
+        """Side of the pictures that the network was published for."""
+        return 224
+
+    def _strides(self, stem: int, first: int) -> dict[str, int]:
+        """Strides of a network that halves the map at every stage but the first."""
+        stages = {f"stage{i}": first * 2 ** (i - 1) for i in range(1, len(self.depths) + 1)}
+        final = {"final": max(stages.values())} if self.num_features else {}
+        return {"stem": stem, **stages, **final}
+
+    def _types(self) -> dict[str, Any]:
+        return {"dtype": self.dtype, "param_dtype": self.param_dtype}
+
+    def _of_every_block(self, stage: int, number: int, x: jax.Array) -> dict[str, Any]:
+        """Arguments of block `number` (from 1) of a stage that do not depend on the kind of block."""
+        done = sum(self.depths[: stage - 1]) + number - 1
+        return {
+            "stage": stage,
+            "slots": self.slots,
+            "block_input": x.shape[-1],
+            "num_classes": self.num_classes,
+            "activation": self.activation,
+            "drop_rate": self.stochastic_depth * done / max(sum(self.depths) - 1, 1),
+            "zero_init": self.zero_init_residual,
+            "name": f"stage{stage}_block{number}",
+            **self._types(),
+        }
+
+    def _stage_attention(self, stage: int) -> StageAttention | None:
+        """The one gate mechanism for all blocks of a stage, if it is of that kind and sits there."""
+        gate = self.slots.gate
+        if not gate.shared or not gate.at(gate.placement, stage):
+            return None
+        return StageAttention(self._build_gate(f"stage{stage}_attention"))
+
+    def _build_gate(self, name: str) -> nn.Module:
+        return self.slots.gate.build(
+            name, num_classes=self.num_classes, param_dtype=self.param_dtype
+        )
+
+    def _end_stage(self, x: jax.Array, stage: int, train: bool) -> jax.Array:
+        if self.slots.gate.at("stage_end", stage, last=stage == len(self.depths)):
+            x = self._build_gate(f"stage{stage}_attention")(x, train=train)
+        return x
+
+    def _head(self, x: jax.Array, endpoints: dict[str, jax.Array], train: bool) -> Outputs:
+        """Final convolution, attention, global mean, dropout, classifier."""
+        if self.num_features:
+            x = Conv(self.num_features, kernel_size=1, name="final_conv", **self._types())(x)
+            x = batch_norm(train, name="final_bn", **self._types())(x)
+            x = endpoints["final"] = activation(self.activation)(x)
+        if self.slots.gate.at("head", len(self.depths)):
+            x = self._build_gate("head_attention")(x, train=train)
+        x = endpoints["pooled"] = jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        classifier = nn.Dense(
+            self.num_classes,
+            dtype=jnp.float32,
+            param_dtype=self.param_dtype,
+            kernel_init=_torch_linear_init,
+            name="classifier",
+        )
+        return classifier(x), endpoints

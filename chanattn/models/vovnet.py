@@ -1,0 +1,167 @@
+"""VoVNet: one-shot aggregation of the outputs of a chain of convolutions.
+
+Lee, Hwang, Lee, Bae, Park. An Energy and GPU-Computation Efficient Backbone Network. CVPRW 2019.
+arXiv:1904.09730. Version 2 (identity shortcuts; effective squeeze-and-excitation): Lee, Park. CenterMask.
+CVPR 2020. arXiv:1911.06667.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from chanattn.errors import UsageError
+from chanattn.models.block import Block, refuse_conv_slot
+from chanattn.models.network import Network, Outputs
+from chanattn.models.slots import Slots
+from chanattn.models.stem import ceil_max_pool
+
+
+class OSALayers(Block, kw_only=True):  # type: ignore[call-arg]
+    """3x3 convolutions with norm and activation.
+
+    Attributes:
+        depthwise: Each one is a depthwise and a 1x1 convolution.
+    """
+
+    depthwise: bool = False
+
+    def _layer(
+        self, number: int, x: jax.Array, features: int, train: bool, stride: int = 1
+    ) -> jax.Array:
+        x = self._attend("pre_conv", x, train, name=f"attention{number}")
+        if self.depthwise:
+            x = self._conv(
+                f"depthwise{number}", x, x.shape[-1], 3, groups=x.shape[-1], stride=stride
+            )
+            x = self._conv(f"conv{number}", x, features, 1)
+        else:
+            x = self._conv(f"conv{number}", x, features, 3, stride=stride)
+        if number == 2:
+            x = self._attend("pre_norm", x, train)
+        return self._act(self._norm(number, x, train))
+
+
+class OSAStem(OSALayers):
+    """Three 3x3 convolutions, the first and the last of stride 2; the first is never depthwise."""
+
+    widths: tuple[int, int, int]
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
+        """(N, H, W, 3) -> the second map (stride 2) and the third (stride 4)."""
+        first, second, third = self.widths
+        x = self._act(self._norm(1, self._conv("conv1", x, first, 3, stride=2), train))
+        x = self._layer(2, x, second, train)
+        return x, self._layer(3, x, third, train, stride=2)
+
+
+class OSABlock(OSALayers):
+    """A chain of 3x3 convolutions; a 1x1 convolution of its input and all their outputs.
+
+    The last norm is followed by an activation, which would never leave zero: `zero_init` has no effect.
+
+    Attributes:
+        filters: Output channels.
+        width: Of the convolutions.
+        layers: How many there are.
+        residual: Whether the block's input is added.
+    """
+
+    filters: int
+    width: int
+    layers: int = 5
+    residual: bool = False
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """(N, H, W, I) -> (N, H, W, filters)."""
+        y = self._attend("pre", x, train)
+        maps = [y]
+        if self.depthwise and y.shape[-1] != self.width:
+            y = self._act(self._norm(0, self._conv("conv0", y, self.width, 1), train))
+        for number in range(1, self.layers + 1):
+            y = self._layer(number, y, self.width, train)
+            if number == 1:
+                y = self._attend("mid", y, train)
+            maps.append(y)
+        last = self.layers + 1
+        y = self._branch_conv(last, jnp.concatenate(maps, axis=-1), self.filters, 1, train)
+        y = self._attend("post", self._act(self._norm(last, y, train)), train)
+        if self.residual:
+            y = self._drop_branch(y, train) + x
+        return self._attend("after_sum", y, train)
+
+
+class VoVNet(Network):
+    """Stem, stages of OSA blocks with a max pool before all but the first, global mean, classifier.
+
+    Attention sits in the last block of a stage only, as in the authors' code and timm.
+
+    Attributes:
+        layers: Blocks a stage.
+        widths: Of the 3x3 convolutions, a stage.
+        filters: Output channels, a stage.
+        stem_widths: Of the three convolutions of the stem.
+        block_layers: 3x3 convolutions a block.
+        depthwise: They are depthwise, with a 1x1 convolution each.
+        residual: All blocks of a stage but the first add their input (version 2).
+    """
+
+    layers: tuple[int, ...]
+    widths: tuple[int, ...]
+    filters: tuple[int, ...]
+    stem_widths: tuple[int, int, int] = (64, 64, 128)
+    block_layers: int = 5
+    depthwise: bool = False
+    residual: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_conv_slot(self.slots, "of which an OSA block has many")
+        if self.slots.gate.placement == "identity":
+            raise UsageError(
+                f"attention {self.slots.gate.name!r} cannot be placed at 'identity': not all blocks of a"
+                " VoVNet have a shortcut"
+            )
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """Blocks a stage."""
+        return self.layers
+
+    @property
+    def strides(self) -> dict[str, int]:
+        """Pixels of the input per step of every endpoint that is a map."""
+        return self._strides(2, 4)
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> Outputs:
+        """(N, H, W, 3) -> logits (N, num_classes) and the endpoints, see `Network`.
+
+        In training, stochastic depth and dropout need the `dropout` random stream.
+        """
+        stem = OSAStem(
+            widths=self.stem_widths,
+            depthwise=self.depthwise,
+            activation=self.activation,
+            name="stem",
+            **self._types(),
+        )
+        before, x = stem(x.astype(self.dtype), train)
+        endpoints = {"stem": before}
+        for stage, depth in enumerate(self.layers, 1):
+            x = ceil_max_pool(x) if stage > 1 else x
+            shared = self._stage_attention(stage)
+            for number in range(1, depth + 1):
+                slots = self.slots if number == depth else Slots()
+                x = OSABlock(
+                    filters=self.filters[stage - 1],
+                    width=self.widths[stage - 1],
+                    layers=self.block_layers,
+                    depthwise=self.depthwise,
+                    residual=self.residual and number > 1,
+                    shared=shared,
+                    **(self._of_every_block(stage, number, x) | {"slots": slots}),
+                )(x, train)
+            x = endpoints[f"stage{stage}"] = self._end_stage(x, stage, train)
+        return self._head(x, endpoints, train)

@@ -1,0 +1,57 @@
+"""Losses beside the task's own, which mechanisms inside the network ask for.
+
+Modules sow them while they run: a ready penalty in the collection `losses` (the rate of hard gates), or
+logits of what the picture contains in `presence` (EncNet), of which only the task can make a loss.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from chanattn import attention
+
+Batch = dict[str, jax.Array]
+Pair = tuple[jax.Array, jax.Array]
+
+COLLECTIONS = ("losses", "presence")
+
+
+def names(model: Any) -> tuple[str, ...]:
+    """Which of them a network has, by the mechanisms in its slots."""
+    slots = getattr(model, "slots", None)
+    if slots is None:
+        return ()
+    found = {
+        loss
+        for slot in (slots.gate, slots.conv)
+        for loss in attention.extra_losses(slot.name, dict(slot.options))
+    }
+    return tuple(sorted(found))
+
+
+def collect(sown: Mapping[str, Any], batch: Batch, presence: Any) -> dict[str, Pair]:
+    """Every extra loss of a forward pass as (sum over real examples, number of them).
+
+    A penalty is one number for the batch, and counts for each example; those of one name are added up over
+    the modules.
+
+    Args:
+        sown: Collections that the pass returned.
+        batch: The batch.
+        presence: `(logits, batch) -> loss of each example (B,)`, for the sown presence logits.
+    """
+    mask = batch["mask"].astype(jnp.float32)
+    total = mask.sum()
+    pairs: dict[str, Pair] = {}
+
+    def add(name: str, value: jax.Array) -> None:
+        before = pairs.get(name, (jnp.zeros(()), total))[0]
+        pairs[name] = (before + value, total)
+
+    for path, value in jax.tree_util.tree_leaves_with_path(sown.get("losses", {})):
+        add(str(path[-1].key), value * total)
+    for logits in jax.tree.leaves(sown.get("presence", {})):
+        add("presence", jnp.where(mask > 0, presence(logits, batch), 0.0).sum())
+    return pairs

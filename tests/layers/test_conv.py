@@ -1,0 +1,35 @@
+"""Convolution in groups equals the grouped convolution of XLA, values and gradients."""
+
+import jax
+import numpy as np
+import pytest
+from jax import lax
+
+from chanattn.layers import Conv
+
+
+@pytest.mark.parametrize(
+    ("groups", "stride", "dilation"), [(2, 1, 1), (4, 2, 1), (4, 1, 2), (16, 1, 1)]
+)
+def test_groups_equal_those_of_xla(groups: int, stride: int, dilation: int) -> None:
+    module = Conv(32, stride=stride, dilation=dilation, groups=groups)
+    x = jax.random.normal(jax.random.key(0), (2, 9, 7, 16))
+    params = module.init(jax.random.key(1), x)
+
+    def grouped(params: dict, x: jax.Array) -> jax.Array:
+        return lax.conv_general_dilated(
+            x,
+            params["params"]["kernel"],
+            (stride, stride),
+            [(dilation, dilation)] * 2,
+            rhs_dilation=(dilation, dilation),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=groups,
+        )
+
+    y, pull = jax.vjp(module.apply, params, x)
+    expected, expected_pull = jax.vjp(grouped, params, x)
+    close = {"rtol": 1e-4, "atol": 1e-4}
+    np.testing.assert_allclose(y, expected, **close)
+    g = jax.random.normal(jax.random.key(2), y.shape)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **close), pull(g), expected_pull(g))

@@ -1,0 +1,82 @@
+"""The pages of docs/ are true: the catalogue is current, the walk-through works as written."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chanattn import attention
+from chanattn.attention import catalogue, mechanism
+
+ROOT = Path(__file__).resolve().parent.parent
+CATALOGUE = ROOT / "docs" / "catalogue.md"
+WALK = (ROOT / "docs" / "adding_a_mechanism.md").read_text()
+NUMBER = re.compile(r"(?<=\| )\d+\.\d\d(?= \|)")
+
+
+def test_the_catalogue_is_current(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Gates at initialisation take a compilation each; the next test measures a few.
+    monkeypatch.setattr(mechanism, "_gate_at_init", lambda module, shape: 0.5)
+    written, now = CATALOGUE.read_text(), catalogue.markdown()
+    again = "run: python -m chanattn.attention --markdown"
+    assert NUMBER.sub("GATE", written) == NUMBER.sub("GATE", now), again
+
+
+@pytest.mark.parametrize("name", ["se", "simam", "bam", "lct"])
+def test_gates_at_initialisation_are_those_of_the_catalogue(name: str) -> None:
+    (row,) = re.findall(rf"^\| {name} \|.*$", CATALOGUE.read_text(), re.MULTILINE)
+    measured = attention.describe(name).measure(catalogue.CHANNELS, catalogue.SIZE).gate
+    assert measured == pytest.approx(float(NUMBER.findall(row)[0]), abs=0.011)
+
+
+def follow(tree: Path) -> None:
+    """Does in a copy of the project what sections 1, 2 and 3 say."""
+    module, line, commands, test = re.findall(r"```(?:python|sh)\n(.*?)```", WALK, re.DOTALL)
+    assert "python train.py" in commands
+    module_path, _, test_path = re.findall(
+        r"`(chanattn/attention/spread\.py|chanattn/attention/__init__\.py"
+        r"|tests/attention/test_spread\.py)`",
+        WALK,
+    )
+    (tree / module_path).write_text(module)
+    (tree / test_path).write_text(test)
+    init = tree / "chanattn" / "attention" / "__init__.py"
+    text = init.read_text()
+    init.write_text(text.replace("    triplet,\n", line + "    triplet,\n"))
+    assert init.read_text() != text
+
+
+@pytest.mark.slow
+def test_the_walk_through_of_adding_a_mechanism_works(tmp_path: Path) -> None:
+    for name in ("chanattn", "configs", "tests", "train.py", "pyproject.toml"):
+        source = ROOT / name
+        if source.is_dir():
+            ignored = shutil.ignore_patterns("__pycache__", "golden")
+            shutil.copytree(source, tmp_path / name, ignore=ignored)
+        else:
+            shutil.copy(source, tmp_path / name)
+    follow(tmp_path)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "JAX_PLATFORMS": "cpu"}
+
+    def python(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    tests = ("tests/attention/test_spread.py", "tests/attention/test_family.py")
+    assert " passed" in python("-m", "pytest", "-n", "0", "-k", "spread", *tests)
+    (train,) = re.findall(r"^python (train\.py .*)$", WALK, re.MULTILINE)
+    shorter = ("--config.steps=4", "--config.epochs=0", "--config.schedule.warmup_epochs=0")
+    python(*train.split(), *shorter)
+    assert (tmp_path / "runs" / "spread" / "summary.json").is_file()
