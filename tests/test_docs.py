@@ -35,7 +35,7 @@ def test_gates_at_initialisation_are_those_of_the_catalogue(name: str) -> None:
 
 def follow(tree: Path) -> None:
     """Does in a copy of the project what sections 1, 2 and 3 say."""
-    module, line, commands, test = re.findall(r"```(?:python|sh)\n(.*?)```", WALK, re.DOTALL)
+    module, line, commands, test = re.findall(r"```(?:python|text|sh)\n(.*?)```", WALK, re.DOTALL)
     assert "python train.py" in commands
     module_path, _, test_path = re.findall(
         r"`(chanattn/attention/spread\.py|chanattn/attention/__init__\.py"
