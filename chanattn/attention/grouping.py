@@ -35,5 +35,7 @@ def count_groups(name: str, channels: int, groups: int | None, multiple: int = 1
     count = default_groups(channels, multiple) if groups is None else groups
     if channels % (count * multiple):
         each = f", each in {multiple} equal parts," if multiple > 1 else ""
-        raise UsageError(f"{name}: groups={count}{each} do not divide {channels} channels")
+        raise UsageError(
+            f"{name}: groups={count}{each} do not divide {channels} channels; choose a divisor"
+        )
     return count

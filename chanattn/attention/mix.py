@@ -96,7 +96,7 @@ class Grouped(nn.Module):
         channels = s.shape[-1]
         groups = self.groups(channels) if callable(self.groups) else self.groups
         if channels % groups:
-            raise UsageError(f"groups={groups} do not divide {channels} channels")
+            raise UsageError(f"groups={groups} do not divide {channels} channels; choose a divisor")
         layer = GroupedDense(
             channels, groups, use_bias=False, param_dtype=self.param_dtype, name="dense"
         )

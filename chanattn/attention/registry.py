@@ -250,6 +250,10 @@ def create(name: str, /, *, param_dtype: Any = jnp.float32, **given: Any) -> nn.
     chosen = {option: value for option, value in given.items() if value is not None}
     check_options(name, chosen)
     chosen = dict(mechanism.fixed) | chosen
+    if mechanism.slot == "conv" and "filters" not in context:
+        raise UsageError(
+            f"attention {name!r} stands in place of a convolution: it needs filters=..."
+        )
     if "gate" in accepted:
         of_gate = {k: chosen.pop(k) for k in gates.OPTIONS if k in chosen and k not in accepted}
         default = inspect.signature(mechanism.build).parameters["gate"].default

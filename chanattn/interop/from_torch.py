@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from chanattn import models
+from chanattn import attention, models
 from chanattn.errors import UsageError
 from chanattn.interop.names import Leaf, Skip, Table, find, mechanism_table, network_table
 from chanattn.interop.names.rules import Layout
 
+_CONV_SLOT = [name for name in attention.names() if attention.describe(name).slot == "conv"]
 _STATISTICS = {"running_mean": "mean", "running_var": "var"}
 _IGNORED = ("num_batches_tracked",)
 
@@ -32,8 +33,9 @@ def from_torch(
         state_dict: Names to arrays, in timm's or the authors' naming.
         image_size: Of a network: side of the pictures, where parameters depend on it (learned gather-excite,
             frequencies). None: 32 for CIFAR networks, else 224.
-        **options: Of an architecture: what `models.create` takes. Of `splat`: `groups`. The other
-            mechanisms need none; their options show in the arrays.
+        **options: Of an architecture: what `models.create` takes. Of a mechanism: what `attention.create`
+            takes. Most show in the arrays and can be left out; `groups` of grouped layers (`splat`, `se_gc`)
+            cannot.
 
     Returns:
         `{"params": ..., "batch_stats": ...}`, the latter only where there are running statistics. The running
@@ -41,13 +43,16 @@ def from_torch(
         n / (n - 1) in training and not at all in inference.
 
     Raises:
-        UsageError: The target is unknown, a name has no counterpart, or, for networks, one is missing or has
-            another shape.
+        UsageError: The target or an option is unknown, a name has no counterpart, or, for networks, one is
+            missing or has another shape.
     """
     if isinstance(target, str) and target not in models.names():
         if image_size is not None:
             raise UsageError(f"image_size is for networks; {target!r} is a mechanism")
-        return convert(state_dict, mechanism_table(target), **options)
+        table = mechanism_table(target)
+        context = ("filters", "stride", "groups") if target in _CONV_SLOT else ()
+        attention.check_options(target, {k: v for k, v in options.items() if k not in context})
+        return convert(state_dict, table, groups=options.get("groups") or 1)
     model = models.create(target, **options) if isinstance(target, str) else target
     groups = model.cardinality if isinstance(model, models.ResNet) else 1
     variables = convert(state_dict, network_table(model), groups=groups)

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from chanattn.errors import UsageError
+
 _MOST_SPLITS = 8
 
 # He et al., ICCV 2015, in the fan-out form that ResNets are trained with (torchvision, timm).
@@ -44,6 +46,11 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Convolve (N, H, W, I)."""
+        if x.shape[-1] % self.groups or self.features % self.groups:
+            raise UsageError(
+                f"a convolution from {x.shape[-1]} to {self.features} channels cannot have "
+                f"{self.groups} groups"
+            )
         k = self.kernel_size
         shape = (k, k, x.shape[-1] // self.groups, self.features)
         kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)

@@ -4,6 +4,8 @@ import dataclasses
 from typing import Any, Self
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -58,6 +60,12 @@ class Experiment:
                 f"split {config.dataset.split!r} has {train.num_classes} classes, but "
                 f"{config.dataset.eval_split!r} has {test.num_classes}; choose splits of one set."
             )
+        model = models.from_config(
+            config.model, train.num_classes, config.precision, config.param_dtype
+        )
+        # What does not fit the widths or maps of the network is refused here, before anything is written.
+        image = jax.ShapeDtypeStruct((1, *train.image_shape), jnp.float32)
+        jax.eval_shape(model.init, jax.random.key(0), image)
         length = total_steps(config, train.steps_per_epoch, config.batch_size)
         schedule = make_schedule(config, length, train.steps_per_epoch)
         return cls(
@@ -65,9 +73,7 @@ class Experiment:
             mesh=mesh,
             train=train,
             test=test,
-            model=models.from_config(
-                config.model, train.num_classes, config.precision, config.param_dtype
-            ),
+            model=model,
             task=tasks.create(config.task),
             total_steps=length,
             schedule=schedule,

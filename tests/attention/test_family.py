@@ -72,7 +72,7 @@ def evaluated(name: str, **options: Any) -> tuple[jax.Array, Any]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(
     batch=st.integers(1, 3),
     height=st.integers(1, 9),

@@ -52,3 +52,12 @@ def test_parameters_may_depend_on_the_size_of_the_pictures(golden: Path) -> None
     assert kernel.shape == (4, 4, 1, 32)
     with pytest.raises(UsageError, match=r"gather/conv1/kernel' has shape .* in PyTorch, .* here"):
         from_torch("resnet8", state, **options)
+
+
+def test_options_of_mechanisms_are_taken_and_checked() -> None:
+    assert set(from_torch("se", SE, reduction=4, rounding="timm")["params"]["mix"]) == {
+        "reduce",
+        "expand",
+    }
+    with pytest.raises(UsageError, match="'se' takes no option 'reductoin'"):
+        from_torch("se", SE, reductoin=4)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from jax import lax
 
+from chanattn.errors import UsageError
 from chanattn.layers import Conv
 
 
@@ -33,3 +34,10 @@ def test_groups_equal_those_of_xla(groups: int, stride: int, dilation: int) -> N
     np.testing.assert_allclose(y, expected, **close)
     g = jax.random.normal(jax.random.key(2), y.shape)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **close), pull(g), expected_pull(g))
+
+
+def test_groups_that_do_not_divide_the_channels_are_refused() -> None:
+    with pytest.raises(UsageError, match="from 16 to 32 channels cannot have 5 groups"):
+        Conv(32, groups=5).init(
+            jax.random.key(0), jax.random.normal(jax.random.key(1), (1, 4, 4, 16))
+        )

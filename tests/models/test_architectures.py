@@ -200,8 +200,8 @@ def kind(name: str) -> tuple[Any, ...]:
     return type(model), getattr(model, "block", "")
 
 
-# The first, so the smallest, architecture of every kind, and one with its own conv mechanism.
-KINDS = [*{kind(name): name for name in reversed(models.names())}.values(), "resnest14d"]
+# The first, so the smallest, architecture of every kind.
+KINDS = list({kind(name): name for name in reversed(models.names())}.values())
 GATES = [name for name in attention.names() if attention.describe(name).slot == "gate"]
 CONVS = [name for name in attention.names() if attention.describe(name).slot == "conv"]
 

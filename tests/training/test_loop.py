@@ -187,3 +187,12 @@ def test_devices_that_do_not_fit_are_refused_before_anything_is_written(tmp_path
 
 def test_the_host_never_runs_far_ahead_of_the_device():
     assert 1 <= loop._STEPS_IN_FLIGHT <= 4
+
+
+def test_what_does_not_fit_the_network_is_refused_before_anything_is_written(tmp_path):
+    config = config_of()
+    config.model.attention.name = "se_gc"
+    config.model.attention.groups = 7
+    with pytest.raises(UsageError, match="groups=7 do not divide 16 channels; choose a divisor"):
+        train_and_evaluate(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
