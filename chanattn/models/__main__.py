@@ -42,7 +42,7 @@ def main() -> None:
             str(num_classes),
             f"{count_parameters(name, num_classes):,}",
         )
-    Console(width=130).print(table)
+    Console(width=150).print(table)
 
 
 if __name__ == "__main__":
