@@ -29,7 +29,13 @@ def get_config() -> ConfigDict:
 
     # The machine.
     c.platform = "auto"  # auto | cpu | gpu | tpu; a platform that is absent is an error
-    c.cpu_devices = 0  # virtual devices on the CPU; 0: one a core, as far as they divide the batch
+    c.cpu_devices = (
+        0  # virtual devices on the CPU; 0: one with oneDNN, else one a core as the batch divides
+    )
+    c.kernels = "auto"  # convolutions on the CPU: auto | onednn | xla | plain, see `chanattn.layers.kernels`
+    c.compilation_cache = (
+        ""  # folder for compiled programs; empty: none, or $JAX_COMPILATION_CACHE_DIR
+    )
     c.precision = "float32"  # float32 | bfloat16: type of activations; norm statistics stay float32
     c.param_dtype = "float32"  # float32 | bfloat16: type of the stored parameters
 

@@ -48,7 +48,7 @@ class BranchAttention(nn.Module):
         layer = {"use_bias": False, "param_dtype": self.param_dtype}
         s = jnp.mean(jnp.sum(branches, axis=1, dtype=jnp.float32), axis=(1, 2))
         z = dense(width, name="reduce", **layer)(s)
-        z = nn.relu(batch_norm(train, name="bn", param_dtype=self.param_dtype)(z))
+        z = batch_norm(train, name="bn", act="relu", param_dtype=self.param_dtype)(z)
         # One row a branch and channel, the branch slowest, as in all three reference codes.
         logits = dense(count * channels, name="select", **layer)(z)
         return jax.nn.softmax(logits.reshape(-1, count, channels), axis=1)
@@ -146,9 +146,13 @@ class SelectiveKernel(nn.Module):
                 name=f"conv{number}",
             )(source)
             norm = batch_norm(
-                train, name=f"bn{number}", dtype=self.dtype, param_dtype=self.param_dtype
+                train,
+                name=f"bn{number}",
+                act="relu",
+                dtype=self.dtype,
+                param_dtype=self.param_dtype,
             )
-            outputs.append(nn.relu(norm(u)))
+            outputs.append(norm(u))
         stacked = jnp.stack(outputs, axis=1)
         weights = BranchAttention(self._width_rule(), self.param_dtype, name="attention")(
             stacked, train=train

@@ -5,11 +5,9 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from chanattn.errors import UsageError
-
-_MOST_SPLITS = 8
+from chanattn.layers.convolution import convolve
 
 # He et al., ICCV 2015, in the fan-out form that ResNets are trained with (torchvision, timm).
 he_normal_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
@@ -55,38 +53,15 @@ class Conv(nn.Module):
         shape = (k, k, x.shape[-1] // self.groups, self.features)
         kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
         pad = self.dilation * (k - 1) // 2
-        y = _convolve(
+        y = convolve(
             x.astype(self.dtype),
             kernel.astype(self.dtype),
-            groups=self.groups,
-            window_strides=(self.stride, self.stride),
+            strides=(self.stride, self.stride),
             padding=((pad, pad), (pad, pad)),
-            rhs_dilation=(self.dilation, self.dilation),
+            dilation=(self.dilation, self.dilation),
+            groups=self.groups,
         )
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,), self.param_dtype)
             y = y + bias.astype(self.dtype)
         return y
-
-
-def _convolve(x: jax.Array, kernel: jax.Array, groups: int, **window: Any) -> jax.Array:
-    """The convolution of (N, H, W, I) in channel groups; the kernel is (kh, kw, I / groups, O)."""
-    if groups == 1 or not _split_is_faster(groups, kernel.shape[2]):
-        return lax.conv_general_dilated(
-            x,
-            kernel,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            feature_group_count=groups,
-            **window,
-        )
-    parts = zip(jnp.split(x, groups, axis=-1), jnp.split(kernel, groups, axis=-1), strict=True)
-    return jnp.concatenate([_convolve(*part, groups=1, **window) for part in parts], axis=-1)
-
-
-def _split_is_faster(groups: int, channels: int) -> bool:
-    """Whether one convolution a group beats a grouped one: on CPUs, where the latter's gradient is slow.
-
-    Measured on 2 cores, forward and backward, 4 groups of 9x9 on (64, 8, 8, 16): 10 against 3212 ms. A
-    program with very many convolutions takes long to compile, and depthwise ones would be one a channel.
-    """
-    return jax.default_backend() == "cpu" and groups <= _MOST_SPLITS and channels > 1

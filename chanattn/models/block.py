@@ -47,13 +47,16 @@ class Block(nn.Module, kw_only=True):  # type: ignore[call-arg]
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         return Conv(features, kernel_size, name=name, **types, **more)(x)
 
-    def _norm(self, number: int, x: jax.Array, train: bool, *, last: bool = False) -> jax.Array:
-        """Norm `number`; the last one of a branch may start at zero."""
+    def _norm(
+        self, number: int, x: jax.Array, train: bool, *, last: bool = False, act: bool = False
+    ) -> jax.Array:
+        """Norm `number`, and the activation if `act`; the last one of a branch may start at zero."""
         silent = last and self.zero_init
         norm = batch_norm(
             train,
             name=f"bn{number}",
             scale_init=nn.initializers.zeros if silent else nn.initializers.ones,
+            act=self.activation if act else "",
             dtype=self.dtype,
             param_dtype=self.param_dtype,
         )

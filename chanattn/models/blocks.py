@@ -136,7 +136,7 @@ class BasicBlock(ResidualBlock):
             y = self._conv_slot(1, y, self.planes, train, stride=self.stride)
         else:
             y = self._branch_conv(1, y, self.planes, 3, train, stride=self.stride)
-            y = self._act(self._norm(1, y, train))
+            y = self._norm(1, y, train, act=True)
         y = self._attend("mid", y, train)
         y = self._branch_conv(2, y, self.planes, 3, train)
         y = self._norm(2, self._attend("pre_norm", y, train), train, last=not self.rectify_branch)
@@ -158,12 +158,12 @@ class BottleneckBlock(ResidualBlock):
         first, second = (self.stride, 1) if self.stride_first else (1, self.stride)
         y = self._attend("pre", x, train)
         y = self._branch_conv(1, y, width // self.reduce_first, 1, train, stride=first)
-        y = self._act(self._norm(1, y, train))
+        y = self._norm(1, y, train, act=True)
         if self._has_conv_slot():
             y = self._conv_slot(2, y, width, train, stride=second, groups=groups)
         else:
             y = self._branch_conv(2, y, width, 3, train, stride=second, groups=groups)
-            y = self._act(self._norm(2, self._attend("pre_norm", y, train), train))
+            y = self._norm(2, self._attend("pre_norm", y, train), train, act=True)
         y = self._attend("mid", y, train)
         y = self._norm(3, self._branch_conv(3, y, self.filters, 1, train), train, last=True)
         return self._join(y, self._shortcut(x, train), train)
@@ -185,10 +185,10 @@ class PreActBasicBlock(ResidualBlock):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """(N, H, W, I) -> (N, H', W', planes)."""
-        y = self._act(self._norm(1, self._attend("pre", x, train), train))
+        y = self._norm(1, self._attend("pre", x, train), train, act=True)
         shortcut = _pre_activated_shortcut(self, x, y, train)
         y = self._branch_conv(1, y, self.planes, 3, train, stride=self.stride)
-        y = self._attend("mid", self._act(self._norm(2, y, train)), train)
+        y = self._attend("mid", self._norm(2, y, train, act=True), train)
         y = self._branch_conv(2, y, self.planes, 3, train, **_silent(self))
         return self._join(self._attend("pre_norm", y, train), shortcut, train)
 
@@ -210,12 +210,12 @@ class PreActBottleneckBlock(ResidualBlock):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """(N, H, W, I) -> (N, H', W', 4 planes)."""
-        y = self._act(self._norm(1, self._attend("pre", x, train), train))
+        y = self._norm(1, self._attend("pre", x, train), train, act=True)
         shortcut = _pre_activated_shortcut(self, x, y, train)
         y = self._branch_conv(1, y, self.planes, 1, train)
-        y = self._act(self._norm(2, y, train))
+        y = self._norm(2, y, train, act=True)
         y = self._branch_conv(2, y, self.planes, 3, train, stride=self.stride)
-        y = self._act(self._norm(3, self._attend("pre_norm", y, train), train))
+        y = self._norm(3, self._attend("pre_norm", y, train), train, act=True)
         y = self._attend("mid", y, train)
         y = self._branch_conv(3, y, self.filters, 1, train, **_silent(self))
         return self._join(y, shortcut, train)

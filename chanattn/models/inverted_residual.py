@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 
 from chanattn.errors import UsageError
-from chanattn.layers import Conv, activation, batch_norm
+from chanattn.layers import Conv, batch_norm
 from chanattn.models.block import Block, refuse_conv_slot
 from chanattn.models.network import Network, Outputs
 
@@ -40,11 +40,11 @@ class InvertedResidualBlock(Block):
         residual = self.stride == 1 and x.shape[-1] == self.filters
         y = self._attend("pre", x, train)
         if self.expansion > 1:
-            y = self._act(self._norm(1, self._branch_conv(1, y, width, 1, train), train))
+            y = self._norm(1, self._branch_conv(1, y, width, 1, train), train, act=True)
         y = self._branch_conv(
             2, y, width, self.kernel_size, train, stride=self.stride, groups=width
         )
-        y = self._act(self._norm(2, self._attend("pre_norm", y, train), train))
+        y = self._norm(2, self._attend("pre_norm", y, train), train, act=True)
         y = self._branch_conv(3, self._attend("mid", y, train), self.filters, 1, train)
         y = self._attend("post", self._norm(3, y, train, last=residual), train)
         if residual:
@@ -98,7 +98,7 @@ class InvertedResidualNet(Network):
         In training, stochastic depth and dropout need the `dropout` random stream.
         """
         x = Conv(self.stem_width, stride=2, name="stem_conv", **self._types())(x)
-        x = activation(self.activation)(batch_norm(train, name="stem_bn", **self._types())(x))
+        x = batch_norm(train, name="stem_bn", act=self.activation, **self._types())(x)
         endpoints = {"stem": x}
         for stage, rows in enumerate(self.rows, 1):
             of_blocks = [row for row in rows for _ in range(row.blocks)]

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.layers import Conv, activation, batch_norm
+from chanattn.layers import Conv, batch_norm
 from chanattn.models.slots import Slots, StageAttention, check_stages
 
 _torch_linear_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
@@ -107,8 +107,8 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
         """Final convolution, attention, global mean, dropout, classifier."""
         if self.num_features:
             x = Conv(self.num_features, kernel_size=1, name="final_conv", **self._types())(x)
-            x = batch_norm(train, name="final_bn", **self._types())(x)
-            x = endpoints["final"] = activation(self.activation)(x)
+            norm = batch_norm(train, name="final_bn", act=self.activation, **self._types())
+            x = endpoints["final"] = norm(x)
         if self.slots.gate.at("head", len(self.depths)):
             x = self._build_gate("head_attention")(x, train=train)
         x = endpoints["pooled"] = jnp.mean(x, axis=(1, 2), dtype=jnp.float32)

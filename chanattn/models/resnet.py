@@ -5,7 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-from chanattn.layers import activation, batch_norm
+from chanattn.layers import batch_norm
 from chanattn.models.blocks import BLOCKS
 from chanattn.models.network import Network, Outputs
 from chanattn.models.stem import Stem, StemPool
@@ -111,5 +111,5 @@ class ResNet(Network):
             x = endpoints[f"stage{stage}"] = self._end_stage(x, stage, train)
 
         if block.pre_activation:
-            x = activation(self.activation)(batch_norm(train, name="bn", **self._types())(x))
+            x = batch_norm(train, name="bn", act=self.activation, **self._types())(x)
         return self._head(x, endpoints, train)

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.layers import Conv, activation, batch_norm, max_pool
+from chanattn.layers import Conv, batch_norm, max_pool
 
 STEMS = ("cifar", "cifar_bare", "conv7", "deep", "tiered")
 
@@ -47,8 +47,7 @@ class Stem(nn.Module):
             before = x
             x = Conv(features, kernel_size, stride=stride, name=f"conv{number}", **types)(x)
             if self.kind != "cifar_bare":
-                x = batch_norm(train, name=f"bn{number}", **types)(x)
-                x = activation(self.activation)(x)
+                x = batch_norm(train, name=f"bn{number}", act=self.activation, **types)(x)
         return (before if self.strided else x), x
 
 
@@ -77,7 +76,7 @@ class StemPool(nn.Module):
             return max_pool(x, 3, 2, padding=1)
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         x = Conv(x.shape[-1], 3, stride=2, name="conv", **types)(x)
-        return activation(self.activation)(batch_norm(train, name="bn", **types)(x))
+        return batch_norm(train, name="bn", act=self.activation, **types)(x)
 
 
 def ceil_max_pool(x: jax.Array) -> jax.Array:

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from chanattn import data, models
 from chanattn.errors import UsageError
+from chanattn.layers import kernels
 from chanattn.report.confusion import plot_confusion
 from chanattn.tasks.classification import cross_entropy, top_k
 from chanattn.training import mesh as meshes
@@ -88,6 +89,7 @@ def evaluate_run(
             "command": sys.argv,
             "batch_size": config.batch_size,
             "precision": config.precision,
+            "kernels": kernels.current(),
             "devices": [device.device_kind for device in mesh.devices.flat],
             "jax": jax.__version__,
             "calibration_bins": BINS,
@@ -185,7 +187,7 @@ def _with_overrides(trained: ConfigDict, overrides: dict[str, Any]) -> ConfigDic
     """The run's config, changed for the evaluation and checked."""
     config = trained.copy_and_resolve_references()
     # The whole batch at once, over as many devices as divide it: neither changes an answer.
-    changes = {"accumulate": 1, "cpu_devices": 0} | overrides
+    changes = {"accumulate": 1, "cpu_devices": 0, "kernels": "auto"} | overrides
     fields = flatten(config)
     for path, value in changes.items():
         if path not in fields:

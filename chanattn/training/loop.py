@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from chanattn.errors import NonFinite, Preempted
 from chanattn.report.curves import plot_curves
+from chanattn.training import compilation_cache
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.experiment import Experiment
 from chanattn.training.interrupt import Interrupt
@@ -53,6 +54,8 @@ def train_and_evaluate(
     workdir = Path(workdir)
     validate(config)
     check_run(workdir, config, allow_config_change=allow_config_change)
+    if config.compilation_cache:
+        compilation_cache.enable(config.compilation_cache)
     experiment = Experiment.build(config)
 
     with ExitStack() as stack:

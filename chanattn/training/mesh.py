@@ -12,6 +12,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 from chanattn.errors import UsageError
+from chanattn.layers import kernels
+from chanattn.training.allocator import keep_freed_memory
 
 AXIS = "data"
 
@@ -41,16 +43,20 @@ def setup(config: ConfigDict) -> Mesh:
     """Selects the platform and builds the mesh.
 
     On accelerators it takes all devices. On the CPU it takes `cpu_devices` virtual ones in each process; 0
-    means as many as there are cores, lowered until the batch divides. JAX fixes their number when it starts:
-    called after that, this function makes do with what is there.
+    means one where oneDNN computes, which uses all cores by itself, else as many as there are cores, lowered
+    until the batch divides. JAX fixes their number when it starts: called after that, this function makes do
+    with what is there.
 
     Raises:
-        UsageError: the platform is absent, or the batch cannot be divided over the devices.
+        UsageError: the platform or the kernels are absent, or the batch cannot be divided over the devices.
     """
+    kernels.choose(config.kernels)
     if config.platform == "cpu":
         jax.config.update("jax_platforms", "cpu")
-    _offer_cpu_devices(config.cpu_devices or _cores())
+    _offer_cpu_devices(config.cpu_devices or _best_number())
     devices = _devices(config.platform)
+    if devices[0].platform == "cpu":
+        keep_freed_memory()
     by_process = defaultdict(list)
     for device in devices:
         by_process[device.process_index].append(device)
@@ -74,6 +80,11 @@ def setup(config: ConfigDict) -> Mesh:
             f"use a multiple of {each * processes * config.accumulate}."
         )
     chosen = [device for local in by_process.values() for device in local[:each]]
+    if on_cpu and config.kernels == "onednn" and len(chosen) > 1:
+        raise UsageError(
+            f"config.kernels='onednn' works on one device, and this run has {len(chosen)}; use "
+            "--config.cpu_devices=1, or --config.kernels=xla."
+        )
     return jax.make_mesh((len(chosen),), (AXIS,), axis_types=(AxisType.Auto,), devices=chosen)
 
 
@@ -97,7 +108,8 @@ def describe(mesh: Mesh) -> list[str]:
     kinds = sorted({device.device_kind for device in mesh.devices.flat})
     return [
         f"JAX {jax.__version__}, process {jax.process_index()} of {jax.process_count()}",
-        f"devices: {mesh.size} x {', '.join(kinds)} ({mesh.devices.flat[0].platform})",
+        f"devices: {mesh.size} x {', '.join(kinds)} ({mesh.devices.flat[0].platform}), "
+        f"convolutions: {kernels.current()}",
     ]
 
 
@@ -115,6 +127,12 @@ def _offer_cpu_devices(number: int) -> None:
     except RuntimeError:
         # JAX runs already, as in a notebook or a test: `setup` takes what it finds.
         return
+
+
+def _best_number() -> int:
+    """Virtual devices of this process: one where oneDNN computes, which uses all cores by itself."""
+    alone = not jax.distributed.is_initialized()
+    return 1 if alone and kernels.want_one_device() else _cores()
 
 
 def _devices(platform: str) -> list[jax.Device]:

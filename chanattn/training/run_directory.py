@@ -21,6 +21,7 @@ from ml_collections import ConfigDict
 
 from chanattn import __version__
 from chanattn.errors import UsageError
+from chanattn.layers import kernels
 from chanattn.training.config import changed_fields, from_json, to_json
 
 CONFIG = "config.json"
@@ -146,10 +147,11 @@ def environment() -> dict[str, Any]:
         "devices": [device.device_kind for device in devices],
         "processes": jax.process_count(),
         "cpu_cores": os.cpu_count(),
+        "kernels": kernels.current(),
         "variables": {
             name: value
             for name, value in sorted(os.environ.items())
-            if name.startswith(("JAX_", "XLA_", "TFDS_", "CUDA_VISIBLE", "OMP_"))
+            if name.startswith(("JAX_", "XLA_", "GLIBC_", "TFDS_", "CUDA_VISIBLE", "OMP_"))
         },
     }
 

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 from chanattn import attention, models, tasks
 from chanattn.errors import UsageError, did_you_mean
+from chanattn.layers import kernels
 from chanattn.training.config import flatten
 
 
@@ -101,6 +102,8 @@ RULES: dict[str, Rule] = {
     "checkpoint_every": integer(0),
     "platform": choice("auto", "cpu", "gpu", "tpu"),
     "cpu_devices": integer(0),
+    "kernels": choice(*kernels.NAMES),
+    "compilation_cache": text(empty=True),
     "precision": choice("float32", "bfloat16"),
     "param_dtype": choice("float32", "bfloat16"),
     "dataset.name": text(empty=False),

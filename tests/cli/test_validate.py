@@ -24,6 +24,8 @@ OUT_OF_RANGE = {
     "checkpoint_every": -1,
     "platform": "cuda",
     "cpu_devices": -1,
+    "kernels": "fast",
+    "compilation_cache": 3,
     "precision": "float64",
     "param_dtype": "float16",
     "dataset.name": "",

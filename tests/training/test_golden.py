@@ -7,7 +7,6 @@ tolerances: no Nesterov 0.6, 10 % less weight decay 1e-3, warm-up off by one 0.3
 import dataclasses
 import json
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +16,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from chanattn import tasks
 from chanattn.data.pipeline import training_batch
 from chanattn.interop import from_torch
+from chanattn.layers.norm import BatchNorm
 from chanattn.models import ResNet
 from chanattn.models.slots import resolve
 from chanattn.training.mesh import replicated
@@ -80,7 +80,7 @@ def values_per_channel(model, variables):
             images,
             train=True,
             mutable=["intermediates", "batch_stats"],
-            capture_intermediates=lambda module, _: isinstance(module, nn.BatchNorm),
+            capture_intermediates=lambda module, _: isinstance(module, BatchNorm),
         )
 
     _, captured = jax.eval_shape(forward, variables, jnp.zeros((16, 32, 32, 3)))

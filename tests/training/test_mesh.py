@@ -4,13 +4,22 @@ import jax
 import pytest
 from ml_collections import ConfigDict
 
+from chanattn import onednn
 from chanattn.errors import UsageError
+from chanattn.layers import kernels
 from chanattn.training import mesh as meshes
 
 
 def config_of(**changes):
     values = {"platform": "auto", "cpu_devices": 0, "batch_size": 16, "accumulate": 1}
+    values |= {"kernels": "auto"}
     return ConfigDict(values | changes)
+
+
+@pytest.fixture(autouse=True)
+def choice_of_kernels_ends_with_the_test():
+    with kernels.chosen("auto"):
+        yield
 
 
 class FakeDevice:
@@ -63,6 +72,23 @@ def test_more_devices_than_jax_has_started_with_are_refused(devices):
     devices(4)
     with pytest.raises(UsageError, match="cpu_devices=8, but JAX has started with 4"):
         meshes.setup(config_of(cpu_devices=8))
+
+
+def test_onednn_on_several_devices_is_refused(devices):
+    if not onednn.available():
+        pytest.skip("oneDNN cannot be loaded")
+    devices(2)
+    with pytest.raises(UsageError, match="'onednn' works on one device, and this run has 2"):
+        meshes.setup(config_of(kernels="onednn", cpu_devices=2))
+
+
+def test_one_device_is_asked_for_where_onednn_computes(monkeypatch):
+    asked = []
+    monkeypatch.setattr(meshes, "_offer_cpu_devices", asked.append)
+    monkeypatch.setattr(meshes, "_cores", lambda: 5)
+    for name in ("auto", "xla"):
+        meshes.setup(config_of(kernels=name, batch_size=jax.device_count()))
+    assert asked == [1 if onednn.available() else 5, 5]
 
 
 @pytest.mark.parametrize("platform", ["gpu", "tpu"])

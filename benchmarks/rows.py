@@ -1,0 +1,152 @@
+"""What is measured: a row is a network or a bare attention module, on batches of one shape.
+
+Networks are called `resnet20`, `resnet20_se`, ..., modules `se@32x56x56x256` (N x H x W x C). Options are
+chosen so that both sides compute the same: timm's rounding of widths, timm's form of CBAM and GC, and its SK
+with split input.
+"""
+
+import dataclasses
+import fnmatch
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from chanattn.errors import UsageError, did_you_mean
+
+MECHANISMS: dict[str, dict[str, Any]] = {
+    "se": {"name": "se", "rounding": "timm"},
+    "eca": {"name": "eca"},
+    "cbam": {"name": "cbam", "preset": "timm"},
+    "gc": {"name": "gc", "preset": "timm", "fuse": "mul"},
+    "sk": {"name": "sk", "rounding": "timm", "min_width": 8, "split_input": True},
+    "splat": {"name": "splat", "rounding": "timm"},
+}
+PLAIN = {"name": "identity"}
+CONV_SLOT = ("sk", "splat")
+MODULE_SHAPES = ((32, 56, 56, 256), (32, 14, 14, 1024), (128, 32, 32, 16))
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """A backbone of the benchmark: picture size, classes, and the default batches."""
+
+    image_size: int
+    num_classes: int
+    cpu_batch: int
+    gpu_batch: int
+
+
+ARCHITECTURES = {
+    "resnet20": Architecture(image_size=32, num_classes=10, cpu_batch=128, gpu_batch=128),
+    "resnet50": Architecture(image_size=224, num_classes=1000, cpu_batch=16, gpu_batch=256),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One thing to measure.
+
+    Attributes:
+        name: as on the command line.
+        architecture: key of `ARCHITECTURES`; empty for a module alone.
+        attention: key of `MECHANISMS`; empty for the plain backbone.
+        shape: of the input, (N, H, W, C).
+        num_classes: of a network; 0 for a module.
+        precision: float32 or bfloat16.
+    """
+
+    name: str
+    architecture: str
+    attention: str
+    shape: tuple[int, int, int, int]
+    num_classes: int = 0
+    precision: str = "float32"
+
+    @property
+    def batch(self) -> int:
+        """Images a step."""
+        return self.shape[0]
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Name and options of our mechanism."""
+        return MECHANISMS[self.attention] if self.attention else PLAIN
+
+    def to_json(self) -> dict[str, Any]:
+        """For the peer's process, which does not import this file."""
+        return dataclasses.asdict(self)
+
+
+def names() -> list[str]:
+    """All names: both backbones plain and with each mechanism, then the modules."""
+    networks = [
+        f"{architecture}_{attention}".rstrip("_")
+        for architecture in ARCHITECTURES
+        for attention in ("", *MECHANISMS)
+    ]
+    modules = [
+        f"{attention}@{'x'.join(map(str, shape))}"
+        for shape in MODULE_SHAPES
+        for attention in MECHANISMS
+    ]
+    return networks + modules
+
+
+def choose(listed: str) -> list[str]:
+    """The names of a comma-separated list with wildcards (`resnet20*`, `*@*`), each once, in its order.
+
+    Modules may have shapes that `names` does not list.
+
+    Raises:
+        UsageError: nothing is called so, or nothing is listed.
+    """
+    valid = names()
+    chosen: list[str] = []
+    for pattern in filter(None, (part.strip() for part in listed.split(","))):
+        found = fnmatch.filter(valid, pattern)
+        if not found and _module(pattern):
+            found = [pattern]
+        if not found:
+            raise UsageError(
+                f"unknown row {pattern!r}; networks: resnet20, resnet20_se, ..., modules:"
+                f" se@32x56x56x256, ..., groups: resnet50*, *@*.{did_you_mean(pattern, valid)}"
+            )
+        chosen += found
+    if not chosen:
+        raise UsageError("--rows lists nothing; for instance --rows=resnet20,resnet20_se")
+    return list(dict.fromkeys(chosen))
+
+
+def make(
+    chosen: Sequence[str], *, batch_size: int, on_accelerator: bool, precision: str
+) -> list[Row]:
+    """The rows of these names.
+
+    Args:
+        chosen: from `choose`.
+        batch_size: images a step of every row; 0: each row's own.
+        on_accelerator: selects the default batches of the networks.
+        precision: of all rows.
+    """
+    return [_row(name, batch_size, on_accelerator, precision) for name in chosen]
+
+
+def _row(name: str, batch_size: int, on_accelerator: bool, precision: str) -> Row:
+    module = _module(name)
+    if module is not None:
+        attention, shape = module
+        return Row(name, "", attention, (batch_size or shape[0], *shape[1:]), precision=precision)
+    backbone, _, attention = name.partition("_")
+    spec = ARCHITECTURES[backbone]
+    batch = batch_size or (spec.gpu_batch if on_accelerator else spec.cpu_batch)
+    picture = (batch, spec.image_size, spec.image_size, 3)
+    return Row(name, backbone, attention, picture, spec.num_classes, precision)
+
+
+def _module(name: str) -> tuple[str, tuple[int, int, int, int]] | None:
+    """Mechanism and shape of `se@32x56x56x256`; None for anything else."""
+    match = re.fullmatch(r"(\w+)@([1-9]\d*)x([1-9]\d*)x([1-9]\d*)x([1-9]\d*)", name)
+    if match is None or match[1] not in MECHANISMS:
+        return None
+    n, h, w, c = map(int, match.groups()[1:])
+    return match[1], (n, h, w, c)

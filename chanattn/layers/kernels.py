@@ -1,0 +1,68 @@
+"""Which code computes convolutions and batch norms on the CPU.
+
+    onednn  oneDNN's kernels: several times faster than XLA's own
+    xla     XLA's convolution, with the gradient of the kernel in a form that it computes faster
+    plain   `lax.conv_general_dilated` as it is
+    auto    the fastest that applies
+
+Other platforms always use the plain convolution: on them it is the fast one. The choice is read when a
+program is traced; one that has been compiled keeps its own.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import jax
+
+from chanattn import onednn
+from chanattn.errors import UsageError
+
+NAMES = ("auto", "onednn", "xla", "plain")
+
+_choice = "auto"
+
+
+def choose(name: str) -> None:
+    """Sets the choice of this process.
+
+    Raises:
+        UsageError: `name` is none of `NAMES`, or the library that it needs is absent.
+    """
+    global _choice  # noqa: PLW0603
+    if name not in NAMES:
+        raise UsageError(f"unknown kernels {name!r}; valid: {', '.join(NAMES)}")
+    if name == "onednn" and not onednn.available():
+        raise UsageError(
+            f"kernels 'onednn' cannot be used: {onednn.reason_absent()}; use 'auto', or"
+            " `pip install onednn-cpu-gomp` (Linux, x86-64)"
+        )
+    _choice = name
+
+
+@contextlib.contextmanager
+def chosen(name: str) -> Iterator[None]:
+    """Sets the choice for a while, see `choose`."""
+    before = _choice
+    choose(name)
+    try:
+        yield
+    finally:
+        choose(before)
+
+
+def current() -> str:
+    """What a program traced now gets: onednn, xla or plain.
+
+    `auto` takes oneDNN where it is and the process sees one device: XLA cannot split a foreign call over
+    several, and one device already uses all cores. With several, XLA's own convolutions do better.
+    """
+    if _choice != "auto":
+        return _choice
+    if jax.default_backend() != "cpu":
+        return "plain"
+    return "onednn" if jax.device_count() == 1 and onednn.available() else "xla"
+
+
+def want_one_device() -> bool:
+    """Whether a CPU is used best as one JAX device; may be asked before JAX starts."""
+    return _choice in {"auto", "onednn"} and onednn.available()

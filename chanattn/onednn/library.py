@@ -1,0 +1,131 @@
+"""The shared library: where it is, its constants, its functions.
+
+Names and numbers are those of oneDNN's C interface, version 3:
+https://uxlfoundation.github.io/oneDNN/dev_guide_c_and_cpp_apis.html
+"""
+
+import ctypes
+import functools
+import os
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGE = "onednn-cpu-gomp"
+
+Pointer = ctypes.c_void_p
+Dims = ctypes.c_int64 * 12
+
+# dnnl_engine_kind_t, dnnl_stream_flags_t, dnnl_data_type_t, dnnl_format_tag_t, dnnl_alg_kind_t
+CPU, IN_ORDER, FLOAT32, ANY_LAYOUT, DIRECT = 1, 1, 3, 1, 1
+_USER = 1  # dnnl_scratchpad_mode_t
+# dnnl_prop_kind_t
+FORWARD_TRAINING, BACKWARD = 64, 128
+# dnnl_normalization_flags_t
+USE_SCALE, USE_SHIFT, FUSE_RELU = 2, 4, 8
+# dnnl_query_t
+QUERY_WEIGHTS, QUERY_DIFF_WEIGHTS, QUERY_WORKSPACE, QUERY_SCRATCHPAD = 131, 132, 135, 136
+# Execution arguments.
+SRC, DST, WEIGHTS, MEAN, VARIANCE, SCALE, SHIFT, WORKSPACE = 1, 17, 33, 49, 50, 51, 52, 64
+SCRATCHPAD = 80
+DIFF_SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_SCALE, DIFF_SHIFT = 129, 145, 161, 255, 256
+
+_STATUS = {
+    1: "out of memory",
+    2: "invalid arguments",
+    3: "unimplemented",
+    4: "last implementation reached",
+    5: "runtime error",
+    6: "not required",
+}
+
+
+class OneDNNError(RuntimeError):
+    """A call of the library failed."""
+
+
+def check(status: int) -> None:
+    """Raises `OneDNNError` unless a call succeeded."""
+    if status:
+        raise OneDNNError(f"oneDNN: {_STATUS.get(status, f'status {status}')}")
+
+
+def available() -> bool:
+    """Whether the library can be loaded."""
+    return reason_absent() is None
+
+
+def reason_absent() -> str | None:
+    """Why the library cannot be loaded, in one line; None if it can."""
+    try:
+        library()
+    except metadata.PackageNotFoundError:
+        return f"the package {PACKAGE} is not installed"
+    except (OSError, OneDNNError) as error:
+        return str(error)
+    return None
+
+
+@functools.cache
+def library() -> ctypes.CDLL:
+    """The loaded library.
+
+    Raises:
+        PackageNotFoundError: it is not installed.
+        OSError: it cannot be loaded, for instance because libgomp.so.1 is absent.
+    """
+    # OpenMP's threads would spin between two calls, on cores that XLA's threads need.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    loaded = ctypes.CDLL(str(_path()))
+    loaded.dnnl_memory_desc_get_size.restype = ctypes.c_size_t
+    loaded.dnnl_primitive_desc_query_md.restype = Pointer
+    loaded.dnnl_memory_set_data_handle.argtypes = [Pointer, Pointer]
+    return loaded
+
+
+@functools.cache
+def _openmp() -> ctypes.CDLL:
+    library()  # which loads it, after the variables that it reads are set
+    return ctypes.CDLL("libgomp.so.1")
+
+
+@functools.cache
+def cores() -> int:
+    """Threads that OpenMP would use: one a core, or `OMP_NUM_THREADS`."""
+    return _openmp().omp_get_max_threads()
+
+
+def use_threads(number: int) -> None:
+    """Sets how many threads the primitives use that this thread prepares or executes."""
+    _openmp().omp_set_num_threads(number)
+
+
+@functools.cache
+def engine() -> Pointer:
+    """The CPU."""
+    return create("dnnl_engine_create", CPU, ctypes.c_size_t(0))
+
+
+@functools.cache
+def own_scratchpad() -> Pointer:
+    """The attribute of a primitive whose caller brings its scratch memory.
+
+    By default oneDNN keeps it for the thread that makes the primitive, and another that executes it has none.
+    """
+    attributes = create("dnnl_primitive_attr_create")
+    check(library().dnnl_primitive_attr_set_scratchpad_mode(attributes, _USER))
+    return attributes
+
+
+def create(function: str, *args: Any) -> Pointer:
+    """The handle that a `dnnl_..._create` function makes; it is never destroyed."""
+    handle = Pointer()
+    check(getattr(library(), function)(ctypes.byref(handle), *args))
+    return handle
+
+
+def _path() -> Path:
+    for file in metadata.distribution(PACKAGE).files or ():
+        if file.name == "libdnnl.so.3":
+            return Path(str(file.locate())).resolve()
+    raise OSError(f"{PACKAGE} has no libdnnl.so.3 for this system")
