@@ -97,6 +97,7 @@ def cores() -> int:
 
 def use_threads(number: int) -> None:
     """Sets how many threads the primitives use that this thread prepares or executes."""
+    cores()  # is read before it is changed: OpenMP keeps one number for both
     _openmp().omp_set_num_threads(number)
 
 

@@ -9,8 +9,6 @@ import jax.numpy as jnp
 from chanattn.onednn import ffi, primitive
 from chanattn.onednn.primitive import Geometry, Operation
 
-_Target = tuple[str, tuple[int, ...]]  # its name, sizes of its scratch buffers
-
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def convolution(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
@@ -97,7 +95,7 @@ def _convolution(
 
 
 @functools.cache
-def _convolution_target(direction: str, geometry: Geometry) -> _Target:
+def _convolution_target(direction: str, geometry: Geometry) -> str:
     shapes = [geometry.image, geometry.kernel, geometry.strides, *geometry.padding]
     parts = [direction, *map(_text, [*shapes, geometry.dilation]), str(geometry.groups)]
     return _register("convolution", parts, primitive.convolution(direction, geometry))
@@ -106,25 +104,22 @@ def _convolution_target(direction: str, geometry: Geometry) -> _Target:
 @functools.cache
 def _batch_norm_target(
     direction: str, shape: tuple[int, ...], eps: float, relu: bool
-) -> tuple[_Target, list[jax.ShapeDtypeStruct]]:
+) -> tuple[str, list[jax.ShapeDtypeStruct]]:
     operation, size = primitive.batch_norm(direction, shape, eps, relu)
     target = _register("batch_norm", [direction, _text(shape), repr(eps), str(relu)], operation)
     return target, [_bytes(size)] if relu else []
 
 
-def _register(kind: str, parts: list[str], operation: Operation) -> _Target:
+def _register(kind: str, parts: list[str], operation: Operation) -> str:
     name = ".".join(["chanattn", "onednn", kind, *parts])
     ffi.register(name, operation)
-    return name, operation.scratch_bytes
+    return name
 
 
 def _call(
-    target: _Target, results: list[jax.ShapeDtypeStruct], *operands: jax.Array
+    target: str, results: list[jax.ShapeDtypeStruct], *operands: jax.Array
 ) -> Sequence[jax.Array]:
-    """Calls a target; XLA brings the scratch memory, as results that nobody reads."""
-    name, scratch = target
-    call = jax.ffi.ffi_call(name, (*results, *map(_bytes, scratch)), vmap_method="sequential")
-    return call(*operands)[: len(results)]
+    return jax.ffi.ffi_call(target, results, vmap_method="sequential")(*operands)
 
 
 def _bytes(size: int) -> jax.ShapeDtypeStruct:

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from chanattn.onednn import library as dnnl
 from chanattn.onednn.library import Dims, Pointer, check, create, engine, library
 
@@ -73,6 +75,9 @@ _LEAST_WORK = 1 << 24
 _PASSES = 64  # a batch norm waits for memory: a value costs as much as that many multiplications
 
 
+_ALIGNMENT = 64  # bytes: a line of the cache
+
+
 def _threads(multiplications: int) -> int:
     """Threads for an operation of that size."""
     return 1 if multiplications < _LEAST_WORK else dnnl.cores()
@@ -90,9 +95,6 @@ class Operation:
         arguments: (execution argument, memory descriptor) of the operands and results in order.
         threads: that it was prepared for.
         packing: of the argument that is a kernel.
-
-    Attributes:
-        scratch_bytes: Sizes of the buffers that follow the arguments: the packed kernel, scratch memory.
     """
 
     def __init__(
@@ -123,8 +125,11 @@ class Operation:
             self._add(copy, [(dnnl.SRC, there[0]), (dnnl.DST, there[1])])
             if not packing.unpack:
                 self._calls.reverse()
-        size = library().dnnl_memory_desc_get_size
-        self.scratch_bytes = tuple(size(layout) for layout in self._layouts[len(arguments) :])
+        # Packed kernel and scratch memory lie one after another in a buffer of the thread.
+        self._offsets = [0]
+        for layout in self._layouts[len(arguments) :]:
+            size = library().dnnl_memory_desc_get_size(layout)
+            self._offsets.append(self._offsets[-1] + -(-size // _ALIGNMENT) * _ALIGNMENT)
 
     def __call__(self, addresses: Sequence[int]) -> None:
         """Executes on the buffers at `addresses`; returns when done."""
@@ -132,7 +137,10 @@ class Operation:
             self._prepare()
         dnn, stream = library(), _thread.stream()
         dnnl.use_threads(self._threads)
-        for memory, address in zip(self._local.memories, addresses, strict=True):
+        *offsets, size = self._offsets
+        scratch = _thread.scratch(size)
+        places = [*addresses, *(scratch + offset for offset in offsets)]
+        for memory, address in zip(self._local.memories, places, strict=True):
             dnn.dnnl_memory_set_data_handle(memory, address)
         for primitive, arguments in self._local.calls:
             check(dnn.dnnl_primitive_execute(primitive, stream, len(arguments), arguments))
@@ -242,14 +250,22 @@ def batch_norm(
 
 
 class _Thread(threading.local):
-    """The stream of a thread: oneDNN's streams must not be shared."""
+    """What belongs to a thread: a stream, which must not be shared, and scratch memory."""
 
     handle: Pointer | None = None
+    buffer: np.ndarray = np.empty(0, np.uint8)
 
     def stream(self) -> Pointer:
         if self.handle is None:
             self.handle = create("dnnl_stream_create", engine(), dnnl.IN_ORDER)
         return self.handle
+
+    def scratch(self, size: int) -> int:
+        """Address of so many bytes, which the next call may use again."""
+        if self.buffer.size < size + _ALIGNMENT:
+            self.buffer = np.empty(size + _ALIGNMENT, np.uint8)
+        start = self.buffer.ctypes.data
+        return start + -start % _ALIGNMENT
 
 
 _thread = _Thread()

@@ -54,9 +54,9 @@ def setup(config: ConfigDict) -> Mesh:
     if config.platform == "cpu":
         jax.config.update("jax_platforms", "cpu")
     _offer_cpu_devices(config.cpu_devices or _best_number())
+    if config.platform in {"auto", "cpu"}:
+        keep_freed_memory()  # before JAX starts its threads, which keep the arenas that they begin with
     devices = _devices(config.platform)
-    if devices[0].platform == "cpu":
-        keep_freed_memory()
     by_process = defaultdict(list)
     for device in devices:
         by_process[device.process_index].append(device)

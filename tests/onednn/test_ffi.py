@@ -1,5 +1,9 @@
 """Errors inside a foreign call reach the caller; programs in the compilation cache find their targets."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -46,3 +50,16 @@ def test_absence_is_told(monkeypatch):
         assert library.reason_absent() == "the package no-such-package is not installed"
     finally:
         library.library.cache_clear()
+
+
+def test_a_small_operation_does_not_take_the_threads_of_later_ones():
+    program = """
+from chanattn.onednn import library
+library.use_threads(1)
+print(library.cores())
+"""
+    own = os.environ | {"OMP_NUM_THREADS": "3"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=own, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "3"
