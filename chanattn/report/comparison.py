@@ -1,7 +1,9 @@
 """A sweep, compared: for every variant its statistics, its difference to the baseline, and its cost."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -10,7 +12,7 @@ from chanattn.report import environment, recipe
 from chanattn.report.cost import Cost, Measured
 from chanattn.report.metric import Metric
 from chanattn.report.names import labels, one_line
-from chanattn.report.read import Figure, Sweep, Variant
+from chanattn.report.read import Figure, Sweep, Variant, read_sweep
 from chanattn.report.run import ABSENT, DONE, INCOMPLETE, Run
 from chanattn.report.statistics import Difference, Summary, correct, paired, summarize
 
@@ -80,6 +82,29 @@ class Comparison:
     def baseline(self) -> Row:
         """The row that the others are compared with."""
         return next(row for row in self.rows if row.is_baseline)
+
+
+def compare_all(folders: Sequence[Path], metric: Metric) -> list[Comparison]:
+    """Reads and compares the sweeps that one report is about, each with a label of its own.
+
+    Raises:
+        UsageError: as `compare`; a folder is no sweep; or several differ in more than data set and network.
+    """
+    resolved = [folder.resolve() for folder in folders]
+    for folder in resolved:
+        if resolved.count(folder) > 1:
+            raise UsageError(f"the sweep {folder} is given twice")
+    comparisons = [compare(read_sweep(folder), metric) for folder in folders]
+    recipe.check_merge([comparison.sweep for comparison in comparisons])
+    counts = Counter(comparison.label for comparison in comparisons)
+    return [
+        comparison
+        if counts[comparison.label] == 1
+        else dataclasses.replace(
+            comparison, label=f"{comparison.label} · {one_line(folder.resolve().name)}"
+        )
+        for comparison, folder in zip(comparisons, folders, strict=True)
+    ]
 
 
 def compare(sweep: Sweep, metric: Metric) -> Comparison:

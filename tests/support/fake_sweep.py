@@ -116,7 +116,7 @@ def configured(changes: Mapping[str, Any]) -> dict[str, Any]:
 def write_run(
     run: Path, config: Mapping[str, Any], value: float | None, steps: Sequence[int]
 ) -> None:
-    """Writes a run directory that ends with the test accuracy `value`; None: killed after its first evaluation."""
+    """Writes a run that ends with the test accuracy `value`; None: killed after its first evaluation."""
     run.mkdir(parents=True)
     write(run / "config.json", config)
     write(run / "environment.json", ENVIRONMENT)
