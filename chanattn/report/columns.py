@@ -20,7 +20,7 @@ class Cell:
         text: as shown.
         value: what the place is sorted by; None sorts last.
         detail: a smaller second line, only on the page.
-        name: the whole name behind a label that may be shortened.
+        hint: shown when pointed at: the whole name behind a label, or why seeds are missing.
         incomplete: whether seeds are missing.
         strong: whether a difference holds after the correction.
     """
@@ -28,7 +28,7 @@ class Cell:
     text: str
     value: float | str | None = None
     detail: str = ""
-    name: str = ""
+    hint: str = ""
     incomplete: bool = False
     strong: bool = False
 
@@ -70,16 +70,18 @@ def results(comparison: Comparison) -> list[Filler]:
 
     def count(row: Row) -> Cell:
         text = f"{len(row.values)}" if row.complete else f"{len(row.values)}/{row.planned}"
-        return Cell(text, len(row.values), row.missing, incomplete=not row.complete)
+        return Cell(text, len(row.values), hint=row.missing, incomplete=not row.complete)
 
     def median(row: Row) -> Cell:
-        return plain(row.summary and row.summary.median)
+        return plain(row, row.summary and row.summary.median)
 
     def best(row: Row) -> Cell:
-        return plain(row.summary and row.summary.best)
+        return plain(row, row.summary and row.summary.best)
 
-    def plain(value: float | None) -> Cell:
-        return Cell(numbers.mean_and_std(value, None, metric), value)
+    def plain(row: Row, value: float | None) -> Cell:
+        return Cell(
+            numbers.mean_and_std(value, None, metric), value, incomplete=not row.complete
+        )
 
     return [
         (Column("n", hint="finished seeds, of those planned"), count),
@@ -182,7 +184,7 @@ def _mean(comparison: Comparison, *, marked: bool) -> Filler:
             text = numbers.mean_and_std(value, row.summary.std, metric)
         if marked and not row.complete:
             text = f"{text} ({len(row.values)}/{row.planned})"
-        return Cell(text, value, incomplete=not row.complete)
+        return Cell(text, value, hint=row.missing, incomplete=not row.complete)
 
     title = metric.label if not marked else "mean ± std"
     return Column(title, hint="mean ± sample standard deviation over the seeds"), fill
@@ -196,15 +198,14 @@ def _difference(comparison: Comparison) -> Filler:
             return Cell("baseline")
         found = row.difference
         if found is None:
-            return Cell(NOTHING, incomplete=True)
+            return Cell(NOTHING, incomplete=_partial(row))
         text = numbers.signed(found.mean, digits)
         if found.t_interval:
             text += " " + numbers.interval(found.t_interval, digits)
-        partial = found.pairs < row.planned
-        if partial:
+        if _partial(row):
             text += f" ({found.pairs}/{row.planned})"
         strong = found.p_corrected is not None and found.p_corrected < SIGNIFICANT
-        return Cell(text, found.mean, incomplete=partial, strong=strong)
+        return Cell(text, found.mean, incomplete=_partial(row), strong=strong)
 
     unit = comparison.metric.unit_of_differences
     title = f"difference{', ' + unit if unit else ''} [95 %]"
@@ -213,15 +214,22 @@ def _difference(comparison: Comparison) -> Filler:
 
 def _bootstrap(row: Row, digits: int) -> Cell:
     bounds = row.difference and row.difference.bootstrap
-    return Cell(numbers.interval(bounds, digits), bounds and bounds[0])
+    return Cell(numbers.interval(bounds, digits), bounds and bounds[0], incomplete=_partial(row))
 
 
 def _p_value() -> Filler:
     def fill(row: Row) -> Cell:
         p = row.difference and row.difference.p_corrected
-        return Cell(numbers.p_value(p), p, strong=p is not None and p < SIGNIFICANT)
+        strong = p is not None and p < SIGNIFICANT
+        return Cell(numbers.p_value(p), p, incomplete=_partial(row), strong=strong)
 
     return Column("p (Holm)", hint="paired t test, corrected for the number of variants"), fill
+
+
+def _partial(row: Row) -> bool:
+    """Whether the difference lacks pairs."""
+    pairs = row.difference.pairs if row.difference else 0
+    return not row.is_baseline and pairs < row.planned
 
 
 def _middle(value: float | Measured | None) -> float | None:

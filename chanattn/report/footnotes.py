@@ -81,7 +81,10 @@ def _cost(comparison: Comparison) -> Iterator[str]:
 def describe(value: Any) -> str:
     """A JSON value as a line: "platform cpu, cores 2"."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{one_line(str(key))} {describe(part)}" for key, part in value.items())
+        parts = {str(key): part for key, part in value.items() if part not in (None, "", [], {})}
+        return ", ".join(
+            f"{one_line(key).replace('_', ' ')} {describe(part)}" for key, part in parts.items()
+        )
     if isinstance(value, list):
         return " ".join(describe(part) for part in value)
     return one_line(str(value)).rstrip(".")

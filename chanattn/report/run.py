@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import re
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +12,6 @@ from chanattn.report.metric import Metric
 
 DONE, INCOMPLETE, FAILED, ABSENT = "done", "incomplete", "failed", "not started"
 
-_TAIL = 16_384  # bytes of output.log in which an exception's last line is looked for
-_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Warning)\b")
-
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -25,8 +21,8 @@ class Run:
         variant: its name.
         seed: its seed.
         directory: where it lies.
-        state: "done" (there is a summary), "failed" (its output ends with an error, or a file that tells
-            its result is damaged), "incomplete" or "not started".
+        state: "done" (there is a summary), "failed" (the sweep has noted that, or a file that tells its
+            result is damaged), "incomplete" or "not started".
         problem: why it failed, one line; or which file beside its result is damaged.
         config: `config.json`, nested; None where it is absent or damaged.
         environment: `environment.json`, likewise.
@@ -55,9 +51,9 @@ class Run:
             state = FAILED
             problems.append(f"{directory} has a summary.json but no config.json")
         elif summary is None and directory.is_dir():
-            error = _last_error(directory / "output.log")
-            state = FAILED if error else INCOMPLETE
-            problems += [error] if error else []
+            failure = _read(directory / "failed.json", problems)
+            state = INCOMPLETE if failure is None and not problems else FAILED
+            problems += [] if failure is None else [_reason(failure)]
         environment = _read(directory / "environment.json", problems)
         return cls(
             variant=variant,
@@ -147,17 +143,9 @@ def _read(path: Path, problems: list[str]) -> dict[str, Any] | None:
         return None
 
 
-def _last_error(log: Path) -> str:
-    """The last line of a run's output if it tells of an error, else an empty text."""
-    try:
-        with log.open("rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - _TAIL))
-            text = file.read().decode(errors="replace")
-    except OSError:
-        return ""
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
-        return ""
-    ended_by_exception = "Traceback (most recent call last)" in text and _EXCEPTION.match(lines[-1])
-    return lines[-1] if lines[-1].startswith("error: ") or ended_by_exception else ""
+def _reason(failure: Mapping[str, Any]) -> str:
+    """The last line that a failed run has printed, or what its launcher says."""
+    lines = failure.get("last_lines")
+    if isinstance(lines, list) and lines:
+        return str(lines[-1])
+    return str(failure.get("detail") or f"exit code {failure.get('code')}")

@@ -103,7 +103,7 @@ def _assemble(
         columns=(columns.VARIANT, *(column for group in fillers for column, _ in group)),
         rows=tuple(
             (
-                Cell(shown[name], shown[name].casefold(), name=name),
+                Cell(shown[name], shown[name].casefold(), hint=name),
                 *(
                     fill(rows[name]) if name in rows else Cell(NOTHING)
                     for rows, group in zip(found, fillers, strict=True)
