@@ -23,7 +23,10 @@ def sweep(scale: str = "digits") -> Sweep:
         title="Six mechanisms on one recipe",
         variants={
             "none": {"model.attention.name": "identity"},
-            **{name: {"model.attention.name": name} for name in ("se", "eca", "cbam", "simam", "gc")},
+            **{
+                name: {"model.attention.name": name}
+                for name in ("se", "eca", "cbam", "simam", "gc")
+            },
         },
         baseline="none",
         seeds=5,
