@@ -46,7 +46,9 @@ def main() -> None:
     if not flags.FLAGS.workdir:
         raise UsageError("--workdir=SWEEP is required")
     from chanattn.analysis.cost import of_configs
+    from chanattn.training import compilation_cache
 
+    compilation_cache.enable(sweep / "cache")
     index = read(sweep)
     configs = {}
     for name in index["variants"]:
@@ -54,7 +56,7 @@ def main() -> None:
         begun = next((each for each in jobs if each.workdir.is_dir()), None)
         if begun is not None:
             configs[name] = from_json(begun.config.read_text())
-    write_json(sweep / COST, of_configs(configs))
+    write_json(sweep / COST, of_configs(configs, note=lambda line: print(f"  {line}", flush=True)))
 
 
 def _known(sweep: Path) -> dict[str, Any]:

@@ -156,30 +156,24 @@ def dry_run(request: Request) -> None:
 
 
 def _train(request: Request, folder: Path, jobs: Sequence[Job], console: Console) -> None:
-    with Interrupt() as interrupt:
-        launcher = launchers.create(
-            request.launcher, folder, request.recipe.platform, request.parallel
-        )
-        view = View(request.grid.title, jobs, request.total_steps, console=console)
+    launcher = launchers.create(request.launcher, folder, request.recipe.platform, request.parallel)
+    view = View(request.grid.title, jobs, request.total_steps, console=console)
+    controller = Controller(
+        jobs,
+        launcher,
+        view.tell,
+        retry_failed=request.retry_failed,
+        max_losses=request.max_losses,
+    )
+    with Interrupt() as interrupt, view:
         try:
-            with view:
-                controller = Controller(
-                    jobs,
-                    launcher,
-                    view.tell,
-                    retry_failed=request.retry_failed,
-                    max_losses=request.max_losses,
-                )
-                complete = controller.run(interrupt.received, lambda: view.look(launcher.running()))
+            complete = controller.run(interrupt.received, lambda: view.look(launcher.running()))
         finally:
-            working = launcher.running()
-            if working:
-                console.print(f"stopping: {len(working)} runs save their state", markup=False)
+            if launcher.running():
+                console.print(f"stopping: {len(launcher.running())} runs save their state")
             launcher.close()
-        view.look([])
-        console.print(view.summary(), markup=False)
-        if not complete:
-            raise Preempted(f"stopped by {interrupt.name}; the same command continues the sweep.")
+    if not complete:
+        raise Preempted(f"stopped by {interrupt.name}; the same command continues the sweep.")
 
 
 def _list_failures(jobs: Sequence[Job], console: Console) -> int:

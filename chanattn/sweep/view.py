@@ -19,7 +19,13 @@ from chanattn.training.progress import duration
 
 _EVERY = 1.0  # seconds between two looks at the files
 _PLAIN_EVERY = 60.0  # seconds between two reports without a terminal
-_STYLES = {"running": "bold cyan", "done": "green", "failed": "bold red", "stopped": "yellow"}
+_STYLES = {
+    "running": "bold cyan",
+    "starting": "cyan",
+    "done": "green",
+    "failed": "bold red",
+    "stopped": "yellow",
+}
 _ORDER = (
     "running",
     "failed",
@@ -58,7 +64,7 @@ class View:
         self._most = 1
         self._live: Live | None = None
         if self._console.is_terminal:
-            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live = Live(console=self._console, auto_refresh=False)
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -72,8 +78,13 @@ class View:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._begun.clear()
+        self._statuses = {job: status(job) for job in self._jobs}
         if self._live is not None:
+            self._live.update(self.table())
             self._live.stop()
+        else:
+            self._console.print(self.summary(), markup=False)
 
     def tell(self, what: str, job: Job, detail: str) -> None:
         """Prints what has happened to a run, see `Controller`."""
@@ -128,9 +139,12 @@ class View:
     def table(self) -> RenderableType:
         """The runs, as many as the terminal has room for."""
         table = Table(title=Text(self._title), title_justify="left", box=None, padding=(0, 2, 0, 0))
-        for heading in ("run", "state", "", "step", "loss", "accuracy", "time"):
+        widths = {"run": 0, "state": 8, "": 16, "step": 0, "loss": 6, "accuracy": 8, "time": 8}
+        for heading, width in widths.items():
             right = heading in {"step", "loss", "accuracy", "time"}
-            table.add_column(heading, justify="right" if right else "left", no_wrap=True)
+            table.add_column(
+                heading, justify="right" if right else "left", no_wrap=True, min_width=width
+            )
         shown = self._shown(max(4, self._console.height - 6))
         for job in shown:
             name, state, *rest = self._cells(job)
@@ -161,7 +175,7 @@ class View:
         elapsed = self._clock() - self._begun[job][0] if job in self._begun else now.seconds
         return (
             job.name,
-            self._state(job),
+            self._state(job) if now.step or job not in self._begun else "starting",
             f"{now.step}/{self._total[job.variant]}",
             "" if now.loss is None else f"{now.loss:.4f}",
             _percent(now.top1),

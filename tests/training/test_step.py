@@ -176,7 +176,7 @@ def test_accumulated_gradients_are_those_of_batches_normalised_by_parts(build, t
 
 def test_convolutions_are_never_inside_a_loop(build):
     step, state = build(accumulate=4)
-    text = step.lower(state, FEED).as_text()
+    text = step.lower(state, FEED).program.as_text()
     assert text.count("stablehlo.convolution") >= 8
     assert "stablehlo.while" not in text
 
@@ -199,7 +199,7 @@ def test_an_update_that_overflows_counts_as_bad_before_the_loss_shows_it(build):
 
 def test_bfloat16_network_keeps_float32_loss_parameters_and_statistics(build):
     step, state = build(dtype=jnp.bfloat16, ema_decay=0.9)
-    text = step.lower(state, FEED).as_text()
+    text = step.lower(state, FEED).program.as_text()
     assert any("convolution" in line and "bf16" in line for line in text.splitlines())
     state, windows = run(step, state, 2)
     kinds = {leaf.dtype for leaf in jax.tree.leaves((state.weights, state.ema, windows[0].totals))}
