@@ -1,8 +1,8 @@
 """A stand-in for the worker of a sweep that needs no JAX: `python acting_worker.py FOLDER ROLE`.
 
-It adds a line to FOLDER/starts each time, and on SIGTERM one to FOLDER/saves before it leaves with 75. Its role:
-a number is the exit code that it leaves with at once; `twice` waits for a signal the first time and is done
-the second time; `long` always waits.
+It adds a line to FOLDER/starts each time, and on SIGTERM one to FOLDER/saves before it leaves with 75. Its
+role: a number is the exit code that it leaves with at once; `twice` waits for a signal the first time and is
+done the second time; `long` always waits.
 """
 
 import os

@@ -15,16 +15,36 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from absl import flags
+
 from chanattn.errors import UsageError
 from chanattn.sweep.launchers.base import Ended, Job
-from chanattn.sweep.launchers.child import ended
 from chanattn.sweep.launchers.slurm_queue import Entry, Processes, Queue, Squeue
 from chanattn.sweep.launchers.slurm_task import Task
 from chanattn.sweep.worker import OUTPUT, command
 
 EXECUTORS = ("slurm", "local")
 
-# A job that is requeued for its time limit has got further each time, so there is no reason to stop at submitit's 3.
+PARTITION = flags.DEFINE_string("slurm_partition", "", "partition; default: the cluster's")
+MINUTES = flags.DEFINE_integer(
+    "slurm_time",
+    60,
+    "minutes of a job, after which its run saves and is queued again",
+    lower_bound=1,
+)
+GPUS = flags.DEFINE_integer("slurm_gpus", 0, "GPUs of a job", lower_bound=0)
+CPUS = flags.DEFINE_integer("slurm_cpus", 1, "cores of a job", lower_bound=1)
+MEMORY = flags.DEFINE_string("slurm_memory", "", "memory of a job, as 8G; default: the cluster's")
+OPTIONS = flags.DEFINE_multi_string(
+    "slurm_option",
+    [],
+    "KEY=VALUE or KEY: a further parameter of submitit or option of sbatch; may be repeated",
+)
+EXECUTOR = flags.DEFINE_enum(
+    "slurm_executor", "slurm", EXECUTORS, "local: processes of this machine, to try things out"
+)
+
+# A job has got further each time that its time was up, so there is no reason to stop at submitit's 3 times.
 _TIME_LIMITS = 1000
 _RETRY_SUBMISSION = 30.0  # seconds
 _CLOSING = 120.0  # seconds; Slurm itself kills what it cancels after its KillWait, 30 by default
@@ -52,6 +72,20 @@ class Request:
     options: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
+def launch(sweep: Path, platform: str, parallel: int) -> "Slurm":
+    """See `chanattn.sweep.launchers.create`."""
+    given = [option.partition("=") for option in OPTIONS.value]
+    request = Request(
+        partition=PARTITION.value,
+        minutes=MINUTES.value,
+        gpus=GPUS.value,
+        cpus=CPUS.value,
+        memory=MEMORY.value,
+        options={name: value for name, _, value in given},
+    )
+    return Slurm(sweep, request, EXECUTOR.value, parallel=parallel)
+
+
 class Slurm:
     """Queues runs at Slurm, and watches them.
 
@@ -59,6 +93,7 @@ class Slurm:
         sweep: folder of the sweep; the logs go to its folder `slurm`.
         request: what each job asks for.
         executor: "slurm", or "local" for processes of this machine that submitit treats like jobs.
+        parallel: jobs at a time; 0: Slurm gets all, and decides.
         every: seconds between two questions to Slurm.
         slow_files: seconds after which what a job wrote at its end is visible here.
 
@@ -72,6 +107,7 @@ class Slurm:
         request: Request,
         executor: str = "slurm",
         *,
+        parallel: int = 0,
         every: float = 5.0,
         slow_files: float = 15.0,
     ) -> None:
@@ -90,6 +126,7 @@ class Slurm:
                 " --launcher=local, or --slurm_executor=local to try this one out"
             )
         self._sweep = sweep.absolute()
+        self._parallel = parallel
         self._request, self._slow_files = request, slow_files
         logs = self._sweep / "slurm"
         self._queue: Queue = Processes(logs) if self._local else Squeue(logs, every)
@@ -134,23 +171,27 @@ class Slurm:
         return [job for job, handle in self._handles.items() if handle.job_id in started]
 
     def close(self) -> None:
-        """Cancels all jobs of this sweep that are left, and waits until they have saved."""
+        """Cancels all jobs of this sweep, an earlier process's too, and waits until they have saved."""
         self._waiting.clear()
-        left = {handle.job_id for handle in self._handles.values()}
-        self._queue.cancel(left)
         deadline = time.monotonic() + _CLOSING
-        while left and time.monotonic() < deadline:
+        cancelled: set[str] = set()
+        while time.monotonic() < deadline:
             entries = self._queue.entries(fresh=True)
             if entries is not None:
-                left &= {entry.identifier for entry in entries if entry.alive}
-            if left:
-                time.sleep(0.5)
+                left = {entry.identifier for entry in entries if entry.alive and entry.ours}
+                self._queue.cancel(left - cancelled)
+                cancelled |= left
+                if not left:
+                    break
+            time.sleep(0.5)
         for job in list(self._handles):
             self._forget(job)
 
     def _hand_over(self) -> None:
         """Submits what waits; when Slurm takes no more jobs for now, the rest waits here."""
         while self._waiting and time.monotonic() >= self._try_again:
+            if self._parallel and len(self._handles) >= self._parallel:
+                return
             job = self._waiting[0]
             entries = self._queue.entries()
             if entries is None:  # whether the job is queued already is not known
@@ -192,7 +233,7 @@ class Slurm:
         """How a job that Slurm no longer has ended; None as long as its result may still appear."""
         if handle.paths.result_pickle.exists():
             try:
-                return ended(job, handle.result())
+                return Ended.of_process(job, handle.result())
             except self._submitit.core.utils.UncompletedJobError as error:
                 return Ended(job, None, _last_line(error))
         since = self._missing_since.setdefault(job, time.monotonic())

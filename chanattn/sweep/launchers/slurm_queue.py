@@ -28,12 +28,14 @@ class Entry:
         identifier: number at Slurm, or of the process.
         name: of the job.
         state: Slurm's word in capitals.
+        ours: whether it belongs to the sweep.
         reason: why it is in that state, if Slurm says so.
     """
 
     identifier: str
     name: str
     state: str
+    ours: bool
     reason: str = ""
 
     @property
@@ -73,13 +75,13 @@ class Squeue:
 
     def __init__(self, logs: Path, every: float) -> None:
         self._logs, self._every = logs, every
+        self._mark = f"@{hashlib.sha256(str(logs).encode()).hexdigest()[:12]}"
         self._asked = -every
         self._entries: list[Entry] | None = None
 
     def name(self, folder: Path) -> str:
-        """The run for people, and a mark that only this sweep's runs have: `se_r4/seed0@1f2e3d4c5b6a`."""
-        mark = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
-        return f"{folder.relative_to(self._logs)}@{mark}"
+        """The run for people, and a mark that only this sweep's jobs have: `se_r4/seed0@1f2e3d4c5b6a`."""
+        return f"{folder.relative_to(self._logs)}{self._mark}"
 
     def entries(self, *, fresh: bool = False) -> Sequence[Entry] | None:
         """As `Queue` says; asks Slurm no more often than `every` seconds unless `fresh`."""
@@ -114,7 +116,8 @@ class Squeue:
         entries = []
         for line in answer.stdout.splitlines():
             identifier, state, reason, name = line.split("|", 3)
-            entries.append(Entry(identifier, name, state, "" if reason == "None" else reason))
+            reason = "" if reason == "None" else reason
+            entries.append(Entry(identifier, name, state, name.endswith(self._mark), reason))
         return entries
 
 
@@ -144,7 +147,7 @@ class Processes:
                 continue
             folder = words[words.index("submitit.local._local") + 1]
             if Path(folder).is_relative_to(self._logs):
-                found.append(Entry(path.parent.name, folder, "RUNNING"))
+                found.append(Entry(path.parent.name, folder, "RUNNING", True))
         return found
 
     def changed(self) -> None:

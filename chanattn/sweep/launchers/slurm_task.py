@@ -43,8 +43,8 @@ class Task:
         _await_end(self._worker)
         code = self._worker.wait()
         if code == PREEMPTED and self._told_to_stop and _slurm_state() == "RUNNING":
-            # SIGTERM, but no scancel: Slurm takes the node away. It requeues what it has to kill, but not a job
-            # that ends in time, as this one does. submitit requeues it when told in its own way.
+            # SIGTERM, but no scancel: Slurm takes the node away. It requeues what it has to kill, but not a
+            # job that ends in time, as this one does. submitit requeues it when told in its own way.
             os.kill(os.getpid(), _announcement())
         return code
 
