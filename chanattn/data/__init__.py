@@ -6,7 +6,7 @@ dict of `image` (B, H, W, 3) float32, `label` (B,) int32 and `mask` (B,) float32
 """
 
 from chanattn.data.evaluation_data import EvaluationData
-from chanattn.data.loaders import check_num_classes, evaluation, training
+from chanattn.data.loaders import Outline, check_num_classes, evaluation, outline, training
 from chanattn.data.pipeline import Batch
 from chanattn.data.training_data import Feed, TrainingData
 
@@ -14,8 +14,10 @@ __all__ = [
     "Batch",
     "EvaluationData",
     "Feed",
+    "Outline",
     "TrainingData",
     "check_num_classes",
     "evaluation",
+    "outline",
     "training",
 ]

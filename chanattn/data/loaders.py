@@ -1,5 +1,6 @@
 """Chooses how a data set reaches the devices: kept in their memory, or streamed."""
 
+import dataclasses
 import math
 
 from jax.sharding import Mesh
@@ -68,6 +69,33 @@ def evaluation(
         batch_size=batch_size or config.batch_size,
         keep=_on_device(config.dataset, source, fit),
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Outline:
+    """What is known of a split before its pictures are read.
+
+    Attributes:
+        num_examples: in the split, corrupt ones included.
+        num_classes: of its data set.
+        image_shape: (H, W, 3) of a batch's images.
+    """
+
+    num_examples: int
+    num_classes: int
+    image_shape: tuple[int, int, int]
+
+
+def outline(config: ConfigDict, split: str) -> Outline:
+    """Opens a split of the data set of a config, and reads at most one picture of it.
+
+    Raises:
+        UsageError: As `training`, but for the batch size.
+    """
+    source = open_source(config.dataset, split)
+    check_num_classes(config, source.class_names)
+    height, width, _ = _fit(config.dataset, source, random=False).shape
+    return Outline(len(source), len(source.class_names), (height, width, 3))
 
 
 def check_num_classes(config: ConfigDict, class_names: tuple[str, ...]) -> None:

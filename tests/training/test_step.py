@@ -68,7 +68,7 @@ def test_loss_falls_and_the_step_is_compiled_once(build):
     state, windows = run(step, state, 30)
     assert windows[-1].means()["loss"] < 0.7 * windows[0].means()["loss"]
     assert state.step == 30
-    assert step._cache_size() == 1
+    assert step.program._cache_size() == 1
 
 
 def test_step_is_gradient_descent_on_the_mean_loss(build, tiny_net):
