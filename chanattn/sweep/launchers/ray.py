@@ -5,6 +5,7 @@ A node that dies takes its workers along and nothing else; their runs are contin
 last checkpoint.
 """
 
+import logging
 import os
 import time
 from collections import deque
@@ -20,11 +21,16 @@ from chanattn.sweep.launchers.ray_runner import Runner
 from chanattn.sweep.worker import OUTPUT, command
 
 ADDRESS = flags.DEFINE_string(
-    "ray_address", "", "HOST:PORT of a cluster, or auto: the one this machine is in; default: a new one"
+    "ray_address",
+    "",
+    "HOST:PORT of a cluster, or auto: the one this machine is in; default: a new one",
 )
 CPUS = flags.DEFINE_float("cpus_per_run", 1.0, "cores that Ray reserves for a run", lower_bound=0)
 GPUS = flags.DEFINE_float(
-    "gpus_per_run", None, "GPUs of a run, or a part of one; default: 1 if there are any, else 0"
+    "gpus_per_run",
+    None,
+    "GPUs of a run, or a part of one; default: 1 if there are any, else 0",
+    lower_bound=0,
 )
 
 # What a worker must have in common with this process, whatever node it is on.
@@ -155,7 +161,9 @@ class Ray:
 def _connect(address: str) -> Any:
     """The module `ray`, connected to a cluster, silent and without dashboard and usage statistics."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of a future default
+    os.environ.setdefault(
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
+    )  # else it warns of a future default
     try:
         import ray
     except ModuleNotFoundError as error:
@@ -168,7 +176,7 @@ def _connect(address: str) -> Any:
     try:
         ray.init(
             address=address or "local",
-            logging_level="error",
+            logging_level=logging.ERROR,
             log_to_driver=False,
             **({} if address else local),
         )
