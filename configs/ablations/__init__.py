@@ -1,0 +1,1 @@
+"""Published ablation tables as sweeps: one file a table."""
