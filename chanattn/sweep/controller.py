@@ -63,7 +63,10 @@ class Controller:
                 self._ended(ended)
             waiting, self._held = self._held, []
             for job in waiting:
-                self._submit(job)
+                if is_done(job):  # by the worker that held it
+                    self._close("done", job, "")
+                else:
+                    self._submit(job)
             look()
             if self._open and stop():
                 return False

@@ -10,7 +10,7 @@ from types import ModuleType
 
 from chanattn.sweep.launchers.base import Launcher
 
-NAMES = ("local",)
+NAMES = ("local", "ray", "slurm")
 
 
 def module(name: str) -> ModuleType:

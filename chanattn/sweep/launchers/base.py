@@ -1,9 +1,10 @@
 """What the controller of a sweep asks of a launcher, and what it is told."""
 
 import dataclasses
+import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +45,13 @@ class Ended:
     job: Job
     code: int | None
     detail: str = ""
+
+    @classmethod
+    def of_process(cls, job: Job, returncode: int) -> Self:
+        """From what `subprocess` says: an exit code, or minus the number of the signal that killed."""
+        if returncode >= 0:
+            return cls(job, returncode)
+        return cls(job, None, f"killed by {signal.Signals(-returncode).name}")
 
 
 class Launcher(Protocol):

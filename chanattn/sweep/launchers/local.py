@@ -1,7 +1,6 @@
 """Runs as processes of this machine, several side by side, each on its share of the cores or on its GPU."""
 
 import os
-import signal
 import subprocess
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -43,7 +42,7 @@ class Local:
             if code is not None:
                 self._bury(job, worker)
                 self._free.append(place)
-                ended.append(_ended(job, code))
+                ended.append(Ended.of_process(job, code))
         self._start()
         return ended
 
@@ -87,9 +86,3 @@ def _spawn(job: Job, place: Mapping[str, str]) -> subprocess.Popen[bytes]:
             env=os.environ | place,
             start_new_session=True,
         )
-
-
-def _ended(job: Job, code: int) -> Ended:
-    if code >= 0:
-        return Ended(job, code)
-    return Ended(job, None, f"killed by {signal.Signals(-code).name}")
