@@ -36,7 +36,9 @@ def until(condition: Callable[[], object]) -> None:
 def act(monkeypatch: pytest.MonkeyPatch) -> None:
     """Puts a worker that needs no JAX in the place of the real one; a variant's name is its role."""
     monkeypatch.setattr(
-        ray_launcher, "command", lambda job: [sys.executable, str(ACTOR), str(job.workdir), job.variant]
+        ray_launcher,
+        "command",
+        lambda job: [sys.executable, str(ACTOR), str(job.workdir), job.variant],
     )
 
 
