@@ -109,6 +109,10 @@ class _Seeded:
         """As of a lowered function."""
         return _Seeded(self.program.compile(), self.seed)
 
+    def __getattr__(self, name: str) -> Any:
+        """All else (`as_text`, `memory_analysis`) is that of the program."""
+        return getattr(self.program, name)
+
 
 def make_eval_step(
     model: nn.Module, task: Task, prepare: Callable[[PyTree], Batch], *, mesh: Mesh
