@@ -79,9 +79,7 @@ def results(comparison: Comparison) -> list[Filler]:
         return plain(row, row.summary and row.summary.best)
 
     def plain(row: Row, value: float | None) -> Cell:
-        return Cell(
-            numbers.mean_and_std(value, None, metric), value, incomplete=not row.complete
-        )
+        return Cell(numbers.mean_and_std(value, None, metric), value, incomplete=not row.complete)
 
     return [
         (Column("n", hint="finished seeds, of those planned"), count),

@@ -5,7 +5,6 @@ often something is written. Fields of the machine may change numbers in the last
 they are noted where runs differ (`chanattn.report.environment`).
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -71,27 +70,28 @@ def check(sweep: Sweep) -> None:
             overrides, or from the seed of its directory.
     """
     exempt = (*UNRELATED, *MACHINE)
+    configs = [
+        (variant, run, fields(run.config))
+        for variant in sweep.variants
+        for run in variant.runs
+        if run.config is not None
+    ]
+    paths = dict.fromkeys(
+        path for _, _, found in configs for path in found if not below(path, exempt)
+    )
     first: dict[str, tuple[Run, Any]] = {}
-    for variant in sweep.variants:
-        wanted = {path: _plain(value) for path, value in variant.overrides.items()}
-        for run in variant.runs:
-            if run.config is None:
+    for variant, run, found in configs:
+        _check_own(sweep, run, found, variant.overrides)
+        differences = []
+        for path in paths:
+            if below(path, variant.overrides):
                 continue
-            found = fields(run.config)
-            _check_own(sweep, run, found, wanted)
-            differences = []
-            for path in dict.fromkeys([*found, *first]):
-                if below(path, exempt) or below(path, wanted):
-                    continue
-                other, value = first.setdefault(path, (run, found.get(path)))
-                if (
-                    found.get(path) != value
-                ):  # one that is absent counts as null, as in a resumed run
-                    differences.append(
-                        f"{path} = {found.get(path)!r}, but {other.name} has {value!r}"
-                    )
-            if differences:
-                raise UsageError(_refusal(f"{sweep.folder}: {run.name} has ", differences))
+            value = found.get(path)  # one that is absent counts as null, as in a resumed run
+            other, expected = first.setdefault(path, (run, value))
+            if value != expected:
+                differences.append(f"{path} = {value!r}, but {other.name} has {expected!r}")
+        if differences:
+            raise UsageError(_refusal(f"{sweep.folder}: {run.name} has ", differences))
 
 
 def check_merge(sweeps: Sequence[Sweep]) -> None:
@@ -148,8 +148,3 @@ def _refusal(head: str, differences: Sequence[str]) -> str:
         f"{head}{'; '.join(differences[:MOST_NAMED])}{tail}. Rows of one table share one recipe:"
         " run these again, or sweep into another --workdir"
     )
-
-
-def _plain(value: Any) -> Any:
-    """As JSON gives it back, so that a tuple equals a list."""
-    return json.loads(json.dumps(value))
