@@ -98,11 +98,13 @@ def _seeds(comparison: Comparison, rows: Sequence[Row], shown: Sequence[Look]) -
     figure = Figure(figsize=(WIDTH, 1.2 + ROW * len(rows)), layout="constrained")
     axes = figure.subplots()
     for y, (row, look) in enumerate(zip(rows, shown, strict=True)):
+        if row.summary is None:
+            continue
         # Seeds fan out from top to bottom in their order, so that equal values stay apart.
-        offsets = np.linspace(-0.2, 0.2, len(row.values)) if len(row.values) > 1 else [0.0]
+        fan = 0.2 if len(row.values) > 1 else 0.0
         axes.plot(
             list(row.values.values()),
-            y + np.asarray(offsets),
+            y + np.linspace(-fan, fan, len(row.values)),
             linestyle="",
             marker="o",
             markersize=5.5,
@@ -110,18 +112,17 @@ def _seeds(comparison: Comparison, rows: Sequence[Row], shown: Sequence[Look]) -
             markeredgecolor="white",
             markeredgewidth=0.6,
         )
-        if row.summary:
-            axes.errorbar(
-                row.summary.mean,
-                y,
-                xerr=row.summary.std,
-                color=look.colour,
-                marker="|",
-                markersize=17,
-                markeredgewidth=2.2,
-                elinewidth=6,
-                alpha=0.4,
-            )
+        axes.errorbar(
+            row.summary.mean,
+            y,
+            xerr=row.summary.std,
+            color=look.colour,
+            marker="|",
+            markersize=17,
+            markeredgewidth=2.2,
+            elinewidth=6,
+            alpha=0.4,
+        )
     if comparison.baseline.summary:
         axes.axvline(comparison.baseline.summary.mean, color=BASELINE, linestyle=":", linewidth=1.2)
     axes.set_xlabel(f"{comparison.metric.label}: every seed, mean ± standard deviation")
