@@ -8,10 +8,11 @@ from matplotlib.figure import Figure
 
 from chanattn.report.comparison import Row
 from chanattn.report.metric import Metric
-from chanattn.report.palette import BASELINE, Look, Picture, dress, png
+from chanattn.report.palette import BASELINE, WIDTH, Look, Picture, dress, png, text_width
 from chanattn.report.run import DONE
 
 MOST_COLUMNS = 4
+TITLE = 9.0  # font size in points
 
 Band = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Steps, mean and standard deviation."""
@@ -59,12 +60,14 @@ def _draw(
     ] or [(shown[0], baseline)]
     lines = -(-len(panels) // MOST_COLUMNS)
     columns = -(-len(panels) // lines)
-    figure = Figure(figsize=(9.0, 0.7 + 2.0 * lines), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.7 + 2.0 * lines), layout="constrained")
     grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).flatten()
+    room = 72 * (WIDTH - 1.5) / columns  # points for a title; the rest is for labels and gaps
     for axes, (look, band) in zip(grid, panels, strict=False):
         _plot(axes, baseline, BASELINE)
         _plot(axes, band, look.colour)
-        axes.set_title(look.label, fontsize=9, color=look.colour)
+        size = TITLE * min(1.0, room / text_width(look.label, TITLE))
+        axes.set_title(look.label, fontsize=size, color=look.colour)
         dress(axes)
         axes.tick_params(labelsize=8)
         axes.locator_params(nbins=4)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
 
 from chanattn.report.comparison import Row
 from chanattn.report.names import IN_PICTURES, for_picture, labels
@@ -15,6 +16,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8
 """Those of Okabe and Ito, which the colour-blind tell apart, without black and yellow, and two more."""
 MARKERS = "oD^vPX<>hp*"
 
+WIDTH = 9.0  # inches of a picture
 DPI = 130
 
 
@@ -75,6 +77,11 @@ def name_rows(axes: Axes, shown: Sequence[Look]) -> None:
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
+
+
+def text_width(label: str, size: float) -> float:
+    """Width of a label in points (1/72 inch) at a font size of `size` points."""
+    return float(TextPath((0, 0), label or " ", size=size).get_extents().width)
 
 
 def png(figure: Figure) -> bytes:

@@ -12,7 +12,17 @@ from chanattn.report.comparison import Comparison, Row
 from chanattn.report.cost import Cost, Measured
 from chanattn.report.metric import Metric
 from chanattn.report.numbers import p_value
-from chanattn.report.palette import BASELINE, Look, Picture, dress, looks, name_rows, png
+from chanattn.report.palette import (
+    BASELINE,
+    WIDTH,
+    Look,
+    Picture,
+    dress,
+    looks,
+    name_rows,
+    png,
+    text_width,
+)
 
 Get = Callable[[Cost], float | Measured | None]
 
@@ -22,7 +32,7 @@ COSTS: tuple[tuple[str, Get], ...] = (
     ("latency of one image (ms)", lambda cost: cost.infer_latency_ms),
 )
 PUBLISHED_MARKERS = "DPX"
-WIDTH = 9.0
+LEGEND = 9.0  # font size in points
 ROW = 0.36  # inches a variant, where variants are rows
 
 
@@ -44,7 +54,10 @@ def _against_cost(metric: Metric, rows: Sequence[Row], shown: Sequence[Look]) ->
     costs = [(name, get) for name, get in COSTS if any(get(row.cost) for row, _ in having)]
     if not costs:
         return None
-    figure = Figure(figsize=(WIDTH, 3.4 + 0.2 * -(-len(having) // 4)), layout="constrained")
+    names = _legend(look for _, look in having)
+    columns = _legend_columns(names)
+    lines = -(-len(names) // columns)
+    figure = Figure(figsize=(WIDTH, 3.4 + 0.2 * lines), layout="constrained")
     panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
     for axes, (name, get) in zip(panels, costs, strict=True):
         for row, look in having:
@@ -77,11 +90,11 @@ def _against_cost(metric: Metric, rows: Sequence[Row], shown: Sequence[Look]) ->
             Line2D([], [], color=look.colour, marker=look.marker, linestyle="", markersize=7)
             for _, look in having
         ],
-        labels=_legend(look for _, look in having),
+        labels=names,
         loc="outside lower center",
-        ncols=min(len(having), 4),
+        ncols=columns,
         frameon=False,
-        fontsize=9,
+        fontsize=LEGEND,
     )
     return Picture(
         "accuracy_against_cost",
@@ -98,11 +111,13 @@ def _seeds(comparison: Comparison, rows: Sequence[Row], shown: Sequence[Look]) -
     figure = Figure(figsize=(WIDTH, 1.2 + ROW * len(rows)), layout="constrained")
     axes = figure.subplots()
     for y, (row, look) in enumerate(zip(rows, shown, strict=True)):
+        if row.summary is None:
+            continue
         # Seeds fan out from top to bottom in their order, so that equal values stay apart.
-        offsets = np.linspace(-0.2, 0.2, len(row.values)) if len(row.values) > 1 else [0.0]
+        fan = 0.2 if len(row.values) > 1 else 0.0
         axes.plot(
             list(row.values.values()),
-            y + np.asarray(offsets),
+            y + np.linspace(-fan, fan, len(row.values)),
             linestyle="",
             marker="o",
             markersize=5.5,
@@ -110,18 +125,17 @@ def _seeds(comparison: Comparison, rows: Sequence[Row], shown: Sequence[Look]) -
             markeredgecolor="white",
             markeredgewidth=0.6,
         )
-        if row.summary:
-            axes.errorbar(
-                row.summary.mean,
-                y,
-                xerr=row.summary.std,
-                color=look.colour,
-                marker="|",
-                markersize=17,
-                markeredgewidth=2.2,
-                elinewidth=6,
-                alpha=0.4,
-            )
+        axes.errorbar(
+            row.summary.mean,
+            y,
+            xerr=row.summary.std,
+            color=look.colour,
+            marker="|",
+            markersize=17,
+            markeredgewidth=2.2,
+            elinewidth=6,
+            alpha=0.4,
+        )
     if comparison.baseline.summary:
         axes.axvline(comparison.baseline.summary.mean, color=BASELINE, linestyle=":", linewidth=1.2)
     axes.set_xlabel(f"{comparison.metric.label}: every seed, mean ± standard deviation")
@@ -223,6 +237,12 @@ def _published_gains(comparison: Comparison) -> Iterator[tuple[int, str, dict[st
 def _legend(shown: Iterator[Look]) -> list[str]:
     """Matplotlib takes a label with a leading underscore as one to be left out."""
     return [f" {look.label}" if look.label.startswith("_") else look.label for look in shown]
+
+
+def _legend_columns(names: Sequence[str]) -> int:
+    """As many as fit beside each other, at most four."""
+    widest = max(text_width(name, LEGEND) for name in names)
+    return max(1, min(len(names), 4, int(0.95 * 72 * WIDTH // (widest + 5 * LEGEND))))
 
 
 def _place(cost: float | Measured) -> tuple[float, list[list[float]] | None]:

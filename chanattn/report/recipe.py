@@ -5,12 +5,11 @@ often something is written. Fields of the machine may change numbers in the last
 they are noted where runs differ (`chanattn.report.environment`).
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from chanattn.errors import UsageError
-from chanattn.report.read import Sweep
+from chanattn.report.read import Sweep, Variant
 from chanattn.report.run import Run
 
 MACHINE = ("platform", "cpu_devices", "kernels", "dataset.loader")
@@ -71,27 +70,28 @@ def check(sweep: Sweep) -> None:
             overrides, or from the seed of its directory.
     """
     exempt = (*UNRELATED, *MACHINE)
+    configs = [
+        (variant, run, fields(run.config))
+        for variant in sweep.variants
+        for run in variant.runs
+        if run.config is not None
+    ]
+    paths = dict.fromkeys(
+        path for _, _, found in configs for path in found if not below(path, exempt)
+    )
     first: dict[str, tuple[Run, Any]] = {}
-    for variant in sweep.variants:
-        wanted = {path: _plain(value) for path, value in variant.overrides.items()}
-        for run in variant.runs:
-            if run.config is None:
+    for variant, run, found in configs:
+        _check_own(sweep, run, found, variant.overrides)
+        differences = []
+        for path in paths:
+            if below(path, variant.overrides):
                 continue
-            found = fields(run.config)
-            _check_own(sweep, run, found, wanted)
-            differences = []
-            for path in dict.fromkeys([*found, *first]):
-                if below(path, exempt) or below(path, wanted):
-                    continue
-                other, value = first.setdefault(path, (run, found.get(path)))
-                if (
-                    found.get(path) != value
-                ):  # one that is absent counts as null, as in a resumed run
-                    differences.append(
-                        f"{path} = {found.get(path)!r}, but {other.name} has {value!r}"
-                    )
-            if differences:
-                raise UsageError(_refusal(f"{sweep.folder}: {run.name} has ", differences))
+            value = found.get(path)  # one that is absent counts as null, as in a resumed run
+            other, expected = first.setdefault(path, (run, value))
+            if value != expected:
+                differences.append(f"{path} = {value!r}, but {other.name} has {expected!r}")
+        if differences:
+            raise UsageError(_refusal(f"{sweep.folder}: {run.name} has ", differences))
 
 
 def check_merge(sweeps: Sequence[Sweep]) -> None:
@@ -102,28 +102,39 @@ def check_merge(sweeps: Sequence[Sweep]) -> None:
             name overrides, or in the baseline.
     """
     first = sweeps[0]
-    known = shared(first)
+    known = {variant.name: variant for variant in first.variants}
     for sweep in sweeps[1:]:
         between = f"{sweep.folder} and {first.folder} cannot be merged: "
         if sweep.baseline != first.baseline:
             raise UsageError(
                 f"{between}the baselines are {sweep.baseline!r} and {first.baseline!r}"
             )
-        meanings = {variant.name: variant.overrides for variant in first.variants}
         for variant in sweep.variants:
-            if meanings.get(variant.name, variant.overrides) != variant.overrides:
+            other = known.get(variant.name)
+            if other is None:
+                continue
+            if variant.overrides != other.overrides:
                 raise UsageError(f"{between}variant {variant.name!r} overrides other fields")
-        here = shared(sweep)
-        if not here or not known:
-            continue
-        exempt = (*UNRELATED, *MACHINE, *BETWEEN_SWEEPS)
-        differences = [
-            f"{path} = {here.get(path)!r} against {known.get(path)!r}"
-            for path in dict.fromkeys([*known, *here])
-            if not below(path, exempt) and here.get(path) != known.get(path)
-        ]
-        if differences:
-            raise UsageError(_refusal(f"{between}the recipes differ, ", differences))
+            differences = _between(variant, other)
+            if differences:
+                raise UsageError(_refusal(f"{between}the recipes differ, ", differences))
+
+
+def _between(one: Variant, other: Variant) -> list[str]:
+    """In what the first runs of two variants differ that are one variant in two sweeps."""
+    here, there = _begun(one), _begun(other)
+    if here is None or there is None:
+        return []
+    exempt = (*UNRELATED, *MACHINE, *BETWEEN_SWEEPS)
+    return [
+        f"{path} = {here.get(path)!r} against {there.get(path)!r}"
+        for path in dict.fromkeys([*here, *there])
+        if not below(path, exempt) and here.get(path) != there.get(path)
+    ]
+
+
+def _begun(variant: Variant) -> dict[str, Any] | None:
+    return next((fields(run.config) for run in variant.runs if run.config is not None), None)
 
 
 def _check_own(sweep: Sweep, run: Run, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -135,7 +146,7 @@ def _check_own(sweep: Sweep, run: Run, found: Mapping[str, Any], wanted: Mapping
     differences = [
         f"{path} = {found.get(path)!r}, but its variant sets {value!r}"
         for path, value in wanted.items()
-        if not isinstance(value, dict) and found.get(path) != value
+        if found.get(path) != value
     ]
     if differences:
         raise UsageError(_refusal(f"{sweep.folder}: {run.name} has ", differences))
@@ -148,8 +159,3 @@ def _refusal(head: str, differences: Sequence[str]) -> str:
         f"{head}{'; '.join(differences[:MOST_NAMED])}{tail}. Rows of one table share one recipe:"
         " run these again, or sweep into another --workdir"
     )
-
-
-def _plain(value: Any) -> Any:
-    """As JSON gives it back, so that a tuple equals a list."""
-    return json.loads(json.dumps(value))

@@ -1,5 +1,7 @@
 """A row as flat numbers: what `table.csv` and `table.json` hold, and what a table can be sorted by."""
 
+import csv
+import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -72,6 +74,21 @@ def ordered(comparison: Comparison, column: str) -> list[Row]:
         return value.casefold() if isinstance(value, str) else value
 
     return sorted(having, key=key, reverse=descending) + lacking
+
+
+def as_csv(comparisons: Sequence[Comparison], sort: str = "") -> str:
+    """The content of `table.csv`: one line a variant and sweep; empty where unknown or undefined."""
+    lines = [
+        {"sweep": comparison.label, **record(row)}
+        for comparison in comparisons
+        for row in ordered(comparison, sort)
+    ]
+    names = list(dict.fromkeys(name for line in lines for name in line))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()
 
 
 def as_json(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:

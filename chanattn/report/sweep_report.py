@@ -1,7 +1,5 @@
 """A report: every file of it, from one sweep directory or from several that are merged."""
 
-import csv
-import io
 import json
 import re
 from collections.abc import Sequence
@@ -14,7 +12,7 @@ from chanattn.report.files import write
 from chanattn.report.metric import Metric
 from chanattn.report.page import page
 from chanattn.report.pictures import pictures
-from chanattn.report.record import as_json, ordered, record
+from chanattn.report.record import as_csv, as_json, ordered
 
 DEFAULT_METRIC = "test/top1"
 PAGE = "report.html"
@@ -50,6 +48,12 @@ def write_files(comparisons: Sequence[Comparison], output: Path, sort: str = "")
     """
     several = len(comparisons) > 1
     top = table.merged(comparisons, sort) if several else table.single(comparisons[0], sort)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {output}: {error.strerror}; choose another --output"
+        ) from error
     sections = []
     for comparison in comparisons:
         own = "" if several else sort
@@ -58,34 +62,13 @@ def write_files(comparisons: Sequence[Comparison], output: Path, sort: str = "")
     files: dict[str, str | bytes] = {
         "table.md": markdown.markdown(top),
         "table.tex": latex.latex(top),
-        "table.csv": _csv(comparisons, "" if several else sort),
+        "table.csv": as_csv(comparisons, "" if several else sort),
         "table.json": json.dumps(as_json(comparisons), indent=2, allow_nan=False) + "\n",
     }
     for comparison, _, drawn in sections:
         prefix = re.sub(r"\W+", "_", comparison.label) + "_" if several else ""
         files |= {f"{prefix}{picture.name}.png": picture.png for picture in drawn}
     files[PAGE] = page(top, sections, output.absolute())  # last: what it links to is there
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write to {output}: {error.strerror}; choose another --output"
-        ) from error
     for name, content in files.items():
         write(output / name, content)
     return output / PAGE
-
-
-def _csv(comparisons: Sequence[Comparison], sort: str) -> str:
-    """One line a variant and sweep; empty where unknown or undefined."""
-    lines = [
-        {"sweep": comparison.label, **record(row)}
-        for comparison in comparisons
-        for row in ordered(comparison, sort)
-    ]
-    names = list(dict.fromkeys(name for line in lines for name in line))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()

@@ -20,7 +20,7 @@ from chanattn import cli
 from chanattn.errors import UsageError
 
 if TYPE_CHECKING:
-    from chanattn.analysis.cost.tables import Grid
+    from chanattn.analysis.cost.grid import Grid
 
 _MECHANISMS = flags.DEFINE_list(
     "mechanisms", [], "compare these, each with its default options; default: the config's own"
@@ -53,6 +53,7 @@ def main(config: ConfigDict) -> None:
             raise UsageError(f"cannot write {path}: there is no folder {Path(path).parent}")
     # Imported late, so that a mistake in the flags is told at once.
     from chanattn.analysis.cost import tables, variants
+    from chanattn.analysis.cost.grid import page
     from chanattn.analysis.cost.measure import of_configs
     from chanattn.training.run_directory import write_json, write_text
     from chanattn.training.validate import validate
@@ -81,7 +82,10 @@ def main(config: ConfigDict) -> None:
     against = _AGAINST.value if len(compared) > 1 else ""
     grids.append(tables.counts(by_case[0], config.model.name, against))
     if _SPEED.value:
-        grids += [tables.speeds(shown, config.model.name, against) for shown in by_case]
+        for shown in by_case:
+            grids += tables.speeds(shown, config.model.name, against)
+        for shown in {case.precision: of for case, of in zip(cases, by_case, strict=True)}.values():
+            grids.append(tables.latency(shown, config.model.name, against))
 
     notes = tables.notes(measured)
     console = Console(width=None if Console().is_terminal else 200)
@@ -92,7 +96,7 @@ def main(config: ConfigDict) -> None:
     if _JSON.value:
         write_json(Path(_JSON.value), measured)
     if _MARKDOWN.value:
-        write_text(Path(_MARKDOWN.value), tables.markdown(grids, notes))
+        write_text(Path(_MARKDOWN.value), page(grids, notes))
 
 
 def _by_module(name: str, config: ConfigDict) -> "Grid":

@@ -1,5 +1,6 @@
 """Counts and timings of several configs, side by side."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -84,7 +85,7 @@ def of_configs(
         "format": FORMAT,
         "hardware": hardware(),
         "how": _how() | ({"rounds": rounds, "seconds_a_turn": seconds} if speed else {}),
-        "conventions": f"{CONVENTIONS}; {MEMORY}",
+        "conventions": f"{CONVENTIONS}; {MEMORY}" if speed else CONVENTIONS,
         "variants": variants,
     }
 
@@ -175,7 +176,7 @@ def _without_batch(config: ConfigDict) -> str:
 def _how() -> dict[str, Any]:
     facts = environment()
     return {
-        "command": facts["command"],
+        "command": ["python", *sys.orig_argv[1:]],
         "written": facts["started"],
         "versions": {"python": facts["python"], **facts["packages"]},
         "git": facts["git"],

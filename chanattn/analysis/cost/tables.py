@@ -1,47 +1,14 @@
-"""What has been measured as tables, for the terminal and for Markdown."""
+"""What has been counted and measured, as tables."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
+from chanattn.analysis.cost.grid import Grid
 from chanattn.analysis.hardware import describe
-from chanattn.analysis.modules import NetworkCost
+from chanattn.analysis.modules import ModuleCost, NetworkCost
 from chanattn.analysis.timing import Spread
 
 Entry = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table: the first column is text, the others are numbers."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    last_is_total: bool = False
-
-    def rich(self) -> Table:
-        """For the terminal."""
-        table = Table(title=self.title, title_justify="left", box=box.SIMPLE_HEAD)
-        for index, column in enumerate(self.columns):
-            table.add_column(column, justify="right" if index else "left", no_wrap=True)
-        for index, row in enumerate(self.rows):
-            if self.last_is_total and index == len(self.rows) - 1:
-                table.add_section()
-            table.add_row(*map(Text, row))
-        return table
-
-    def markdown(self) -> str:
-        """For a page."""
-        head = " | ".join(self.columns)
-        rule = " | ".join("---:" if index else "---" for index in range(len(self.columns)))
-        body = (" | ".join(cell.replace("|", r"\|") for cell in row) for row in self.rows)
-        lines = [f"**{self.title}**", "", *(f"| {line} |" for line in (head, rule, *body))]
-        return "\n".join(lines) + "\n"
 
 
 def by_module(cost: NetworkCost, network: str, depth: int) -> Grid:
@@ -53,35 +20,36 @@ def by_module(cost: NetworkCost, network: str, depth: int) -> Grid:
         depth: From 1.
     """
     total = cost.total
-    rows = []
-    for path, own in cost.grouped(depth).items():
-        if not path or not (own.parameters or own.macs.products):
-            continue
-        inside = cost.attention_within(path)
-        rows.append((".".join(path), own, inside))
-    rows.append(("total", total, cost.attention_total))
+
+    def row(name: str, own: ModuleCost, attention: ModuleCost) -> tuple[str, ...]:
+        inside = (attention.parameters, attention.macs.total, attention.macs.elementwise)
+        return (
+            name,
+            f"{own.parameters:,}",
+            _share(own.parameters, total.parameters),
+            f"{own.macs.total:,}",
+            _share(own.macs.total, total.macs.total),
+            f"{own.macs.elementwise:,}",
+            *(f"{value:,}" if value else "" for value in inside),
+        )
+
+    rows = [
+        row(
+            ".".join(path) or "(no module)",
+            own,
+            cost.attention_within(path) if path else ModuleCost(),
+        )
+        for path, own in cost.grouped(depth).items()
+        if own.parameters or own.macs.products
+    ]
     return Grid(
         f"{network}, by module",
         (
-            *("module", "parameters", "share", "MACs", "share", "element-wise"),
-            *("attention: parameters", "MACs", "element-wise"),
+            *("module", "parameters", "", "MACs", "", "element-wise"),
+            *("of attention:\nparameters", "MACs", "element-wise"),
         ),
-        tuple(
-            (
-                name,
-                f"{own.parameters:,}",
-                _share(own.parameters, total.parameters),
-                f"{own.macs.total:,}",
-                _share(own.macs.total, total.macs.total),
-                f"{own.macs.elementwise:,}",
-                *(
-                    f"{value:,}" if value else ""
-                    for value in (inside.parameters, inside.macs.total, inside.macs.elementwise)
-                ),
-            )
-            for name, own, inside in rows
-        ),
-        last_is_total=True,
+        (*rows, row("total", total, cost.attention_total)),
+        total=True,
     )
 
 
@@ -93,19 +61,18 @@ def counts(entries: Mapping[str, Entry], network: str, against: str) -> Grid:
         network: Name of the architecture.
         against: Key of one of the entries; empty: none.
     """
-    keys = ("parameters", "macs", "elementwise")
     plain = entries.get(against)
-    columns = ["mechanism"]
+    columns, rows = ["mechanism"], []
     for label in ("parameters", "MACs", "element-wise"):
         columns += [label, "more", "%"] if plain else [label]
-    rows = []
     for name, entry in entries.items():
         cells = [name]
-        for key in keys:
+        for key in ("parameters", "macs", "elementwise"):
             cells.append(f"{entry[key]:,}")
             if plain:
                 more = entry[key] - plain[key]
-                cells += ["", ""] if name == against else [f"{more:+,}", _percent(more, plain[key])]
+                percent = f"{100 * more / plain[key]:+.2f}" if plain[key] else ""
+                cells += ["", ""] if name == against else [f"{more:+,}", percent]
         rows.append(tuple(cells))
     (first, *_) = entries.values()
     height, width, _ = first["image_shape"]
@@ -113,36 +80,51 @@ def counts(entries: Mapping[str, Entry], network: str, against: str) -> Grid:
     return Grid(title, tuple(columns), tuple(rows))
 
 
-def speeds(entries: Mapping[str, Entry], network: str, against: str) -> Grid:
-    """Rates and times of the variants, and how much longer each takes than the one called `against`.
+def speeds(entries: Mapping[str, Entry], network: str, against: str) -> Iterator[Grid]:
+    """The training step and the forward pass of the variants, all measured under the same conditions.
 
     Args:
-        entries: Of `cost.json`, by mechanism, all measured under the same conditions.
+        entries: Of `cost.json`, by mechanism.
         network: Name of the architecture.
-        against: Key of one of the entries; empty: none.
+        against: Key of the entry with whose time the others are compared; empty: none.
     """
-    plain = entries.get(against)
-    columns = ["mechanism"]
-    for label in ("training images/s", "forward images/s", "latency ms"):
-        columns += [label, "low to high", *(["more time"] if plain else [])]
-    rows = []
-    for name, entry in entries.items():
-        cells = [name]
-        for shown, timed in (
-            ("train_images_per_s", "train_step_ms"),
-            ("infer_images_per_s", "infer_ms"),
-            ("infer_latency_ms", "infer_latency_ms"),
-        ):
-            spread = entry[shown]
-            cells += [_number(spread["median"])]
-            cells += [f"{_number(spread['low'])} to {_number(spread['high'])}"]
-            if plain:
-                cells.append("" if name == against else _longer(entry[timed], plain[timed]))
-        memory = entry["peak_memory_bytes"]
-        rows.append((*cells, "" if memory is None else f"{memory / 2**20:,.0f}"))
     (first, *_) = entries.values()
-    title = f"{network}, batches of {first['batch_size']}, {first['precision']}"
-    return Grid(title, (*columns, "training MiB"), tuple(rows))
+    conditions = f"batches of {first['batch_size']}, {first['precision']}"
+    for title, kind, step in (
+        ("training step", "train", "train_step_ms"),
+        ("forward pass", "infer", "infer_ms"),
+    ):
+        rows = [
+            (
+                name,
+                *_spread(entry[f"{kind}_images_per_s"]),
+                _number(entry[step]["median"]),
+                *_longer(name, entries, step, against),
+                *([_mebibytes(entry["peak_memory_bytes"])] if kind == "train" else []),
+            )
+            for name, entry in entries.items()
+        ]
+        columns = [
+            "mechanism",
+            "images/s",
+            "low to high",
+            "ms",
+            *(["more time"] if against else []),
+        ]
+        columns += ["peak MiB"] if kind == "train" else []
+        yield Grid(f"{network}, {title}, {conditions}", tuple(columns), tuple(rows))
+
+
+def latency(entries: Mapping[str, Entry], network: str, against: str) -> Grid:
+    """The forward pass of one picture; arguments as of `speeds`."""
+    (first, *_) = entries.values()
+    key = "infer_latency_ms"
+    rows = [
+        (name, *_spread(entry[key]), *_longer(name, entries, key, against))
+        for name, entry in entries.items()
+    ]
+    columns = ("mechanism", "ms", "low to high", *(["more time"] if against else []))
+    return Grid(f"{network}, latency of one picture, {first['precision']}", columns, tuple(rows))
 
 
 def notes(measured: Entry) -> list[str]:
@@ -160,35 +142,36 @@ def notes(measured: Entry) -> list[str]:
             f"Timed on {describe(measured['hardware'])}; devices of a batch: {_listed(devices)},"
             f" convolutions: {_listed(kernels)}. Medians of {how['rounds']} rounds in which all programs take"
             f" turns of about {how['seconds_a_turn']} s, with the lowest and the highest round; more time:"
-            " median and extremes of the ratios within a round. Latency: one picture on one device. Training:"
-            " the step of train.py with augmentation, the batch already in memory."
+            " median and extremes of the ratios within a round. Training: the step of train.py with"
+            " augmentation, the batch already in memory. Latency: one device, every result waited for."
         )
     return lines
 
 
-def _longer(times: Entry, plain: Entry) -> str:
-    """How much more time, in per cent: the median of the rounds and their extremes."""
-    ratio = Spread.of_ratios(times["rounds"], plain["rounds"])
+def _longer(name: str, entries: Mapping[str, Entry], key: str, against: str) -> tuple[str, ...]:
+    """How much more time than `against`, in per cent: the median of the rounds and their extremes."""
+    if not against or name == against:
+        return ("",) if against else ()
+    ratio = Spread.of_ratios(entries[name][key]["rounds"], entries[against][key]["rounds"])
     median, low, high = (100 * (value - 1) for value in (ratio.median, ratio.low, ratio.high))
-    return f"{median:+.1f} % ({low:+.1f} to {high:+.1f})"
+    return (f"{median:+.1f} % ({low:+.1f} to {high:+.1f})",)
 
 
-def _listed(values: set[Any]) -> str:
-    return " or ".join(map(str, sorted(values)))
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{part / whole:.1%}" if whole else ""
-
-
-def _percent(more: int, whole: int) -> str:
-    return f"{100 * more / whole:+.2f}" if whole else ""
+def _spread(values: Entry) -> tuple[str, str]:
+    return _number(values["median"]), f"{_number(values['low'])} to {_number(values['high'])}"
 
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
-def markdown(grids: Sequence[Grid], notes: Sequence[str]) -> str:
-    """All tables of a page, and what is to be known of them."""
-    return "\n".join([*(grid.markdown() for grid in grids), *(f"{note}\n" for note in notes)])
+def _mebibytes(number: int | None) -> str:
+    return "unknown" if number is None else f"{number / 2**20:,.1f}"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else ""
+
+
+def _listed(values: set[Any]) -> str:
+    return " or ".join(map(str, sorted(values)))
