@@ -120,9 +120,7 @@ def gct(
     if embedding is None:
         embedding = "l1" if norm == "l1" else "l2"
     if embedding not in EMBEDDINGS:
-        raise UsageError(
-            f"gct: unknown embedding {embedding!r}; valid: {', '.join(EMBEDDINGS)}"
-        )
+        raise UsageError(f"gct: unknown embedding {embedding!r}; valid: {', '.join(EMBEDDINGS)}")
     if after_relu and embedding != "l1":
         raise UsageError(
             f"gct: after_relu makes no difference to embedding {embedding!r}; valid: embedding 'l1'"

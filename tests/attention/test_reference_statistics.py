@@ -296,7 +296,11 @@ def test_default_groups_are_64_or_have_four_channels(
         ("lct", {"preset": "paper"}, "unknown preset 'paper'; valid: constant, normalized"),
         ("lct", {"groups": 0}, "lct: groups must be positive, not 0"),
         ("sge", {"groups": -2}, "sge: groups must be positive, not -2"),
-        ("sge", {"init_beta": float("nan")}, "init_gamma and init_beta must be finite, not 0.0, nan"),
+        (
+            "sge",
+            {"init_beta": float("nan")},
+            "init_gamma and init_beta must be finite, not 0.0, nan",
+        ),
         ("shuffle", {"groups": 0}, "shuffle: groups must be positive, not 0"),
     ],
 )
