@@ -8,21 +8,22 @@ two-dimensional discrete cosine transform:
 
 u runs along the height. The component (0, 0) is sqrt(H W) times the mean, so n = 1 is not numerically SE.
 
-Components are counted on a 7x7 grid, u and v from 0 to 6. "top" ranks them by the accuracy that each reaches
-alone on ImageNet, best first, "bot" worst first, "low" by frequency. On an H_dct x W_dct grid they are
-multiplied by H_dct // 7 and W_dct // 7, which keeps the relative frequency; on a grid below 7, which only
-`grid` can ask for, all of them collapse to (0, 0), as in the authors' code.
+Components are counted on a 7x7 grid, u and v from 0 to 6. "top" ranks them by the accuracy that each
+reaches alone on ImageNet, best first, "bot" worst first, "low" by frequency. On an H_dct x W_dct grid
+they are multiplied by H_dct // 7 and W_dct // 7, which keeps the relative frequency; on a grid below 7,
+which only `grid` can ask for, all of them collapse to (0, 0), as in the authors' code.
 
-The authors fix the grid of each stage to the map's size on 224 px pictures, H_dct = 56, 28, 14, 7, and pool
-a map of another size adaptively to it. Here the default grid is the map's own size, at least 7: the same
-numbers at 224 px, 32, 16, 8 on CIFAR; smaller maps are pooled up to 7. `grid` sets one grid for all stages.
-`basis="learned"` makes the (H_dct, W_dct, C) basis a parameter that starts from the cosines (the paper's
-learned tensor with DCT initialisation); its default grid comes from the map at initialisation, and maps of
-another size are pooled to it.
+The authors fix the grid of each stage to the map's size on 224 px pictures, H_dct = 56, 28, 14, 7, and
+pool a map of another size adaptively to it. Here the default grid is the map's own size, at least 7: the
+same numbers at 224 px, 32, 16, 8 on CIFAR; smaller maps are pooled up to 7. `grid` sets one grid for all
+stages. `basis="learned"` makes the (H_dct, W_dct, C) basis a parameter that starts from the cosines (the
+paper's learned tensor with DCT initialisation); its default grid comes from the map at initialisation,
+and maps of another size are pooled to it.
 
-The controls of the authors' README have uniform random numbers in [0, 1) in place of the cosines, drawn at
-initialisation: "random" stays as it was drawn and is kept with the running statistics, "learned_random" learns.
-They are no orthonormal basis: the sum over P positions grows with P, and the sigmoid saturates.
+The controls of the authors' README have uniform random numbers in [0, 1) in place of the cosines, drawn
+at initialisation: "random" stays as it was drawn and is kept with the running statistics,
+"learned_random" learns. They are no orthonormal basis: the sum over P positions grows with P, and the
+sigmoid saturates.
 """
 
 from functools import partial
