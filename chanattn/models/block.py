@@ -50,17 +50,23 @@ class Block(nn.Module, kw_only=True):  # type: ignore[call-arg]
     def _norm(
         self, number: int, x: jax.Array, train: bool, *, last: bool = False, act: bool = False
     ) -> jax.Array:
-        """Norm `number`, and the activation if `act`; the last one of a branch may start at zero."""
+        """Norm `number`, and the activation if `act`; the last one of a branch may start at zero.
+
+        The attention that sits at every norm is before it, or between it and the activation.
+        """
         silent = last and self.zero_init
+        inside = act and self.slots.gate.at("after_norms", self.stage)
+        x = self._attend("before_norms", x, train, name=f"attention{number}")
         norm = batch_norm(
             train,
             name=f"bn{number}",
             scale_init=nn.initializers.zeros if silent else nn.initializers.ones,
-            act=self.activation if act else "",
+            act=self.activation if act and not inside else "",
             dtype=self.dtype,
             param_dtype=self.param_dtype,
         )
-        return norm(x)
+        x = self._attend("after_norms", norm(x), train, name=f"attention{number}")
+        return self._act(x) if inside else x
 
     def _attend(
         self, placement: str, x: jax.Array, train: bool, name: str = "attention"

@@ -1,34 +1,32 @@
-"""Six ways to weigh channels, on one recipe: what `make ablation` runs.
+"""Six ways to weigh channels, each in its default form and at its default place. What `make ablation` runs.
 
-    python -m chanattn.sweep --config=configs/ablations/mechanisms.py:digits --workdir=runs/mechanisms
+    python -m chanattn.sweep --config=configs/ablations/mechanisms.py:digits --workdir=SWEEP
 
-None, squeeze-and-excitation, ECA, CBAM, SimAM and global context, each in its default form and at its
-default place.
+No attention, squeeze-and-excitation, ECA, CBAM, SimAM and global context. There are no published figures
+for these very forms; `simam` has those of its authors' setup.
 """
 
 from ml_collections import ConfigDict
 
 from chanattn.sweep import Sweep
-from configs import digits
+from configs.ablations import scales
+from configs.ablations.overrides import NONE, attention
 
 
 def get_config(scale: str = "digits") -> ConfigDict:
-    """What all variants share, at that scale."""
-    return digits.get_config("identity")
+    """The recipe of that scale."""
+    return scales.recipe(scale)
 
 
 def sweep(scale: str = "digits") -> Sweep:
-    """The grid; it is the same at every scale."""
+    """The grid, the same at every scale."""
+    del scale
     return Sweep(
         title="Six mechanisms on one recipe",
+        note="Does attention among channels help, and does it matter which?",
         variants={
-            "none": {"model.attention.name": "identity"},
-            **{
-                name: {"model.attention.name": name}
-                for name in ("se", "eca", "cbam", "simam", "gc")
-            },
+            "none": NONE,
+            **{name: attention(name) for name in ("se", "eca", "cbam", "simam", "gc")},
         },
         baseline="none",
-        seeds=5,
-        note="Does attention among channels help a small network at all, and does it matter which?",
     )
