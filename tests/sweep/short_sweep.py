@@ -1,8 +1,7 @@
 """Two variants of a run of a few seconds, with everything that could make a resumed run differ."""
 
-from tests.training import small_recipe
-
 from chanattn.sweep import Sweep
+from tests.training import small_recipe
 
 
 def get_config(length="300"):

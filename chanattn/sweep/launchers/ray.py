@@ -7,6 +7,7 @@ last checkpoint.
 
 import logging
 import os
+import socket
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -168,6 +169,8 @@ def _connect(address: str) -> Any:
         import ray
     except ModuleNotFoundError as error:
         raise UsageError("--launcher=ray needs Ray: pip install -e '.[ray]'") from error
+    if ":" in address and "//" not in address:
+        _check_reachable(address)
     local: dict[str, Any] = {
         "include_dashboard": False,
         "object_store_memory": _OBJECT_STORE,
@@ -181,9 +184,20 @@ def _connect(address: str) -> Any:
             **({} if address else local),
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UsageError(
-            f"no Ray cluster at --ray_address={address or 'local'} ({reason});"
-            " start one with: ray start --head"
-        ) from error
+        raise _unreachable(address or "local", str(error).strip().splitlines()[0]) from error
     return ray
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself takes a minute to find out that nobody answers."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise _unreachable(address, str(error)) from error
+
+
+def _unreachable(address: str, reason: str) -> UsageError:
+    return UsageError(
+        f"no Ray cluster at --ray_address={address} ({reason}); start one with: ray start --head"
+    )
