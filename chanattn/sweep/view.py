@@ -58,7 +58,7 @@ class View:
         self._title, self._jobs, self._total = title, list(jobs), total_steps
         self._console = console or Console(soft_wrap=True, highlight=False)
         self._clock = clock
-        self._statuses = {job: status(job) for job in jobs}
+        self._read()
         self._begun: dict[Job, tuple[float, int]] = {}  # when, from which step
         self._looked = self._reported = clock()
         self._most = 1
@@ -67,6 +67,7 @@ class View:
             self._live = Live(console=self._console, auto_refresh=False)
 
     def __enter__(self) -> Self:
+        self._read()
         if self._live is not None:
             self._live.start()
             self._live.update(self.table(), refresh=True)
@@ -79,7 +80,7 @@ class View:
         trace: TracebackType | None,
     ) -> None:
         self._begun.clear()
-        self._statuses = {job: status(job) for job in self._jobs}
+        self._read()
         if self._live is not None:
             self._live.update(self.table())
             self._live.stop()
@@ -157,6 +158,9 @@ class View:
             listed = ", ".join(f"{hidden[state]} {state}" for state in _ORDER if hidden[state])
             lines.append(Text(f"... and {listed}", "dim"))
         return Group(*lines, Text(self.summary(), "bold"))
+
+    def _read(self) -> None:
+        self._statuses = {job: status(job) for job in self._jobs}
 
     def _shown(self, room: int) -> list[Job]:
         """The runs that fit, in the order of the grid; those that matter least now are left out."""
