@@ -124,7 +124,9 @@ def _dimension(path: str, entry: Sequence[Any]) -> Dimension:
     else:
         low, high = float(low), float(high)
     if low >= high:
-        raise UsageError(f"{path}: the range from {low!r} to {high!r} is empty; the low end is first")
+        raise UsageError(
+            f"{path}: the range from {low!r} to {high!r} is empty; the low end is first"
+        )
     if kind.startswith("log") and low <= 0:
         raise UsageError(f"{path}: a range in logarithms begins above 0, not at {low!r}")
     return Dimension(kind, (low, high))

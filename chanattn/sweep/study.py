@@ -16,7 +16,6 @@ from chanattn.sweep.space import Dimension, Space
 
 _NAME = "search"
 _WHAT = "what"  # attribute of the study: all that must not change in it
-_UNCHOSEN_STEPS = 1  # evaluations of a trial before which it is never pruned
 
 
 class Study:
@@ -45,7 +44,7 @@ class Study:
             storage=f"sqlite:///{file}",
             study_name=_NAME,
             direction="maximize" if maximize else "minimize",
-            pruner=self._optuna.pruners.MedianPruner(n_warmup_steps=_UNCHOSEN_STEPS),
+            pruner=self._optuna.pruners.MedianPruner(),
             load_if_exists=True,
         )
         self._check_same(file, json.loads(json.dumps(what)))
@@ -109,8 +108,7 @@ class Study:
                 "state": trial.state.name.lower(),
                 "value": trial.value if trial.state.name == "COMPLETE" else None,
                 "overrides": {
-                    path: _chosen(self._space[path], value)
-                    for path, value in trial.params.items()
+                    path: _chosen(self._space[path], value) for path, value in trial.params.items()
                 },
             }
             for trial in self._study.get_trials(deepcopy=False)

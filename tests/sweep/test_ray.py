@@ -1,5 +1,6 @@
 """Runs on real Ray clusters: one that the launcher starts, and one of two nodes, of which one dies."""
 
+import dataclasses
 import importlib.util
 import os
 import signal
@@ -112,12 +113,13 @@ def two_nodes() -> Iterator[tuple[Any, Any]]:
         cluster.shutdown()
 
 
-def prepare(folder: Path) -> list[Job]:
-    """Writes a sweep, and returns its runs."""
-    file = str(Path(__file__).parent / "short_sweep.py")
+def prepare(folder: Path, cache: Path) -> list[Job]:
+    """Writes a sweep of one variant and two seeds, and returns its runs."""
+    file = f"{Path(__file__).parent / 'tiny_sweep.py'}:200"
     recipe, sweep = grid.load(file)
-    store.write(folder, recipe, sweep, (0,), name="short", file=file)
-    return [store.job(folder, variant, 0) for variant in sweep.variants]
+    recipe.checkpoint_every = recipe.eval_every = 20
+    store.write(folder, recipe, sweep, (0, 1), name="tiny", file=file)
+    return [dataclasses.replace(store.job(folder, "se_r4", seed), cache=cache) for seed in (0, 1)]
 
 
 def numbers(one: Job) -> list[dict[str, float]]:
@@ -144,7 +146,7 @@ def test_a_node_that_dies_loses_nothing(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     cluster, node = two_nodes
-    jobs, undisturbed = prepare(tmp_path / "sweep"), prepare(tmp_path / "undisturbed")
+    jobs, undisturbed = (prepare(tmp_path / name, tmp_path / "cache") for name in ("a", "b"))
     told: list[tuple[str, Job, str]] = []
     lost: list[bool] = []
     launcher = Ray(cluster.address)

@@ -16,6 +16,7 @@ from typing import Any
 
 from absl import flags
 
+from chanattn.cli import PREEMPTED
 from chanattn.errors import UsageError
 from chanattn.sweep.launchers.base import Ended, Job
 from chanattn.sweep.launchers.ray_runner import Runner
@@ -78,6 +79,7 @@ class Ray:
             self._variables.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 * gpus:.3f}")
         self._parallel = parallel
         self._waiting: deque[Job] = deque()
+        self._stopped: list[Ended] = []
         self._actors: dict[Job, Any] = {}
         self._ready: dict[Job, Any] = {}
         self._codes: dict[Job, Any] = {}
@@ -91,7 +93,8 @@ class Ray:
         """See `Launcher.poll`."""
         by_code = {code: job for job, code in self._codes.items()}
         finished, _ = self._wait(list(by_code))
-        found = [self._bury(by_code[code]) for code in finished]
+        found, self._stopped = self._stopped, []
+        found += [self._bury(by_code[code]) for code in finished]
         self._place()
         return found
 
@@ -100,6 +103,16 @@ class Ray:
         by_ready = {ready: job for job, ready in self._ready.items()}
         placed, _ = self._wait(list(by_ready))
         return [by_ready[ready] for ready in placed]
+
+    def stop(self, job: Job) -> None:
+        """See `Launcher.stop`."""
+        if job in self._waiting:
+            self._waiting.remove(job)
+            self._stopped.append(Ended(job, PREEMPTED))
+        elif job in self.running():
+            self._actors[job].stop.remote()
+        elif job in self._actors:
+            self._ray.kill(self._actors[job])
 
     def close(self) -> None:
         """See `Launcher.close`; a cluster that was there before goes on without these runs."""
