@@ -7,6 +7,11 @@ Started again with the same command, it continues: runs that are done stay as th
 from their checkpoints, failed ones are listed, and tried again with --retry_failed. Any field of the recipe
 that the variants share can be set with --config.FIELD=VALUE. Exit codes: 0 all runs are done, 2 bad flags or
 config, 75 stopped and saved, 1 anything else.
+
+With --search it looks for hyper-parameters instead, see docs/sweeps_on_clusters.md:
+
+    python -m chanattn.sweep --search --config=configs/digits.py --workdir=runs/search
+        --search_space=optimizer.learning_rate=log_uniform:0.01:1.0
 """
 
 import sys
@@ -17,7 +22,7 @@ from ml_collections import ConfigDict
 
 from chanattn import cli
 from chanattn.errors import UsageError
-from chanattn.sweep import launchers
+from chanattn.sweep import launchers, search_flags
 from chanattn.training.config import changed_fields
 
 WORKDIR = flags.DEFINE_string(
@@ -39,6 +44,7 @@ MAX_LOSSES = flags.DEFINE_integer(
 COST = flags.DEFINE_bool("cost", True, "measure what each variant costs, after the runs")
 for _name in launchers.NAMES:
     flags.adopt_module_key_flags(launchers.module(_name))
+flags.adopt_module_key_flags(search_flags)
 
 
 def main(config: ConfigDict) -> None:
@@ -50,9 +56,13 @@ def main(config: ConfigDict) -> None:
     from chanattn.sweep.check import check, chosen
     from chanattn.sweep.program import Request, dry_run, sweep
 
+    _refuse_idle_flags()
     if not WORKDIR.value and not DRY_RUN.value:
         raise UsageError("--workdir=DIRECTORY is required")
     file, _ = cli.take_config_flag(sys.argv)
+    if search_flags.SEARCH.value:
+        _search(file, config)
+        return
     recipe, grid = grids.load(file)
     changed = changed_fields(recipe, config)
     if "seed" in changed:
@@ -73,6 +83,39 @@ def main(config: ConfigDict) -> None:
         cost=COST.value,
     )
     (dry_run if DRY_RUN.value else sweep)(request)
+
+
+def _search(file: str, config: ConfigDict) -> None:
+    from chanattn.sweep import grid as grids
+    from chanattn.sweep.search import search
+
+    search(
+        search_flags.request(
+            file,
+            cli.load_config(file),
+            config,
+            seeds=grids.seeds(1 if SEEDS.value is None else _seeds(SEEDS.value)),
+            workdir=Path(WORKDIR.value or ""),
+            launcher=LAUNCHER.value,
+            parallel=PARALLEL.value,
+            max_losses=MAX_LOSSES.value,
+        )
+    )
+
+
+def _refuse_idle_flags() -> None:
+    """Refuses flags that have no effect beside the others."""
+    given = flags.FLAGS
+    for name in launchers.NAMES:
+        for flag in given.get_key_flags_for_module(launchers.module(name)):
+            if flag.present and name != LAUNCHER.value:
+                raise UsageError(f"--{flag.name} is for --launcher={name}")
+    for flag in given.get_key_flags_for_module(search_flags):
+        if flag.present and not search_flags.SEARCH.value:
+            raise UsageError(f"--{flag.name} is for --search")
+    for holder in (ONLY, DRY_RUN, RETRY_FAILED, COST):
+        if search_flags.SEARCH.value and holder.present:
+            raise UsageError(f"--{holder.name} is for sweeps, not for --search")
 
 
 def _seeds(words: list[str]) -> int | list[int]:

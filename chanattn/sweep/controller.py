@@ -22,7 +22,7 @@ class Controller:
     Args:
         jobs: the runs wanted, in the order in which they are to be computed.
         launcher: computes them.
-        tell: called with ("done" | "again" | "failed" | "held", job, detail) when that happens.
+        tell: called with ("done" | "again" | "failed" | "held" | "withdrawn", job, detail) when that happens.
         retry_failed: compute runs again that failed earlier.
         max_losses: how often the worker of a run may vanish before the run counts as failed.
     """
@@ -41,6 +41,7 @@ class Controller:
         self._losses: Counter[Job] = Counter()
         self._held: list[Job] = []
         self._open = set[Job]()
+        self._withdrawn = set[Job]()
         for job in jobs:
             if retry_failed and not is_done(job):
                 unmark_failed(job)
@@ -56,8 +57,7 @@ class Controller:
             Whether nothing is left to compute; False after `stop`.
         """
         for job in self._jobs:
-            if not is_done(job) and failure(job) is None:
-                self._submit(job)
+            self.add(job)
         while self._open:
             for ended in self._launcher.poll():
                 self._ended(ended)
@@ -72,6 +72,20 @@ class Controller:
                 return False
             time.sleep(_PAUSE if self._open else 0)
         return True
+
+    def add(self, job: Job) -> None:
+        """Has one more run computed if it is not done and has not failed, also while others are computed."""
+        if not is_done(job) and failure(job) is None:
+            self._submit(job)
+
+    def withdraw(self, job: Job) -> None:
+        """Gives up a run that is queued or computed; its directory stays as it is."""
+        if job in self._held:
+            self._held.remove(job)
+            self._close("withdrawn", job, "")
+        elif job in self._open:
+            self._withdrawn.add(job)
+            self._launcher.stop(job)
 
     def _submit(self, job: Job) -> None:
         """Queues a run, unless a worker of a sweep that was killed has not left it yet."""
@@ -88,6 +102,8 @@ class Controller:
         job, code, detail = ended.job, ended.code, ended.detail
         if is_done(job):  # whatever came after its last file was written
             self._close("done", job, detail)
+        elif job in self._withdrawn:
+            self._close("withdrawn", job, detail)
         elif code == PREEMPTED or (code == USAGE and is_held(job.workdir)):
             self._tell("again", job, detail or "preempted")
             self._submit(job)
@@ -107,4 +123,5 @@ class Controller:
 
     def _close(self, what: str, job: Job, detail: str) -> None:
         self._open.discard(job)
+        self._withdrawn.discard(job)
         self._tell(what, job, detail)

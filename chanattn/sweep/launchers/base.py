@@ -69,6 +69,9 @@ class Launcher(Protocol):
     def running(self) -> Sequence[Job]:
         """The jobs that have a worker now."""
 
+    def stop(self, job: Job) -> None:
+        """Stops one job: SIGTERM to its worker if it has one. Its end is reported as ever, with any code."""
+
     def close(self) -> None:
         """Stops everything: SIGTERM to the workers, which save and exit with 75; waits; frees what it holds.
 

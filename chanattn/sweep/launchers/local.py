@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from chanattn.cli import PREEMPTED
 from chanattn.sweep.launchers.base import Ended, Job
 from chanattn.sweep.machine import places
 from chanattn.sweep.worker import OUTPUT, command
@@ -27,6 +28,7 @@ class Local:
     def __init__(self, places: Sequence[Mapping[str, str]]) -> None:
         self._free = [dict(place) for place in reversed(places)]
         self._queue: deque[Job] = deque()
+        self._stopped: list[Ended] = []
         self._workers: dict[Job, tuple[subprocess.Popen[bytes], dict[str, str]]] = {}
 
     def submit(self, job: Job) -> None:
@@ -36,7 +38,7 @@ class Local:
 
     def poll(self) -> Sequence[Ended]:
         """See `Launcher.poll`."""
-        ended = []
+        ended, self._stopped = self._stopped, []
         for job, (worker, place) in list(self._workers.items()):
             code = worker.poll()
             if code is not None:
@@ -49,6 +51,14 @@ class Local:
     def running(self) -> Sequence[Job]:
         """See `Launcher.running`."""
         return list(self._workers)
+
+    def stop(self, job: Job) -> None:
+        """See `Launcher.stop`."""
+        if job in self._workers:
+            self._workers[job][0].terminate()
+        elif job in self._queue:
+            self._queue.remove(job)
+            self._stopped.append(Ended(job, PREEMPTED))
 
     def close(self) -> None:
         """See `Launcher.close`."""

@@ -7,6 +7,7 @@ last checkpoint.
 
 import logging
 import os
+import socket
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from typing import Any
 
 from absl import flags
 
+from chanattn.cli import PREEMPTED
 from chanattn.errors import UsageError
 from chanattn.sweep.launchers.base import Ended, Job
 from chanattn.sweep.launchers.ray_runner import Runner
@@ -77,6 +79,7 @@ class Ray:
             self._variables.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 * gpus:.3f}")
         self._parallel = parallel
         self._waiting: deque[Job] = deque()
+        self._stopped: list[Ended] = []
         self._actors: dict[Job, Any] = {}
         self._ready: dict[Job, Any] = {}
         self._codes: dict[Job, Any] = {}
@@ -90,7 +93,8 @@ class Ray:
         """See `Launcher.poll`."""
         by_code = {code: job for job, code in self._codes.items()}
         finished, _ = self._wait(list(by_code))
-        found = [self._bury(by_code[code]) for code in finished]
+        found, self._stopped = self._stopped, []
+        found += [self._bury(by_code[code]) for code in finished]
         self._place()
         return found
 
@@ -99,6 +103,16 @@ class Ray:
         by_ready = {ready: job for job, ready in self._ready.items()}
         placed, _ = self._wait(list(by_ready))
         return [by_ready[ready] for ready in placed]
+
+    def stop(self, job: Job) -> None:
+        """See `Launcher.stop`."""
+        if job in self._waiting:
+            self._waiting.remove(job)
+            self._stopped.append(Ended(job, PREEMPTED))
+        elif job in self.running():
+            self._actors[job].stop.remote()
+        elif job in self._actors:
+            self._ray.kill(self._actors[job])
 
     def close(self) -> None:
         """See `Launcher.close`; a cluster that was there before goes on without these runs."""
@@ -168,6 +182,8 @@ def _connect(address: str) -> Any:
         import ray
     except ModuleNotFoundError as error:
         raise UsageError("--launcher=ray needs Ray: pip install -e '.[ray]'") from error
+    if ":" in address and "//" not in address:
+        _check_reachable(address)
     local: dict[str, Any] = {
         "include_dashboard": False,
         "object_store_memory": _OBJECT_STORE,
@@ -181,9 +197,20 @@ def _connect(address: str) -> Any:
             **({} if address else local),
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UsageError(
-            f"no Ray cluster at --ray_address={address or 'local'} ({reason});"
-            " start one with: ray start --head"
-        ) from error
+        raise _unreachable(address or "local", str(error).strip().splitlines()[0]) from error
     return ray
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself takes a minute to find out that nobody answers."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise _unreachable(address, str(error)) from error
+
+
+def _unreachable(address: str, reason: str) -> UsageError:
+    return UsageError(
+        f"no Ray cluster at --ray_address={address} ({reason}); start one with: ray start --head"
+    )

@@ -17,6 +17,7 @@ from typing import Any
 
 from absl import flags
 
+from chanattn.cli import PREEMPTED
 from chanattn.errors import UsageError
 from chanattn.sweep.launchers.base import Ended, Job
 from chanattn.sweep.launchers.slurm_queue import Entry, Processes, Queue, Squeue
@@ -131,6 +132,7 @@ class Slurm:
         logs = self._sweep / "slurm"
         self._queue: Queue = Processes(logs) if self._local else Squeue(logs, every)
         self._waiting: deque[Job] = deque()
+        self._stopped: list[Ended] = []
         self._accepted = False
         self._try_again = 0.0
         self._handles: dict[Job, Any] = {}
@@ -151,8 +153,8 @@ class Slurm:
         entries = self._queue.entries()
         if entries is None:
             return []
+        found, self._stopped = self._stopped, []
         known = {entry.identifier: entry for entry in entries}
-        found = []
         for job, handle in list(self._handles.items()):
             entry = known.get(handle.job_id)
             if entry is not None and entry.alive:
@@ -169,6 +171,14 @@ class Slurm:
         """The jobs that Slurm has started."""
         started = {entry.identifier for entry in self._queue.entries() or () if entry.running}
         return [job for job, handle in self._handles.items() if handle.job_id in started]
+
+    def stop(self, job: Job) -> None:
+        """See `Launcher.stop`; of a job that had not begun, Slurm says so some seconds later."""
+        if job in self._handles:
+            self._queue.cancel({self._handles[job].job_id})
+        elif job in self._waiting:
+            self._waiting.remove(job)
+            self._stopped.append(Ended(job, PREEMPTED))
 
     def close(self) -> None:
         """Cancels all jobs of this sweep, an earlier process's too, and waits until they have saved."""
