@@ -168,8 +168,9 @@ def _train(
         try:
             complete = controller.run(interrupt.received, lambda: view.look(launcher.running()))
         finally:
-            if launcher.running():
-                console.print(f"stopping: {len(launcher.running())} runs save their state")
+            count = len(launcher.running())
+            if count:
+                console.print(f"stopping: {count} {'run saves' if count == 1 else 'runs save'} first")
             launcher.close()
     if not complete:
         raise Preempted(f"stopped by {interrupt.name}; the same command continues the sweep.")
