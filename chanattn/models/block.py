@@ -48,9 +48,20 @@ class Block(nn.Module, kw_only=True):  # type: ignore[call-arg]
         return Conv(features, kernel_size, name=name, **types, **more)(x)
 
     def _norm(
-        self, number: int, x: jax.Array, train: bool, *, last: bool = False, act: bool = False
+        self,
+        number: int,
+        x: jax.Array,
+        train: bool,
+        *,
+        last: bool = False,
+        act: bool = False,
+        after: Conv | None = None,
+        addend: jax.Array | None = None,
     ) -> jax.Array:
-        """Norm `number`, and the activation if `act`; the last one of a branch may start at zero."""
+        """Norm `number`, and the activation if `act`; the last one of a branch may start at zero.
+
+        `after` and `addend` are those of `BatchNorm`: the convolution before the norm, and what is added.
+        """
         silent = last and self.zero_init
         norm = batch_norm(
             train,
@@ -60,7 +71,7 @@ class Block(nn.Module, kw_only=True):  # type: ignore[call-arg]
             dtype=self.dtype,
             param_dtype=self.param_dtype,
         )
-        return norm(x)
+        return norm(x, after, addend)
 
     def _attend(
         self, placement: str, x: jax.Array, train: bool, name: str = "attention"
@@ -85,6 +96,35 @@ class Block(nn.Module, kw_only=True):  # type: ignore[call-arg]
         """Convolution `number` of the residual branch, with the `pre_conv` attention before it."""
         x = self._attend("pre_conv", x, train, name=f"attention{number}")
         return self._conv(f"conv{number}", x, features, kernel_size, **more)
+
+    def _conv_norm(
+        self,
+        number: int,
+        x: jax.Array,
+        features: int,
+        kernel_size: int,
+        train: bool,
+        *,
+        attend: bool = False,
+        last: bool = False,
+        act: bool = False,
+        addend: jax.Array | None = None,
+        **more: Any,
+    ) -> jax.Array:
+        """Convolution and norm `number`, see `_norm`; if `attend`, with the `pre_norm` attention between."""
+        types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        conv = Conv(features, kernel_size, name=f"conv{number}", **types, **more)
+        if attend and self.slots.gate.at("pre_norm", self.stage):
+            y = self._attend("pre_norm", conv(x), train)
+            return self._norm(number, y, train, last=last, act=act, addend=addend)
+        return self._norm(number, x, train, last=last, act=act, after=conv, addend=addend)
+
+    def _branch_conv_norm(
+        self, number: int, x: jax.Array, features: int, kernel_size: int, train: bool, **more: Any
+    ) -> jax.Array:
+        """The same in the residual branch, with the `pre_conv` attention before it."""
+        x = self._attend("pre_conv", x, train, name=f"attention{number}")
+        return self._conv_norm(number, x, features, kernel_size, train, **more)
 
     def _drop_branch(self, y: jax.Array, train: bool) -> jax.Array:
         """Stochastic depth (Huang et al., ECCV 2016): whole branches, picture by picture, mean kept."""
