@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 from absl import flags, logging
@@ -83,7 +84,7 @@ def parse(
     argv = list(argv)
     loaded = None
     if config:
-        file, argv = _take_config_flag(argv)
+        file, argv = take_config_flag(argv)
         loaded = load_config(file)
         _check_overrides(argv, loaded)
         config_flags.DEFINE_config_dict("config", loaded, flag_values=flag_values, sys_argv=argv)
@@ -109,6 +110,19 @@ def load_config(file: str) -> ConfigDict:
         UsageError: there is no such file, it defines no `get_config`, or it refuses the argument.
     """
     name, colon, argument = file.partition(":")
+    recipe = load_module(name)
+    loaded = recipe.get_config(argument) if colon else recipe.get_config()
+    if not isinstance(loaded, ConfigDict):
+        raise UsageError(f"get_config() of {name} returned no ConfigDict")
+    return loaded.lock()
+
+
+def load_module(name: str) -> ModuleType:
+    """Runs a recipe file.
+
+    Raises:
+        UsageError: there is no such file, or it defines no `get_config`.
+    """
     path = Path(name)
     if not path.is_file():
         near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.py")], 1)
@@ -121,13 +135,10 @@ def load_config(file: str) -> ConfigDict:
     spec.loader.exec_module(recipe)
     if not hasattr(recipe, "get_config"):
         raise UsageError(f"config file {name} defines no get_config()")
-    loaded = recipe.get_config(argument) if colon else recipe.get_config()
-    if not isinstance(loaded, ConfigDict):
-        raise UsageError(f"get_config() of {name} returned no ConfigDict")
-    return loaded.lock()
+    return recipe
 
 
-def _take_config_flag(argv: list[str]) -> tuple[str, list[str]]:
+def take_config_flag(argv: list[str]) -> tuple[str, list[str]]:
     """The value of `--config`, and the command line without it."""
     for i, argument in enumerate(argv):
         if re.match(r"--?config=", argument):

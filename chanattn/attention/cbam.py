@@ -13,11 +13,16 @@ Official code and timm disagree, and weights do not carry over unless the preset
 (momentum in Flax's sense.) The paper's equation for q has no batch norm; both codes have it.
 "official" is the default: what the paper's results come from. timm has no trained weights.
 
+The paper's ablations: `maps="conv"` (Table 2) sees the channels through one learned 1x1 convolution instead
+of their maximum and mean. `combine` (Table 3) puts the positions first, or weighs both at once as BAM does,
+w = sigmoid(M(..) + BN(conv(..))), with the logits of the two gates added at every channel and position.
+
 `cbam_light`, timm's experiment (`LightCbamModule`), is "light": the bottleneck sees
 (mean_p x_p + max_p x_p) / 2, once, and the convolution one map. timm ignores the gate that one asks for
 there; here it counts.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -29,7 +34,13 @@ import jax.numpy as jnp
 from chanattn.attention import gate as gates
 from chanattn.attention import mix
 from chanattn.attention import squeeze as squeezes
-from chanattn.attention.core import ChannelAttention, over_space, refuse_condition, sow_weights
+from chanattn.attention.core import (
+    ChannelAttention,
+    over_space,
+    refuse_condition,
+    sow_weights,
+    weigh,
+)
 from chanattn.attention.registry import preset, register
 from chanattn.attention.widths import divisible_width, floor_width
 from chanattn.errors import UsageError
@@ -56,6 +67,9 @@ PRESETS = {
     "light": _Preset(1, False, "blend", "blend", 0.9, nn.initializers.ones),
 }
 
+MAPS = ("max+mean", "mean+max", "blend", "conv")
+COMBINES = ("channel_first", "spatial_first", "parallel")
+
 
 def maps_over_channels(x: jax.Array, maps: str) -> jax.Array:
     """(N, H, W, C) -> (N, H, W, K), float32: statistics of the channels at every position.
@@ -72,7 +86,7 @@ def maps_over_channels(x: jax.Array, maps: str) -> jax.Array:
 class SpatialAttention(nn.Module):
     """One weight a position from the maximum and the mean over the channels.
 
-    2 k^2 + 2 parameters, or k^2 + 2 for the one map "blend".
+    2 k^2 + 2 parameters; k^2 + 2 for the one map "blend", and C more for "conv", that of a 1x1 convolution.
     """
 
     kernel_size: int = 7
@@ -82,19 +96,27 @@ class SpatialAttention(nn.Module):
     param_dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-        """Reweigh the positions of (N, H, W, C)."""
-        z = Conv(1, self.kernel_size, param_dtype=self.param_dtype, name="conv")(
-            maps_over_channels(x, self.maps)
+    def logits(self, x: jax.Array, train: bool) -> jax.Array:
+        """The z (N, H, W, 1) of (N, H, W, C), in float32."""
+        layer = {"param_dtype": self.param_dtype}
+        maps = (
+            Conv(1, 1, name="pool", **layer)(x.astype(jnp.float32))
+            if self.maps == "conv"
+            else maps_over_channels(x, self.maps)
         )
-        z = batch_norm(
+        z = Conv(1, self.kernel_size, name="conv", **layer)(maps)
+        norm = batch_norm(
             train,
             name="bn",
             momentum=self.momentum,
             scale_init=self.scale_init,
-            param_dtype=self.param_dtype,
-        )(z)
-        weights = gates.sigmoid(z)
+            **layer,
+        )
+        return norm(z)
+
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Reweigh the positions of (N, H, W, C)."""
+        weights = gates.sigmoid(self.logits(x, train))
         sow_weights(self, weights)
         return x * over_space(weights, x)
 
@@ -119,7 +141,11 @@ class CBAM(nn.Module):
             two. "mean" or "max" alone for the paper's Table 1, "mean+max+l2+lse" for all four of the
             official code.
         gate: Of the channels: a soft or hard gate of `attention.gate`. That of the positions is a sigmoid.
+            In "parallel" it is that of the sums, with the channels of every position for itself.
+        combine: "channel_first", "spatial_first" or "parallel", see the head of this file.
         spatial: False leaves the channel gate alone.
+        maps: What the spatial convolution sees: "max+mean", "mean+max", "blend" or "conv"; None: the preset's
+            choice.
         kernel_size: Of the spatial convolution.
         use_bias: Biases of the bottleneck; None: the preset's choice.
         param_dtype: Type of the parameters.
@@ -129,7 +155,9 @@ class CBAM(nn.Module):
     preset: str = "official"
     squeeze: str | None = None
     gate: str | gates.Gate = "sigmoid"
+    combine: str = "channel_first"
     spatial: bool = True
+    maps: str | None = None
     kernel_size: int = 7
     use_bias: bool | None = None
     param_dtype: Any = jnp.float32
@@ -139,6 +167,14 @@ class CBAM(nn.Module):
             raise UsageError(f"cbam: unknown preset {self.preset!r}; valid: {', '.join(PRESETS)}")
         if self.reduction < 1:
             raise UsageError(f"cbam: reduction must be positive, not {self.reduction}")
+        if self.combine not in COMBINES:
+            raise UsageError(
+                f"cbam: unknown combine {self.combine!r}; valid: {', '.join(COMBINES)}"
+            )
+        if self.maps is not None and self.maps not in MAPS:
+            raise UsageError(f"cbam: unknown maps {self.maps!r}; valid: {', '.join(MAPS)}")
+        if not self.spatial and (self.combine != "channel_first" or self.maps is not None):
+            raise UsageError("cbam: combine and maps are of the spatial gate; set spatial=true")
         mix.check_odd(self.kernel_size)
         squeezes.get(self._squeeze)
         gates.get(self.gate)
@@ -152,37 +188,53 @@ class CBAM(nn.Module):
     def __call__(
         self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
     ) -> jax.Array:
-        """Reweigh the channels, then the positions, of (N, H, W, C)."""
+        """Reweigh the channels, then the positions, of (N, H, W, C), or in another order."""
         refuse_condition(self, condition)
+        if not self.spatial:
+            return self._channel_gate()(x, train=train)
+        if self.combine == "parallel":
+            z = self._mix()(name="channel")(squeezes.get(self._squeeze)(x), train=train)
+            z = z[:, None, None] + self._spatial_gate().logits(x, train)
+            weights = weigh(self, gates.get(self.gate), z, train)
+            sow_weights(self, weights)
+            return x * over_space(weights, x)
+        steps: list[nn.Module] = [self._channel_gate(), self._spatial_gate()]
+        for step in steps if self.combine == "channel_first" else steps[::-1]:
+            x = step(x, train=train)
+        return x
+
+    def _mix(self) -> Callable[..., nn.Module]:
         chosen = PRESETS[self.preset]
         width = (
             partial(floor_width, reduction=self.reduction)
             if chosen.divisor is None
             else partial(divisible_width, reduction=self.reduction, divisor=chosen.divisor)
         )
-        channel = ChannelAttention(
+        return partial(
+            mix.Bottleneck,
+            width=width,
+            use_bias=chosen.use_bias if self.use_bias is None else self.use_bias,
+            param_dtype=self.param_dtype,
+        )
+
+    def _channel_gate(self) -> ChannelAttention:
+        return ChannelAttention(
             squeeze=squeezes.get(self._squeeze),
-            mix=partial(
-                mix.Bottleneck,
-                width=width,
-                use_bias=chosen.use_bias if self.use_bias is None else self.use_bias,
-                param_dtype=self.param_dtype,
-            ),
+            mix=self._mix(),
             gate=gates.get(self.gate),
             name="channel",
         )
-        x = channel(x, train=train)
-        if not self.spatial:
-            return x
-        spatial = SpatialAttention(
+
+    def _spatial_gate(self) -> SpatialAttention:
+        chosen = PRESETS[self.preset]
+        return SpatialAttention(
             self.kernel_size,
-            chosen.maps,
+            self.maps or chosen.maps,
             chosen.momentum,
             chosen.scale_init,
             self.param_dtype,
             name="spatial",
         )
-        return spatial(x, train=train)
 
 
 preset(

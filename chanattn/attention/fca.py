@@ -8,17 +8,22 @@ two-dimensional discrete cosine transform:
 
 u runs along the height. The component (0, 0) is sqrt(H W) times the mean, so n = 1 is not numerically SE.
 
-Components are counted on a 7x7 grid, u and v from 0 to 6. "top" ranks them by the accuracy that each reaches
-alone on ImageNet, best first, "bot" worst first, "low" by frequency. On an H_dct x W_dct grid they are
-multiplied by H_dct // 7 and W_dct // 7, which keeps the relative frequency; on a grid below 7, which only
-`grid` can ask for, all of them collapse to (0, 0), as in the authors' code.
+Components are counted on a 7x7 grid, u and v from 0 to 6. "top" ranks them by the accuracy that each
+reaches alone on ImageNet, best first, "bot" worst first, "low" by frequency. On an H_dct x W_dct grid
+they are multiplied by H_dct // 7 and W_dct // 7, which keeps the relative frequency; on a grid below 7,
+which only `grid` can ask for, all of them collapse to (0, 0), as in the authors' code.
 
-The authors fix the grid of each stage to the map's size on 224 px pictures, H_dct = 56, 28, 14, 7, and pool
-a map of another size adaptively to it. Here the default grid is the map's own size, at least 7: the same
-numbers at 224 px, 32, 16, 8 on CIFAR; smaller maps are pooled up to 7. `grid` sets one grid for all stages.
-`basis="learned"` makes the (H_dct, W_dct, C) basis a parameter that starts from the cosines (the paper's
-learned tensor with DCT initialisation); its default grid comes from the map at initialisation, and maps of
-another size are pooled to it.
+The authors fix the grid of each stage to the map's size on 224 px pictures, H_dct = 56, 28, 14, 7, and
+pool a map of another size adaptively to it. Here the default grid is the map's own size, at least 7: the
+same numbers at 224 px, 32, 16, 8 on CIFAR; smaller maps are pooled up to 7. `grid` sets one grid for all
+stages. `basis="learned"` makes the (H_dct, W_dct, C) basis a parameter that starts from the cosines (the
+paper's learned tensor with DCT initialisation); its default grid comes from the map at initialisation,
+and maps of another size are pooled to it.
+
+The controls of the authors' README have uniform random numbers in [0, 1) in place of the cosines, drawn
+at initialisation: "random" stays as it was drawn and is kept with the running statistics,
+"learned_random" learns. They are no orthonormal basis: the sum over P positions grows with P, and the
+sigmoid saturates.
 """
 
 from functools import partial
@@ -38,7 +43,7 @@ from chanattn.layers.pool import adaptive_avg_pool
 
 Component = tuple[int, int]
 
-BASES = ("fixed", "learned")
+BASES = ("fixed", "learned", "random", "learned_random")
 
 _SIDE = 7
 
@@ -105,16 +110,18 @@ def squeeze(
     return project(x, dct_basis(chosen, height, width))
 
 
-class LearnedBasis(nn.Module):
-    """The squeeze with a basis for every channel that starts from the cosines. H_dct W_dct C parameters.
+class StoredBasis(nn.Module):
+    """The squeeze with a basis for every channel that is stored. H_dct W_dct C parameters, if they learn.
 
     Attributes:
-        chosen: Components it starts from.
+        chosen: Components it starts from; none: it starts from random numbers.
+        learned: Whether it is a parameter, or one of the running statistics that nothing changes.
         grid: Its size; None: that of the map at initialisation, at least 7.
         param_dtype: Type of the parameters.
     """
 
     chosen: tuple[Component, ...]
+    learned: bool = True
     grid: tuple[int, ...] | None = None
     param_dtype: Any = jnp.float32
 
@@ -122,16 +129,25 @@ class LearnedBasis(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map (N, H, W, C) to (N, C)."""
         channels, count = x.shape[-1], len(self.chosen)
-        _check_channels(channels, count)
+        _check_channels(channels, max(count, 1))
         height, width = self.grid or _default_grid(x)
-        if self.has_variable("params", "basis"):
-            height, width = self.get_variable("params", "basis").shape[:2]
+        collection = "params" if self.learned else "batch_stats"
+        if self.has_variable(collection, "basis"):
+            height, width = self.get_variable(collection, "basis").shape[:2]
 
         def init(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+            if not self.chosen:
+                return jax.random.uniform(key, shape, dtype)
             start = dct_basis(self.chosen, height, width)
             return jnp.asarray(np.repeat(start, channels // count, axis=-1), dtype)
 
-        return project(x, self.param("basis", init, (height, width, channels), self.param_dtype))
+        shape = (height, width, channels)
+        if self.learned:
+            return project(x, self.param("basis", init, shape, self.param_dtype))
+        drawn = self.variable(
+            "batch_stats", "basis", lambda: init(self.make_rng("params"), shape, jnp.float32)
+        )
+        return project(x, drawn.value)
 
 
 def _default_grid(x: jax.Array) -> tuple[int, int]:
@@ -153,7 +169,7 @@ def _check_channels(channels: int, count: int) -> None:
     citation="Qin, Zhang, Wu, Li. FcaNet: Frequency Channel Attention Networks. ICCV 2021. arXiv:2012.11879",
 )
 def fca(
-    frequencies: str = "top16",
+    frequencies: str | None = None,
     basis: str = "fixed",
     grid: tuple[int, ...] | None = None,
     reduction: int = 16,
@@ -168,8 +184,10 @@ def fca(
     d = max(C / 16, 1). 0.5 at zero logits. C must be a multiple of the number of frequencies.
 
     Args:
-        frequencies: "top", "low" or "bot" with a number from 1 to 32, or one component "u,v" of the 7x7 grid.
-        basis: "fixed", or "learned": H_dct W_dct C parameters more.
+        frequencies: "top", "low" or "bot" with a number from 1 to 32, or one component "u,v" of the 7x7 grid;
+            None: "top16".
+        basis: "fixed" or "learned", of these frequencies, or "random" or "learned_random", of none. What is
+            learned has H_dct W_dct C parameters more.
         grid: (H_dct, W_dct); None: the map's size, at least 7.
         reduction: r of the bottleneck width d = C / r.
         gate: A soft or hard gate of `attention.gate`.
@@ -179,16 +197,22 @@ def fca(
     Raises:
         UsageError: A value that there is no such thing as.
     """
-    chosen = components(frequencies)
     if basis not in BASES:
         raise UsageError(f"fca: unknown basis {basis!r}; valid: {', '.join(BASES)}")
+    if frequencies is not None and basis.endswith("random"):
+        raise UsageError(f"fca: basis {basis!r} has no frequencies; leave {frequencies!r} out")
+    chosen = (
+        ()
+        if basis.endswith("random")
+        else components("top16" if frequencies is None else frequencies)
+    )
     if grid is not None and (len(grid) != 2 or min(grid) < 1):
         raise UsageError(f"fca: grid must be two positive numbers, height and width, not {grid}")
     return ChannelAttention(
         squeeze=partial(squeeze, chosen=chosen, grid=grid)
         if basis == "fixed"
         # Without a parent it becomes a submodule of the ChannelAttention, wherever this is called.
-        else LearnedBasis(chosen, grid, param_dtype, parent=None),
+        else StoredBasis(chosen, basis.startswith("learned"), grid, param_dtype, parent=None),
         mix=bottleneck(reduction, "paper", None, use_bias=False, param_dtype=param_dtype),
         gate=gates.get(gate),
         **module,

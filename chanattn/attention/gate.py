@@ -46,6 +46,11 @@ def one_plus_tanh(z: jax.Array) -> jax.Array:
     return 1 + jnp.tanh(z)
 
 
+def one_plus_elu(z: jax.Array) -> jax.Array:
+    """1 + z for z > 0, else exp(z): in (0, inf), 1 at 0 (GCT paper, Table 6)."""
+    return 1 + jax.nn.elu(z)
+
+
 def linear(z: jax.Array) -> jax.Array:
     """The logit itself, 0 at 0."""
     return z
@@ -66,6 +71,7 @@ _FUNCTIONS: dict[str, Callable[..., jax.Array]] = {
     "tanh": tanh,
     "relu": relu,
     "one_plus_tanh": one_plus_tanh,
+    "one_plus_elu": one_plus_elu,
     "linear": linear,
     "softmax": softmax,
     "top_k": selection.top_k,

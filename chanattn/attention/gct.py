@@ -4,6 +4,12 @@
     l1: e_c = alpha_c sum_p |x_pc|;               n_c = e_c / (mean_c |e_c| + eps)
     y = x (1 + tanh(gamma_c n_c + beta_c))
 
+Table 6 of the paper combines the embeddings with other normalisations, gates and places:
+
+    embedding linf       e_c = alpha_c max_p |x_pc|
+    norm      mean_var   n_c = (e_c - mean_c e) / sqrt(var_c e + eps)
+    gate      sigmoid, one_plus_elu        placement   before_norms, after_norms
+
 Channels compete by the size of their activations; alpha = 1, gamma = beta = 0 at the start, which is the
 identity. Its place is in front of every convolution, eps = 1e-5.
 
@@ -23,8 +29,10 @@ from chanattn.attention import gate as gates
 from chanattn.attention.core import ChannelAttention
 from chanattn.attention.registry import register
 from chanattn.errors import UsageError
+from chanattn.layers import maximum
 
-NORMS = ("l2", "l1")
+NORMS = ("l2", "l1", "mean_var")
+EMBEDDINGS = ("l2", "l1", "linf")
 
 
 def l2_embedding(x: jax.Array, epsilon: float) -> jax.Array:
@@ -38,9 +46,19 @@ def l1_embedding(x: jax.Array, after_relu: bool) -> jax.Array:
     return jnp.sum(x if after_relu else jnp.abs(x), axis=(1, 2))
 
 
+def linf_embedding(x: jax.Array) -> jax.Array:
+    """max_p |x_pc| of (N, H, W, C). The gradient is shared evenly among ties."""
+    return maximum(jnp.abs(x.astype(jnp.float32)), (1, 2))
+
+
 def normalize(e: jax.Array, norm: str, epsilon: float) -> jax.Array:
-    """An embedding (N, C) in units of its size: mean square 1 (l2) or mean magnitude 1 (l1)."""
-    if norm == "l2":
+    """An embedding (N, C) in units of its size: mean square 1 (l2), mean magnitude 1 (l1), variance 1.
+
+    "mean_var" also takes its mean away.
+    """
+    if norm == "mean_var":
+        e = e - jnp.mean(e, axis=-1, keepdims=True)
+    if norm in ("l2", "mean_var"):
         return e / jnp.sqrt(jnp.mean(jnp.square(e), axis=-1, keepdims=True) + epsilon)
     return e / (jnp.mean(jnp.abs(e), axis=-1, keepdims=True) + epsilon)
 
@@ -65,7 +83,7 @@ class Competition(nn.Module):
 @register(
     "gct",
     year=2020,
-    axes=("l2 or l1 norm", "normalisation over channels, per-channel scale", "1 + tanh"),
+    axes=("l2, l1 or maximum norm", "normalisation over channels, per-channel scale", "1 + tanh"),
     placement="pre_conv",
     identity_at_init=True,
     citation="Yang, Zhu, Wu, Yang. Gated Channel Transformation for Visual Recognition. CVPR 2020. "
@@ -73,6 +91,7 @@ class Competition(nn.Module):
 )
 def gct(
     norm: str = "l2",
+    embedding: str | None = None,
     after_relu: bool = False,
     epsilon: float = 1e-5,
     gate: str | gates.Gate = "one_plus_tanh",
@@ -84,26 +103,36 @@ def gct(
     Parameters: 3 C
 
     Args:
-        norm: "l2" or "l1".
-        after_relu: With l1: x is not negative, so the absolute value is left out.
+        norm: Of the embedding over the channels: "l2", "l1" or "mean_var".
+        embedding: Of the positions: "l2", "l1" or "linf"; None: as `norm`, with "mean_var" l2.
+        after_relu: With the embedding l1: x is not negative, so the absolute value is left out.
         epsilon: eps of both steps.
         gate: A soft or hard gate of `attention.gate`; the identity at the start needs the default.
         param_dtype: Type of the parameters.
         **module: `name` and `parent` of the Flax module.
 
     Raises:
-        UsageError: Unknown norm, an `after_relu` that l2 has no use for, or an epsilon that is not positive.
+        UsageError: Unknown norm or embedding, an `after_relu` that only l1 has a use for, or an epsilon that
+            is not positive.
     """
     if norm not in NORMS:
         raise UsageError(f"gct: unknown norm {norm!r}; valid: {', '.join(NORMS)}")
-    if after_relu and norm == "l2":
-        raise UsageError("gct: after_relu makes no difference to norm 'l2'; valid: norm 'l1'")
+    if embedding is None:
+        embedding = "l1" if norm == "l1" else "l2"
+    if embedding not in EMBEDDINGS:
+        raise UsageError(f"gct: unknown embedding {embedding!r}; valid: {', '.join(EMBEDDINGS)}")
+    if after_relu and embedding != "l1":
+        raise UsageError(
+            f"gct: after_relu makes no difference to embedding {embedding!r}; valid: embedding 'l1'"
+        )
     if epsilon <= 0:
         raise UsageError(f"gct: epsilon must be positive, not {epsilon}")
     return ChannelAttention(
-        squeeze=partial(l2_embedding, epsilon=epsilon)
-        if norm == "l2"
-        else partial(l1_embedding, after_relu=after_relu),
+        squeeze={
+            "l2": partial(l2_embedding, epsilon=epsilon),
+            "l1": partial(l1_embedding, after_relu=after_relu),
+            "linf": linf_embedding,
+        }[embedding],
         mix=partial(Competition, norm=norm, epsilon=epsilon, param_dtype=param_dtype),
         gate=gates.get(gate),
         **module,

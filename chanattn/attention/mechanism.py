@@ -19,6 +19,8 @@ PLACEMENTS: dict[str, str] = {
     "mid": "after the first 3x3 convolution, its norm and activation",
     "pre_norm": "between the second convolution and its norm",
     "pre_conv": "before every convolution of the branch",
+    "before_norms": "before every norm of the branch",
+    "after_norms": "after every norm of the branch, before its activation",
     "stage_end": "after the last block of a stage",
     "head": "on the last feature map, before pooling",
     "conv": "in place of the first 3x3 convolution, its norm and activation",

@@ -7,8 +7,10 @@ One weight a position and group. gamma = 0 and beta = 1 at the start, so every w
 code has 64 groups, on 256 channels and more; where C is smaller there are fewer here, of four channels or
 more, since the dot product of a single channel is that channel again. Their std is the unbiased one (the
 paper writes 1 / P). With a single position (P = 1), where that is 0 / 0, and on silent groups, n is 0.
+The paper's Table 2 has other starts (`init_gamma`, `init_beta`), its Table 3 n = c (`use_norm=False`).
 """
 
+import math
 from typing import Any
 
 import flax.linen as nn
@@ -19,14 +21,19 @@ from chanattn.attention import squeeze
 from chanattn.attention.core import refuse_condition, sow_weights
 from chanattn.attention.grouping import check_groups, count_groups
 from chanattn.attention.registry import register
+from chanattn.errors import UsageError
 
 
-def similarity(x: jax.Array, groups: int) -> jax.Array:
-    """The n (N, H, W, G) of (N, H, W, C) in float32: how well a position agrees with its group's mean."""
+def agreement(x: jax.Array, groups: int) -> jax.Array:
+    """The c (N, H, W, G) of (N, H, W, C) in float32: how well a position agrees with its group's mean."""
     grouped = x.astype(jnp.float32).reshape(*x.shape[:3], groups, -1)
-    c = jnp.sum(grouped * squeeze.mean(x).reshape(x.shape[0], 1, 1, groups, -1), axis=-1)
+    return jnp.sum(grouped * squeeze.mean(x).reshape(x.shape[0], 1, 1, groups, -1), axis=-1)
+
+
+def over_positions(c: jax.Array) -> jax.Array:
+    """The n of c (N, H, W, G): mean 0 and standard deviation 1 over the positions."""
     distance = c - jnp.mean(c, axis=(1, 2), keepdims=True)
-    positions = x.shape[1] * x.shape[2]
+    positions = c.shape[1] * c.shape[2]
     variance = jnp.sum(jnp.square(distance), axis=(1, 2), keepdims=True) / max(positions - 1, 1)
     return distance / (squeeze.root(variance) + 1e-5)
 
@@ -52,14 +59,24 @@ class SpatialGroupEnhance(nn.Module):
 
     Attributes:
         groups: Number of groups G; None: as above.
+        init_gamma: Start of the scales gamma.
+        init_beta: Start of the shifts beta.
+        use_norm: Normalise the agreement over the positions.
         param_dtype: Type of the parameters.
     """
 
     groups: int | None = None
+    init_gamma: float = 0.0
+    init_beta: float = 1.0
+    use_norm: bool = True
     param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         check_groups("sge", self.groups)
+        if not math.isfinite(self.init_gamma) or not math.isfinite(self.init_beta):
+            raise UsageError(
+                f"sge: init_gamma and init_beta must be finite, not {self.init_gamma}, {self.init_beta}"
+            )
         super().__post_init__()
 
     @nn.compact
@@ -69,9 +86,11 @@ class SpatialGroupEnhance(nn.Module):
         """Reweigh the positions of every group of (N, H, W, C)."""
         refuse_condition(self, condition)
         groups = count_groups("sge", x.shape[-1], self.groups)
-        gamma = self.param("gamma", nn.initializers.zeros, (groups,), self.param_dtype)
-        beta = self.param("beta", nn.initializers.ones, (groups,), self.param_dtype)
-        weights = jax.nn.sigmoid(gamma * similarity(x, groups) + beta)
+        start = nn.initializers.constant
+        gamma = self.param("gamma", start(self.init_gamma), (groups,), self.param_dtype)
+        beta = self.param("beta", start(self.init_beta), (groups,), self.param_dtype)
+        c = agreement(x, groups)
+        weights = jax.nn.sigmoid(gamma * (over_positions(c) if self.use_norm else c) + beta)
         sow_weights(self, weights)
         y = x.reshape(*x.shape[:3], groups, -1) * weights[..., None].astype(x.dtype)
         return y.reshape(x.shape)

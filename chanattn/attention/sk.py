@@ -10,6 +10,10 @@ Disagreements: timm splits the input among the branches by default (`split_input
 multiple (`rounding="timm"`); of its models only skresnext50_32x4d has the paper's layout. The authors'
 PyTorch code (PytorchInsight) has a dense and a 32-group branch of equal size instead of the dilated one
 (`branches="groups"`) and no floor under d (`min_width=1`).
+
+The paper's ablations: `fuse="sum"` is y = sum_m U_m, without attention, of one branch or more (Table 7). With
+`dilations`, `kernel_sizes` are those of the convolutions themselves, and `branch_groups` gives each its
+groups (Table 6): kernel_sizes=(3, 3), dilations=(1, 3), branch_groups=(32, 32) for the first row.
 """
 
 from typing import Any
@@ -25,6 +29,7 @@ from chanattn.errors import UsageError
 from chanattn.layers import Conv, batch_norm, dense
 
 BRANCHES = ("dilation", "groups")
+FUSES = ("select", "sum")
 
 
 class BranchAttention(nn.Module):
@@ -76,8 +81,12 @@ class SelectiveKernel(nn.Module):
         reduction: r of the bottleneck width d = C / r.
         min_width: Least d (with rounding "timm": what d is a multiple of).
         rounding: "paper" (floor) or "timm".
-        kernel_sizes: "dilation" branches: receptive field of each, 3 + 2 (dilation - 1).
+        kernel_sizes: "dilation" branches: receptive field of each, 3 + 2 (dilation - 1); with `dilations`,
+            the kernel itself.
+        dilations: Of the branches; None: kernels are 3x3, with dilation (k - 1) / 2 for k of `kernel_sizes`.
+        branch_groups: Groups of each branch's convolution; None: `groups` for all.
         branches: "dilation", or "groups": a dense 3x3 and one with 32 groups (PytorchInsight).
+        fuse: "select": the softmax; "sum": the plain sum of the branches, the control without attention.
         split_input: Each branch sees its own slice of the input channels (timm's default).
         dtype: Type of the convolutions.
         param_dtype: Type of the parameters.
@@ -90,7 +99,10 @@ class SelectiveKernel(nn.Module):
     min_width: int = 32
     rounding: str = "paper"
     kernel_sizes: tuple[int, ...] = (3, 5)
+    dilations: tuple[int, ...] | None = None
+    branch_groups: tuple[int, ...] | None = None
     branches: str = "dilation"
+    fuse: str = "select"
     split_input: bool = False
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
@@ -100,12 +112,28 @@ class SelectiveKernel(nn.Module):
             raise UsageError(
                 f"sk: unknown branches {self.branches!r}; valid: {', '.join(BRANCHES)}"
             )
-        if len(self.kernel_sizes) < 2 or any(k < 3 or k % 2 == 0 for k in self.kernel_sizes):
+        if self.fuse not in FUSES:
+            raise UsageError(f"sk: unknown fuse {self.fuse!r}; valid: {', '.join(FUSES)}")
+        least, words = (2, "two") if self.fuse == "select" else (1, "one")
+        if len(self.kernel_sizes) < least or any(k < 3 or k % 2 == 0 for k in self.kernel_sizes):
             raise UsageError(
-                f"sk: kernel_sizes must be two or more odd numbers from 3 on, not {self.kernel_sizes}"
+                f"sk: kernel_sizes must be {words} or more odd numbers from 3 on, not {self.kernel_sizes}"
             )
+        for option in ("dilations", "branch_groups"):
+            self._check_branch_option(option, getattr(self, option))
         self._width_rule()
         super().__post_init__()
+
+    def _check_branch_option(self, option: str, given: tuple[int, ...] | None) -> None:
+        if given is None:
+            return
+        if self.branches == "groups":
+            raise UsageError(f"sk: {option} is for branches='dilation', not 'groups'")
+        if len(given) != len(self.kernel_sizes) or min(given) < 1:
+            raise UsageError(
+                f"sk: {option} must be {len(self.kernel_sizes)} positive numbers, one for each of "
+                f"kernel_sizes, not {given}"
+            )
 
     def _width_rule(self) -> WidthRule:
         return width_rule(
@@ -116,11 +144,15 @@ class SelectiveKernel(nn.Module):
             keep=0.9,
         )
 
-    def _branches(self) -> list[tuple[int, int]]:
-        """(groups, dilation) of every branch."""
+    def _branches(self) -> list[tuple[int, int, int]]:
+        """(kernel size, groups, dilation) of every branch."""
         if self.branches == "groups":
-            return [(1, 1), (32, 1)]
-        return [(self.groups, (k - 1) // 2) for k in self.kernel_sizes]
+            return [(3, 1, 1), (3, 32, 1)]
+        count = len(self.kernel_sizes)
+        groups = self.branch_groups or (self.groups,) * count
+        if self.dilations is None:
+            return [(3, g, (k - 1) // 2) for k, g in zip(self.kernel_sizes, groups, strict=True)]
+        return list(zip(self.kernel_sizes, groups, self.dilations, strict=True))
 
     @nn.compact
     def __call__(
@@ -135,9 +167,11 @@ class SelectiveKernel(nn.Module):
             )
         inputs = jnp.split(x, len(kinds), axis=-1) if self.split_input else [x] * len(kinds)
         outputs = []
-        for number, ((groups, dilation), source) in enumerate(zip(kinds, inputs, strict=True), 1):
+        for number, (kind, source) in enumerate(zip(kinds, inputs, strict=True), 1):
+            kernel_size, groups, dilation = kind
             u = Conv(
                 self.filters,
+                kernel_size,
                 stride=self.stride,
                 groups=groups,
                 dilation=dilation,
@@ -153,6 +187,8 @@ class SelectiveKernel(nn.Module):
                 param_dtype=self.param_dtype,
             )
             outputs.append(norm(u))
+        if self.fuse == "sum":
+            return sum(outputs[1:], outputs[0])
         stacked = jnp.stack(outputs, axis=1)
         weights = BranchAttention(self._width_rule(), self.param_dtype, name="attention")(
             stacked, train=train

@@ -57,6 +57,11 @@ def _cifar_bottleneck(depth: int) -> Arguments:
     }
 
 
+def _grouped(cardinality: int, base_width: int, plain: Arguments) -> Arguments:
+    """ResNeXt (Xie et al., CVPR 2017, arXiv:1611.05431): a width of `base_width` a group at 64 planes."""
+    return plain | {"cardinality": cardinality, "base_width": base_width}
+
+
 def _preact(depth: int, *, bottleneck: bool = False) -> Arguments:
     plain = _cifar_bottleneck(depth) if bottleneck else _cifar(depth)
     block = "preact_bottleneck" if bottleneck else "preact_basic"
@@ -138,7 +143,12 @@ _SK_SPLIT = {"name": "sk", "min_width": 8, "split_input": True}
 ARCHITECTURES: dict[str, Arguments] = {
     # CIFAR, 32x32
     **{f"resnet{depth}": _cifar(depth) for depth in (8, 14, 20, 32, 44, 56, 110, 164)},
-    **{f"resnet{depth}_bottleneck": _cifar_bottleneck(depth) for depth in (29, 110, 164)},
+    **{f"resnet{depth}_bottleneck": _cifar_bottleneck(depth) for depth in (11, 29, 110, 164)},
+    **{
+        f"resnet{depth}_bottleneck_{x}x{d}d": _grouped(x, d, _cifar_bottleneck(depth))
+        for depth in (11, 29)
+        for x, d in ((2, 40), (4, 24))
+    },
     **{f"preact_resnet{depth}": _preact(depth) for depth in (20, 56, 110)},
     **{f"preact_resnet{depth}": _preact(depth, bottleneck=True) for depth in (164, 1001)},
     "wide_resnet16_8": _wide(16, 8),

@@ -60,18 +60,28 @@ class Block(nn.Module, kw_only=True):  # type: ignore[call-arg]
     ) -> jax.Array:
         """Norm `number`, and the activation if `act`; the last one of a branch may start at zero.
 
-        `after` and `addend` are those of `BatchNorm`: the convolution before the norm, and what is added.
+        The attention that sits at every norm is before it, or between it and the activation. `after` and
+        `addend` are those of `BatchNorm`: the convolution before the norm, and what is added.
         """
         silent = last and self.zero_init
+        gate, name = self.slots.gate, f"attention{number}"
+        inside = gate.at("after_norms", self.stage)
+        if gate.at("before_norms", self.stage):
+            x = self._attend("before_norms", x if after is None else after(x), train, name)
+            after = None
         norm = batch_norm(
             train,
             name=f"bn{number}",
             scale_init=nn.initializers.zeros if silent else nn.initializers.ones,
-            act=self.activation if act else "",
+            act=self.activation if act and not inside else "",
             dtype=self.dtype,
             param_dtype=self.param_dtype,
         )
-        return norm(x, after, addend)
+        if not inside:
+            return norm(x, after, addend)
+        y = self._attend("after_norms", norm(x, after), train, name)
+        y = y if addend is None else y + addend
+        return self._act(y) if act else y
 
     def _attend(
         self, placement: str, x: jax.Array, train: bool, name: str = "attention"

@@ -12,7 +12,7 @@ from chanattn.errors import UsageError, did_you_mean
 
 _OUTSIDE_BLOCKS = ("stage_end", "head")
 # Where the channels, or the calls a block, are not the same in all blocks of a stage.
-_CHANGING = ("pre", "pre_conv")
+_CHANGING = ("pre", "pre_conv", "before_norms", "after_norms")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ FORMULAS = {
     "tanh": np.tanh,
     "relu": lambda z: np.where(z > 0, z, 0),
     "one_plus_tanh": lambda z: 1 + np.tanh(z),
+    "one_plus_elu": lambda z: np.where(z > 0, 1 + z, np.exp(z)),
     "linear": lambda z: z,
     "softmax": lambda z: z.shape[-1] * np.exp(z) / np.exp(z).sum(-1, keepdims=True),
 }

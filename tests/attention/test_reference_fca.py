@@ -168,7 +168,11 @@ def test_a_learned_basis_sees_maps_of_other_sizes_through_pooling() -> None:
         ({"frequencies": "0,7"}, "unknown frequencies '0,7'"),
         ({"frequencies": "0"}, "unknown frequencies '0'"),
         ({"frequencies": ""}, "unknown frequencies ''"),
-        ({"basis": "free"}, "unknown basis 'free'; valid: fixed, learned"),
+        ({"basis": "free"}, "unknown basis 'free'; valid: fixed, learned, random, learned_random"),
+        (
+            {"basis": "random", "frequencies": "top4"},
+            "basis 'random' has no frequencies; leave 'top4'",
+        ),
         ({"grid": (7,)}, r"grid must be two positive numbers, height and width, not \(7,\)"),
         ({"grid": (0, 7)}, "grid must be two positive numbers"),
         ({"reduction": 0}, "reduction must be positive"),
@@ -179,6 +183,32 @@ def test_bad_options_get_one_line(options: dict[str, Any], message: str) -> None
     with pytest.raises(UsageError, match=message) as error:
         attention.create("fca", **options)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("basis", ["random", "learned_random"])
+def test_a_random_basis_is_uniform_and_learns_only_if_told(basis: str) -> None:
+    x = feature_map(2, 8, 9, 32)
+    module = attention.create("fca", basis=basis)
+    variables = jax.jit(module.init)(jax.random.key(1), x)
+    collection, other = (
+        ("params", "batch_stats") if basis == "learned_random" else ("batch_stats", "params")
+    )
+    drawn = np.asarray(variables[collection]["squeeze"]["basis"])
+    assert "squeeze" not in variables.get(other, {})
+    assert drawn.shape == (8, 9, 32)
+    assert drawn.min() >= 0
+    assert drawn.max() < 1
+    assert abs(drawn.mean() - 0.5) < 4 / np.sqrt(12 * drawn.size)
+    again = jax.jit(module.init)(jax.random.key(2), x)[collection]["squeeze"]["basis"]
+    assert np.abs(drawn - again).max() > 0.5
+
+    s = np.einsum("nhwc,hwc->nc", x, drawn)
+    mix = variables["params"]["mix"]
+    z = np.maximum(s @ mix["reduce"]["kernel"], 0) @ mix["expand"]["kernel"]
+    y, state = module.apply(variables, x, train=True, mutable=["batch_stats"])
+    np.testing.assert_allclose(y, x / (1 + np.exp(-z))[:, None, None], rtol=1e-4, atol=1e-5)
+    if basis == "random":
+        np.testing.assert_array_equal(state["batch_stats"]["squeeze"]["basis"], drawn)
 
 
 @pytest.mark.parametrize("basis", ["fixed", "learned"])

@@ -54,7 +54,17 @@ def test_equals_the_reference(file: str, golden: Path) -> None:
     parity.check_file(golden, file, name, options, counts=lambda case, norm: case["x"].shape[0])
 
 
-@pytest.mark.parametrize("options", [{}, {"norm": "l1"}, {"norm": "l1", "after_relu": True}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"norm": "l1"},
+        {"norm": "l1", "after_relu": True},
+        {"norm": "mean_var"},
+        {"embedding": "linf"},
+        {"gate": "one_plus_elu"},
+    ],
+)
 def test_gct_starts_as_the_identity(options: dict[str, Any]) -> None:
     x = jnp.asarray(X, jnp.float32)
     y, _ = attention.create("gct", **options).init_with_output(jax.random.key(0), x)
@@ -75,6 +85,38 @@ def test_gct_has_its_epsilon_inside_the_mean_over_channels() -> None:
     y = run("gct", x, params)
     np.testing.assert_allclose(y, output(code), rtol=1e-5, atol=1e-8)
     assert np.abs(y - output(paper)).max() > 1e-2 * np.abs(y).max()
+
+
+@pytest.mark.parametrize("embedding", ["l2", "l1", "linf"])
+@pytest.mark.parametrize("norm", ["l2", "l1", "mean_var"])
+@pytest.mark.parametrize("gate", ["sigmoid", "one_plus_elu", "one_plus_tanh"])
+def test_gct_follows_the_equations_of_its_ablation(norm: str, embedding: str, gate: str) -> None:
+    alpha, gamma, beta = RNG.normal(size=(3, 16))
+    flat = X.reshape(3, 20, 16)
+    order = {"l2": 2, "l1": 1, "linf": np.inf}[embedding]
+    e = alpha * np.linalg.norm(flat, order, axis=1)
+    n = {
+        "l2": lambda: np.sqrt(16) * e / np.linalg.norm(e, 2, axis=1, keepdims=True),
+        "l1": lambda: 16 * e / np.linalg.norm(e, 1, axis=1, keepdims=True),
+        "mean_var": lambda: (e - e.mean(1, keepdims=True)) / e.std(1, keepdims=True),
+    }[norm]()
+    z = gamma * n + beta
+    w = {
+        "sigmoid": lambda: sigmoid(z),
+        "one_plus_elu": lambda: np.where(z > 0, 1 + z, np.exp(z)),
+        "one_plus_tanh": lambda: 1 + np.tanh(z),
+    }[gate]()
+    params = {"mix/alpha": alpha, "mix/gamma": gamma, "mix/beta": beta}
+    y = run("gct", X, params, norm=norm, embedding=embedding, gate=gate, epsilon=1e-9)
+    np.testing.assert_allclose(y, X * w[:, None, None], rtol=1e-4, atol=1e-5)
+
+
+def test_gct_embeds_as_it_normalises_unless_told_otherwise() -> None:
+    params = {f"mix/{name}": RNG.normal(size=16) for name in ("alpha", "gamma", "beta")}
+    for norm, embedding in (("l2", "l2"), ("l1", "l1"), ("mean_var", "l2")):
+        np.testing.assert_array_equal(
+            run("gct", X, params, norm=norm), run("gct", X, params, norm=norm, embedding=embedding)
+        )
 
 
 def test_gct_does_not_depend_on_the_size_of_the_map() -> None:
@@ -183,6 +225,26 @@ def test_sge_divides_by_the_unbiased_deviation_plus_epsilon() -> None:
     np.testing.assert_allclose(ours, y, rtol=1e-4, atol=1e-5)
 
 
+def test_sge_without_norm_takes_the_agreement_as_it_is() -> None:
+    gamma, beta = RNG.normal(size=(2, 4))
+    groups = X.reshape(3, 20, 4, 4)
+    c = np.einsum("npgc,ngc->npg", groups, groups.mean(1))
+    y = (groups * sigmoid(gamma * c + beta)[..., None]).reshape(X.shape)
+    ours = run("sge", X, {"gamma": gamma, "beta": beta}, use_norm=False)
+    np.testing.assert_allclose(ours, y, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("gamma", "beta"), [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_sge_starts_where_it_is_told(gamma: float, beta: float) -> None:
+    x = jnp.asarray(X, jnp.float32)
+    module = attention.create("sge", init_gamma=gamma, init_beta=beta)
+    y, variables = module.init_with_output(jax.random.key(0), x)
+    np.testing.assert_array_equal(variables["params"]["gamma"], np.full(4, gamma))
+    np.testing.assert_array_equal(variables["params"]["beta"], np.full(4, beta))
+    same = run("sge", X, {"gamma": np.full(4, gamma), "beta": np.full(4, beta)})
+    np.testing.assert_allclose(y, same, rtol=1e-6)
+
+
 def test_shuffle_takes_channels_in_turn_from_both_halves() -> None:
     x = np.broadcast_to(np.arange(1.0, 9), (1, 2, 2, 8))
     y, _ = attention.create("shuffle", groups=2).init_with_output(jax.random.key(0), jnp.asarray(x))
@@ -218,8 +280,14 @@ def test_default_groups_are_64_or_have_four_channels(
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("gct", {"norm": "l3"}, "gct: unknown norm 'l3'; valid: l2, l1"),
-        ("gct", {"after_relu": True}, "after_relu makes no difference to norm 'l2'"),
+        ("gct", {"norm": "l3"}, "gct: unknown norm 'l3'; valid: l2, l1, mean_var"),
+        ("gct", {"embedding": "max"}, "gct: unknown embedding 'max'; valid: l2, l1, linf"),
+        ("gct", {"after_relu": True}, "after_relu makes no difference to embedding 'l2'"),
+        (
+            "gct",
+            {"norm": "l1", "embedding": "linf", "after_relu": True},
+            "after_relu makes no difference to embedding 'linf'",
+        ),
         ("gct", {"epsilon": 0.0}, "gct: epsilon must be positive, not 0.0"),
         ("gaussian_ct", {"preset": "timm"}, "unknown preset 'timm'; valid: paper, thirdparty"),
         ("gaussian_ct", {"deviation": -1.0}, "deviation must be positive, not -1.0"),
@@ -228,6 +296,11 @@ def test_default_groups_are_64_or_have_four_channels(
         ("lct", {"preset": "paper"}, "unknown preset 'paper'; valid: constant, normalized"),
         ("lct", {"groups": 0}, "lct: groups must be positive, not 0"),
         ("sge", {"groups": -2}, "sge: groups must be positive, not -2"),
+        (
+            "sge",
+            {"init_beta": float("nan")},
+            "init_gamma and init_beta must be finite, not 0.0, nan",
+        ),
         ("shuffle", {"groups": 0}, "shuffle: groups must be positive, not 0"),
     ],
 )

@@ -17,7 +17,8 @@ from configs import cifar10, digits, imagenet
 NAMES = [name for name in attention.names() if name != "identity"]
 GATES = [name for name in NAMES if attention.describe(name).slot == "gate"]
 SHARED = [name for name in GATES if attention.describe(name).shared]
-IN_BLOCKS = ("post", "pre", "after_sum", "identity", "mid", "pre_norm", "pre_conv")
+CHANGING = ("pre", "pre_conv", "before_norms", "after_norms")  # the width changes within a stage
+IN_BLOCKS = ("post", "after_sum", "identity", "mid", "pre_norm", *CHANGING)
 
 CIFAR: dict[str, Any] = {
     "block": "basic",
@@ -55,7 +56,7 @@ def test_it_can_be_placed_anywhere_in_a_block(name: str) -> None:
 @pytest.mark.parametrize("placement", [*IN_BLOCKS, "stage_end", "head"])
 @pytest.mark.parametrize("name", SHARED)
 def test_a_shared_mechanism_can_be_placed_in_a_network(name: str, placement: str) -> None:
-    if placement in ("pre", "pre_conv"):  # the width changes within a stage
+    if placement in CHANGING:
         with pytest.raises(UsageError, match=f"'{name}' cannot be placed at '{placement}'"):
             resolve({"name": name, "placement": placement})
         return

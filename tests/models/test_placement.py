@@ -101,6 +101,47 @@ def test_pre_conv_acts_before_every_convolution_of_the_branch() -> None:
     assert {"attention1", "attention2", "attention3"} <= params.keys()
 
 
+@pytest.mark.parametrize("placement", ["before_norms", "after_norms"])
+def test_attention_can_sit_at_every_norm_of_the_branch(placement: str) -> None:
+    """With running statistics of 0 and 1 and a bias of the norm, each place halves another part."""
+    module = block("basic", placement)
+    variables = module.init(jax.random.key(1), X, train=False)
+    params = silence_attention(variables["params"])
+    assert {"attention1", "attention2"} <= params.keys()
+    for number, bias in (("bn1", 2.0), ("bn2", 3.0)):
+        params[number]["bias"] = jnp.full(8, bias)
+    stats = {"batch_stats": variables["batch_stats"]}
+    y = module.apply(stats | {"params": params}, X, train=False)
+
+    def conv(x: np.ndarray, number: int) -> np.ndarray:
+        kernel = params[f"conv{number}"]["kernel"]
+        layout = ("NHWC", "HWIO", "NHWC")
+        z = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layout)
+        return np.asarray(z) / np.sqrt(1 + 1e-5)
+
+    def norm(z: np.ndarray, bias: float) -> np.ndarray:
+        return z / 2 + bias if placement == "before_norms" else (z + bias) / 2
+
+    branch = norm(conv(relu(norm(conv(X, 1), 2.0)), 2), 3.0)
+    np.testing.assert_allclose(y, relu(branch + X), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["bottleneck", "preact_bottleneck"])
+def test_after_norms_is_in_front_of_the_activation(kind: str) -> None:
+    """A gate of 1 + tanh with a bias below -1 would not turn signs: the sign that relu sees is the norm's."""
+    gate = Slot("static", "after_norms", options=(("init_scale", -1.0),))
+    module = BLOCKS[kind](8, slots=Slots(gate=gate), zero_init=False)
+    variables = module.init(jax.random.key(1), X, train=False)
+    plain = {k: v for k, v in variables["params"].items() if "attention" not in k}
+    flipped = jax.tree_util.tree_map_with_path(
+        lambda path, p: -p if "bn" in jax.tree_util.keystr(path[:1]) else p, plain
+    )
+    stats = {"batch_stats": variables["batch_stats"]}
+    y = module.apply(variables, X, train=False)
+    same = BLOCKS[kind](8, zero_init=False).apply(stats | {"params": flipped}, X, train=False)
+    np.testing.assert_allclose(y, same, atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", BLOCKS)
 @pytest.mark.parametrize(
     "placement", [p for p in attention.PLACEMENTS if p not in ("conv", "stage_end", "head")]
