@@ -10,11 +10,11 @@ import jax
 
 from benchmarks import comparison, flax_peer, ours, output, pairing
 from benchmarks.comparison import Entry
-from benchmarks.hardware import hardware, usable_cores
 from benchmarks.interference import Watch
 from benchmarks.rows import Row
 from benchmarks.sides import Side
 from benchmarks.torch_client import PeerFailed, TorchProcess
+from chanattn.analysis.hardware import hardware, usable_cores
 from chanattn.training.mesh import setup
 
 __all__ = ["FAILURES", "Bench", "Settings"]

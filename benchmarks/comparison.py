@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.pairing import Spread, Timing
+from benchmarks.pairing import Timing
 from benchmarks.rows import Row
 from benchmarks.sides import Side
+from chanattn.analysis.timing import Spread
 
 Entry = dict[str, Any]
 

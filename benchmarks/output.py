@@ -56,7 +56,7 @@ def report(benchmark: str, rows: Sequence[Row], path: str) -> None:
 def save(path: Path, benchmark: str, rows: Sequence[Row]) -> None:
     """Writes the rows with the hardware and how they were made; the folder is made if absent."""
     # Asked last: it starts JAX, which on a GPU takes most of the memory that child processes need.
-    from benchmarks.hardware import hardware
+    from chanattn.analysis.hardware import hardware
 
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"benchmark": benchmark, "hardware": hardware(), "how": how(benchmark), "rows": rows}

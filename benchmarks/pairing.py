@@ -4,31 +4,15 @@ A machine's speed drifts by more than the differences of interest, so each round
 each other and gives one ratio; the side that goes first changes every round.
 """
 
-import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.sides import Side
+from chanattn.analysis.timing import Spread, take_turns
 
-_WARM_UP_STEPS = 2
 _LEAST_STEPS = 2
 # Threads of both runtimes spin a little after their last task; the next side shall not pay for that.
 _SETTLE_SECONDS = 0.1
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Median, lowest and highest of the rounds."""
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Spread":
-        """The spread of at least one value."""
-        return cls(statistics.median(values), min(values), max(values))
 
 
 @dataclass(frozen=True)
@@ -44,7 +28,7 @@ class Timing:
 
     def ratio(self) -> Spread:
         """First side over second, round by round."""
-        return Spread.of([a / b for a, b in zip(*self.rates, strict=True)])
+        return Spread.of_ratios(*self.rates)
 
 
 def measure(
@@ -64,24 +48,13 @@ def measure(
         seconds: about how long a turn takes; at least two steps.
         tick: called with what comes next, before the warm-up and before each round.
     """
-    tick("warming up")
-    steps = tuple(_steps(side, seconds) for side in sides)
-    rates: list[list[float]] = [[] for _ in sides]
-    for number in range(rounds):
-        tick(f"round {number + 1} of {rounds}")
-        for index in order(number, len(sides)):
-            time.sleep(_SETTLE_SECONDS)
-            rates[index].append(steps[index] * batch / sides[index].run(steps[index]))
-    return Timing(tuple(map(tuple, rates)), steps)
-
-
-def order(number: int, sides: int) -> list[int]:
-    """Which side goes when in round `number`, from 0: the order is reversed every other round."""
-    return list(range(sides))[:: 1 if number % 2 == 0 else -1]
-
-
-def _steps(side: Side, seconds: float) -> int:
-    """Steps that take about `seconds`, from the second of two warm-up runs."""
-    side.run(_WARM_UP_STEPS)
-    each = side.run(1)
-    return max(_LEAST_STEPS, round(seconds / each))
+    turns = take_turns(
+        {str(index): side for index, side in enumerate(sides)},
+        rounds=rounds,
+        seconds=seconds,
+        least_steps=_LEAST_STEPS,
+        settle=_SETTLE_SECONDS,
+        tick=tick,
+    ).values()
+    rates = tuple(tuple(batch / each for each in turn.seconds) for turn in turns)
+    return Timing(rates, tuple(turn.steps for turn in turns))

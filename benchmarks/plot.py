@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.comparison import Entry
-from benchmarks.hardware import describe
+from chanattn.analysis.hardware import describe
 
 
 def plot(report: Mapping[str, Any], path: str | os.PathLike[str]) -> None:

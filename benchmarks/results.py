@@ -15,10 +15,10 @@ from absl import flags
 
 from benchmarks import goals, rows
 from benchmarks.comparison import with_overheads
-from benchmarks.hardware import describe
 from benchmarks.output import ROOT, cell
 from benchmarks.table import notes_of
 from chanattn import cli
+from chanattn.analysis.hardware import describe
 from chanattn.errors import UsageError
 
 Report = Mapping[str, Any]

@@ -1,11 +1,8 @@
-"""What a side of the comparison is, and how JAX programs are timed."""
+"""What a side of the comparison is; ours is a JAX program."""
 
-import time
-from collections import deque
-from collections.abc import Callable
 from typing import Any, Protocol
 
-import jax
+from chanattn.analysis.timing import Advance, Repeated
 
 
 class Side(Protocol):
@@ -26,13 +23,7 @@ class Side(Protocol):
         ...
 
 
-Advance = Callable[[Any], tuple[Any, Any]]
-
-# As in the training loop: the host prepares the next step while one runs, but does not run ahead further.
-_STEPS_IN_FLIGHT = 2
-
-
-class JaxSide:
+class JaxSide(Repeated):
     """A compiled program that is run again and again on data that lies on the device."""
 
     def __init__(self, advance: Advance, carry: Any, *, parameters: int, variant: str) -> None:
@@ -44,17 +35,5 @@ class JaxSide:
             parameters: trainable values.
             variant: how it runs, in words.
         """
-        self._advance, self._carry = advance, carry
+        super().__init__(advance, carry)
         self.parameters, self.variant = parameters, variant
-
-    def run(self, steps: int) -> float:
-        """Seconds of `steps` steps, until their results are there."""
-        running: deque[Any] = deque()
-        start = time.perf_counter()
-        for _ in range(steps):
-            self._carry, result = self._advance(self._carry)
-            running.append(result)
-            if len(running) > _STEPS_IN_FLIGHT:
-                jax.block_until_ready(running.popleft())
-        jax.block_until_ready((self._carry, list(running)))  # of a deque it would not wait
-        return time.perf_counter() - start

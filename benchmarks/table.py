@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 
 from benchmarks.comparison import Entry
-from benchmarks.hardware import describe
+from chanattn.analysis.hardware import describe
 
 _HEADINGS = (
     "row",

@@ -199,7 +199,7 @@ def _confine(threads: int) -> None:
 
     On a GPU both sides live on one card: JAX must not take its memory beforehand.
     """
-    from benchmarks.hardware import use_cores
+    from chanattn.analysis.hardware import use_cores
 
     try:
         use_cores(threads)

@@ -70,3 +70,20 @@ def test_networks_count_as_published(name: str, golden: Path) -> None:
     tolerance = 1e-3 if name == "resnest14d" else 0
     published = int(row["macs224_conv_linear"])
     assert macs.count(model.apply, variables, x).total == pytest.approx(published, rel=tolerance)
+
+
+def test_counts_are_divided_over_the_scopes_that_operations_stand_in() -> None:
+    def function(x: jax.Array) -> jax.Array:
+        with jax.named_scope("outer"):
+            x = x @ x
+            with jax.named_scope("inner"):
+                x = jax.jit(lambda x: x @ x @ x)(x)
+        return lax.scan(lambda carry, _: (carry @ carry, None), x, length=3)[0]
+
+    counts = macs.count_by_scope(function, shape(4, 4))
+    assert {scope: counted.dot for scope, counted in counts.items()} == {
+        ("outer",): 64,
+        ("outer", "inner"): 2 * 64,
+        (): 3 * 64,
+    }
+    assert macs.total(counts) == macs.count(function, shape(4, 4))

@@ -1,12 +1,20 @@
 """Pictures and labels: sources, loading, augmentation, evaluation.
 
-`training` and `evaluation` are all that a training loop needs. Both read `config.dataset`; a batch is a
-dict of `image` (B, H, W, 3) float32, `label` (B,) int32 and `mask` (B,) float32, split over the mesh axis
-`data`.
+`training` and `evaluation` are all that a training loop needs; `pictures` tells the shapes without the
+data. All read `config.dataset`; a batch is a dict of `image` (B, H, W, 3) float32, `label` (B,) int32 and
+`mask` (B,) float32, split over the mesh axis `data`.
 """
 
 from chanattn.data.evaluation_data import EvaluationData
-from chanattn.data.loaders import check_num_classes, evaluation, training
+from chanattn.data.loaders import (
+    Outline,
+    Pictures,
+    check_num_classes,
+    evaluation,
+    outline,
+    pictures,
+    training,
+)
 from chanattn.data.pipeline import Batch
 from chanattn.data.training_data import Feed, TrainingData
 
@@ -14,8 +22,12 @@ __all__ = [
     "Batch",
     "EvaluationData",
     "Feed",
+    "Outline",
+    "Pictures",
     "TrainingData",
     "check_num_classes",
     "evaluation",
+    "outline",
+    "pictures",
     "training",
 ]

@@ -1,6 +1,8 @@
 """Chooses how a data set reaches the devices: kept in their memory, or streamed."""
 
+import dataclasses
 import math
+from typing import NamedTuple
 
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -9,7 +11,7 @@ from chanattn.data.decode import CorruptImage, decode
 from chanattn.data.evaluation_data import EvaluationData
 from chanattn.data.fit import Fit
 from chanattn.data.source import Record, Source
-from chanattn.data.sources import open_source
+from chanattn.data.sources import SOURCES, open_source, tfds_sets
 from chanattn.data.training_data import DeviceTrainingData, StreamedTrainingData, TrainingData
 from chanattn.errors import UsageError
 
@@ -68,6 +70,71 @@ def evaluation(
         batch_size=batch_size or config.batch_size,
         keep=_on_device(config.dataset, source, fit),
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Outline:
+    """What is known of a split before its pictures are read.
+
+    Attributes:
+        num_examples: in the split, corrupt ones included.
+        num_classes: of its data set.
+        image_shape: (H, W, 3) of a batch's images.
+    """
+
+    num_examples: int
+    num_classes: int
+    image_shape: tuple[int, int, int]
+
+
+def outline(config: ConfigDict, split: str) -> Outline:
+    """Opens a split of the data set of a config, and reads at most one picture of it.
+
+    Raises:
+        UsageError: As `training`, but for the batch size.
+    """
+    source = open_source(config.dataset, split)
+    check_num_classes(config, source.class_names)
+    height, width, _ = _fit(config.dataset, source, random=False).shape
+    return Outline(len(source), len(source.class_names), (height, width, 3))
+
+
+class Pictures(NamedTuple):
+    """What a network is given: (H, W, 3), and among how many classes it chooses."""
+
+    image_shape: tuple[int, int, int]
+    num_classes: int
+
+
+def pictures(config: ConfigDict) -> Pictures:
+    """What the network of a config is given, found out with as little of the data as possible.
+
+    None is needed if `dataset.image_size` and `model.num_classes` say it, nor for a set of TFDS whose
+    pictures have one size.
+
+    Raises:
+        UsageError: The set is unknown or has another number of classes than `config.model.num_classes`, or
+            the data would have to be looked at and is absent.
+    """
+    dataset, size, classes = config.dataset, config.dataset.image_size, config.model.num_classes
+    if size and classes:
+        return Pictures((size, size, 3), classes)
+    if dataset.name not in SOURCES:
+        (height, width, _), names = tfds_sets.declared(dataset, tuple(SOURCES))
+        height, width = size or height, size or width
+        if height and width and names:
+            check_num_classes(config, names)
+            return Pictures((height, width, 3), len(names))
+    try:
+        source = open_source(dataset, dataset.split)
+    except UsageError as error:
+        raise UsageError(
+            f"{error}. Without the data, say what the pictures are: set config.dataset.image_size"
+            " and config.model.num_classes"
+        ) from error
+    check_num_classes(config, source.class_names)
+    height, width, _ = _fit(dataset, source, random=False).shape
+    return Pictures((height, width, 3), len(source.class_names))
 
 
 def check_num_classes(config: ConfigDict, class_names: tuple[str, ...]) -> None:

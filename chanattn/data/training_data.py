@@ -117,7 +117,7 @@ class DeviceTrainingData(TrainingData):
         self._images = placement.put_copies(images, mesh)
         self._labels = placement.put_copies(labels, mesh)
         self._order = jax.jit(
-            partial(epoch_order, self.seed, examples=len(images)),
+            partial(epoch_order, examples=len(images)),
             out_shardings=placement.replicated(mesh),
         )
 
@@ -128,7 +128,7 @@ class DeviceTrainingData(TrainingData):
             feed = {
                 "images": self._images,
                 "labels": self._labels,
-                "order": self._order(np.int32(epoch)),
+                "order": self._order(np.uint32(self.seed), np.int32(epoch)),
             }
             for _ in range(done, self.steps_per_epoch):
                 yield feed
@@ -148,7 +148,7 @@ class DeviceTrainingData(TrainingData):
         """See `TrainingData.close`; there is nothing to end."""
 
 
-def epoch_order(seed: int, epoch: jax.Array, examples: int) -> jax.Array:
+def epoch_order(seed: jax.Array, epoch: jax.Array, examples: int) -> jax.Array:
     """A permutation of 0 .. examples - 1, (examples,) int32, that depends on seed and epoch alone."""
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _ORDER), epoch)
     return jax.random.permutation(key, examples)

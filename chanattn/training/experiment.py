@@ -55,17 +55,8 @@ class Experiment:
         """
         mesh = setup(config)
         train, test = data.training(config, mesh), data.evaluation(config, mesh)
-        if test.num_classes != train.num_classes:
-            raise UsageError(
-                f"split {config.dataset.split!r} has {train.num_classes} classes, but "
-                f"{config.dataset.eval_split!r} has {test.num_classes}; choose splits of one set."
-            )
-        model = models.from_config(
-            config.model, train.num_classes, config.precision, config.param_dtype
-        )
-        # What does not fit the widths or maps of the network is refused here, before anything is written.
-        image = jax.ShapeDtypeStruct((1, *train.image_shape), jnp.float32)
-        jax.eval_shape(model.init, jax.random.key(0), image)
+        _check_classes(config, train.num_classes, test.num_classes)
+        model = _network(config, train.num_classes, train.image_shape)
         length = total_steps(config, train.steps_per_epoch, config.batch_size)
         schedule = make_schedule(config, length, train.steps_per_epoch)
         return cls(
@@ -125,3 +116,55 @@ class Experiment:
     def eval_step(self) -> Any:
         """The jitted evaluation step."""
         return make_eval_step(self.model, self.task, self.test.prepare, mesh=self.mesh)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outline:
+    """What is known of an experiment without its devices and pictures.
+
+    Attributes:
+        total_steps: length of the training.
+        eval_every: steps between two evaluations.
+        eval_examples: pictures in each of them.
+    """
+
+    total_steps: int
+    eval_every: int
+    eval_examples: int
+
+
+def outline(config: ConfigDict) -> Outline:
+    """Checks a valid config as `Experiment.build` does, but reads no picture and looks at no device.
+
+    Raises:
+        UsageError: data and network do not fit together, or the data set is absent.
+    """
+    train = data.outline(config, config.dataset.split)
+    test = data.outline(config, config.dataset.eval_split)
+    _check_classes(config, train.num_classes, test.num_classes)
+    if train.num_examples < config.batch_size:
+        raise UsageError(
+            f"config.batch_size={config.batch_size} is larger than the {train.num_examples} examples of "
+            f"split {config.dataset.split!r}: choose a smaller batch"
+        )
+    _network(config, train.num_classes, train.image_shape)
+    steps_per_epoch = train.num_examples // config.batch_size
+    length = total_steps(config, steps_per_epoch, config.batch_size)
+    make_optimizer(config, make_schedule(config, length, steps_per_epoch))
+    return Outline(length, config.eval_every or steps_per_epoch, test.num_examples)
+
+
+def _check_classes(config: ConfigDict, train: int, test: int) -> None:
+    if test != train:
+        raise UsageError(
+            f"split {config.dataset.split!r} has {train} classes, but "
+            f"{config.dataset.eval_split!r} has {test}; choose splits of one set."
+        )
+
+
+def _network(config: ConfigDict, num_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
+    """The model; what does not fit the widths or maps of the network is refused here, before writing."""
+    model = models.from_config(config.model, num_classes, config.precision, config.param_dtype)
+    image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+    jax.eval_shape(model.init, jax.random.key(0), image)
+    return model

@@ -1,4 +1,4 @@
-"""One training at a time in a run directory."""
+"""One process at a time in a directory."""
 
 import fcntl
 import os
@@ -18,28 +18,51 @@ LOCK = ".lock"
 def exclusive(workdir: str | os.PathLike[str]) -> Iterator[None]:
     """Makes a run directory, and holds it for this process, the first of several that train one model.
 
-    The kernel releases the lock when the process ends, in whatever way, so none is ever left behind. On file
-    systems without locks (some network ones) nothing is held.
-
     Raises:
         UsageError: another process trains in it, or it cannot be written.
     """
     if jax.process_index() != 0:
         yield
         return
+    with hold(workdir, "another process is training in"):
+        yield
+
+
+@contextmanager
+def hold(directory: str | os.PathLike[str], taken: str) -> Iterator[None]:
+    """Makes a directory, and holds it for this process.
+
+    The kernel releases the lock when the process ends, in whatever way, so none is ever left behind. On file
+    systems without locks (some network ones) nothing is held.
+
+    Args:
+        directory: made if absent.
+        taken: what to say if another process holds it: "another process is training in".
+
+    Raises:
+        UsageError: another process holds it, or it cannot be written.
+    """
     try:
-        Path(workdir).mkdir(parents=True, exist_ok=True)
-        file = (Path(workdir) / LOCK).open("w")
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        file = (Path(directory) / LOCK).open("w")
     except OSError as error:
         raise UsageError(
-            f"cannot write to {workdir}: {error.strerror}; choose another --workdir"
+            f"cannot write to {directory}: {error.strerror}; choose another --workdir"
         ) from error
     with file:
         if _is_taken(file):
-            raise UsageError(
-                f"another process is training in {workdir}; wait for it, or choose another --workdir"
-            )
+            raise UsageError(f"{taken} {directory}; wait for it, or choose another --workdir")
         yield
+
+
+def is_held(directory: str | os.PathLike[str]) -> bool:
+    """Whether another process holds the directory now."""
+    try:
+        file = (Path(directory) / LOCK).open("r+")
+    except OSError:  # nobody has ever held it
+        return False
+    with file:
+        return _is_taken(file)
 
 
 def _is_taken(file: TextIO) -> bool:

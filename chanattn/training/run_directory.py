@@ -141,8 +141,8 @@ def environment() -> dict[str, Any]:
         "command": sys.argv,
         "python": platform.python_version(),
         "system": platform.platform(),
-        "packages": _versions(),
-        "git": _git_revision(),
+        "packages": versions(),
+        "git": git_revision(),
         "platform": devices[0].platform,
         "devices": [device.device_kind for device in devices],
         "processes": jax.process_count(),
@@ -182,11 +182,12 @@ def _umask() -> int:
     return mask
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of the package and of what its numbers depend on."""
     return {"chanattn": __version__} | {name: metadata.version(name) for name in PACKAGES}
 
 
-def _git_revision() -> str | None:
+def git_revision() -> str | None:
     """The commit of the source tree, `-dirty` if files differ; None outside of a git checkout."""
     command = [
         "git",

@@ -1,14 +1,17 @@
 """One step of training, and one of evaluation: pure functions, jitted once."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from chanattn.data.placement import put_copies
 from chanattn.tasks import Batch, Pair, Task, auxiliary
 from chanattn.training.mesh import batch_sharding, replicated
 from chanattn.training.schedule import Schedule
@@ -51,7 +54,7 @@ def make_train_step(
         log_every: steps between log points, at which the window of metrics starts anew.
     """
 
-    def train_step(state: TrainState, feed: PyTree) -> tuple[TrainState, Window]:
+    def train_step(state: TrainState, feed: PyTree, seed: jax.Array) -> tuple[TrainState, Window]:
         data_key, model_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), state.step))
         batch = prepare(feed, state.step, data_key)
         grads, batch_stats, metrics = _gradients(
@@ -80,7 +83,35 @@ def make_train_step(
         )
         return new, window
 
-    return jax.jit(train_step, donate_argnums=0, out_shardings=replicated(mesh))
+    program = jax.jit(train_step, donate_argnums=0, out_shardings=replicated(mesh))
+    return _Seeded(program, put_copies(np.asarray(seed, np.uint32), mesh))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Seeded:
+    """A program `(state, feed, seed)` as one of `(state, feed)`.
+
+    The seed is an argument and no constant of the program, so that runs that differ in nothing else share
+    one compiled program (`chanattn.training.compilation_cache`).
+    """
+
+    program: Any
+    seed: jax.Array
+
+    def __call__(self, state: TrainState, feed: PyTree) -> tuple[TrainState, Window]:
+        return self.program(state, feed, self.seed)
+
+    def lower(self, state: TrainState, feed: PyTree) -> "_Seeded":
+        """As of a jitted function; `.compile()` of the result gives a program to call."""
+        return _Seeded(self.program.lower(state, feed, self.seed), self.seed)
+
+    def compile(self) -> "_Seeded":
+        """As of a lowered function."""
+        return _Seeded(self.program.compile(), self.seed)
+
+    def __getattr__(self, name: str) -> Any:
+        """All else (`as_text`, `memory_analysis`) is that of the program."""
+        return getattr(self.program, name)
 
 
 def make_eval_step(

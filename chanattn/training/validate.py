@@ -7,7 +7,7 @@ is checked where that is known, with the same kind of error.
 import importlib.util
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -180,7 +180,8 @@ def validate(config: ConfigDict) -> None:
     Raises:
         UsageError: the first mistake found, by its dotted path, and what would be valid.
     """
-    _check_fields(config)
+    for mistake in field_mistakes(config):
+        raise UsageError(mistake)
     _check_length(config)
     _check_batch(config)
     _check_schedule(config)
@@ -193,26 +194,28 @@ def validate(config: ConfigDict) -> None:
         )
 
 
-def _check_fields(config: ConfigDict) -> None:
+def field_mistakes(config: ConfigDict) -> Iterator[str]:
+    """What is wrong with the fields taken one by one: unknown, absent, of the wrong type, out of range."""
     fields = flatten(config)
     options = {OPTION_PREFIX + name: kind for name, kind in attention.options().items()}
     known = [*RULES, *options]
     for path in fields:
         if path not in known:
-            raise UsageError(f"unknown config field {path}.{did_you_mean(path, known)}")
+            yield f"unknown config field {path}.{did_you_mean(path, known)}"
     for path, rule in RULES.items():
         if path not in fields:
-            raise UsageError(f"the config lacks {path}; a recipe starts from configs/base.py")
+            yield f"the config lacks {path}; a recipe starts from configs/base.py"
+            continue
         value = fields[path]
         if not _has_kind(value, rule.kind):
-            raise UsageError(f"{path} must be {rule.wanted}, not {_show(value)}")
-        if not rule.valid(value):
+            yield f"{path} must be {rule.wanted}, not {_show(value)}"
+        elif not rule.valid(value):
             hint = did_you_mean(value, rule.choices) if rule.choices else ""
-            raise UsageError(f"{path} must be {rule.wanted}, not {_show(value)}.{hint}".rstrip("."))
+            yield f"{path} must be {rule.wanted}, not {_show(value)}.{hint}".rstrip(".")
     for path, kind in options.items():
         value = fields.get(path)
         if value is not None and not _has_kind(value, kind):
-            raise UsageError(f"{path} must be {NAMES_OF_KINDS[kind]}, not {_show(value)}")
+            yield f"{path} must be {NAMES_OF_KINDS[kind]}, not {_show(value)}"
 
 
 def _has_kind(value: object, kind: type) -> bool:

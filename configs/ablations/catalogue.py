@@ -10,6 +10,7 @@ from configs.ablations import scales
 
 # In the order of the page; a test compares it with the files.
 NAMES = (
+    "mechanisms",
     *("se_reduction", "se_squeeze", "se_gate", "se_stage", "se_placement", "se_networks"),
     *("eca_excitation", "cbam_channel", "cbam_spatial", "cbam_arrangement"),
     *("sk_branches", "sk_second_branch", "resnest_radix", "epsa_groups"),

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from benchmarks.hardware import describe, hardware, usable_cores, use_cores
 from benchmarks.interference import Watch
+from chanattn.analysis.hardware import describe, hardware, usable_cores, use_cores
 
 
 def test_hardware_fits_in_a_line() -> None:

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from benchmarks import pairing
-from benchmarks.pairing import Spread, Timing, measure, order
+from benchmarks.pairing import Timing, measure
 from benchmarks.sides import JaxSide
+from chanattn.analysis.timing import Spread, order
 
 
 class Fake:

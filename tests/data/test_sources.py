@@ -5,9 +5,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
+from chanattn import data
 from chanattn.data import split as splits
 from chanattn.data.sources import SOURCES, open_source
 from chanattn.errors import UsageError
@@ -166,3 +168,52 @@ def test_tfds_problems_are_named(tfds_dir):
         open_source(dataset("cifar10", data_dir=str(tfds_dir)), "validation")
     with pytest.raises(UsageError, match="not one of image classification"):
         open_source(dataset("bccd", data_dir=str(tfds_dir)), "train")
+
+
+def config_of(**fields) -> ConfigDict:
+    config = base.get_config()
+    config.model.num_classes = fields.pop("num_classes", 0)
+    config.dataset.update(fields)
+    return config
+
+
+@pytest.mark.parametrize(
+    ("fields", "shape", "classes"),
+    [
+        ({"name": "digits"}, (8, 8, 3), 10),
+        ({"name": "digits", "image_size": 16}, (16, 16, 3), 10),
+        ({"name": "synthetic", "synthetic_classes": 7}, (32, 32, 3), 7),
+        ({"name": "cifar100"}, (32, 32, 3), 100),
+        ({"name": "fashion_mnist"}, (28, 28, 3), 10),
+        ({"name": "imagenet2012", "image_size": 224}, (224, 224, 3), 1000),
+        ({"name": "folder", "image_size": 64, "num_classes": 3}, (64, 64, 3), 3),
+    ],
+)
+def test_shapes_are_known_without_prepared_data(tmp_path, monkeypatch, fields, shape, classes):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert data.pictures(config_of(**fields)) == (shape, classes)
+
+
+def test_shapes_of_a_folder_are_those_of_its_first_picture(folder):
+    assert data.pictures(config_of(name="folder", data_dir=str(folder))) == ((6, 8, 3), 2)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"name": "cifar1O"}, "Did you mean 'cifar10'"),
+        ({"name": "cifar10", "num_classes": 7}, "num_classes is 7, but data set 'cifar10' has 10"),
+        (
+            {"name": "imagenet2012"},
+            "not prepared.*set config.dataset.image_size and config.model.num_classes",
+        ),
+        ({"name": "folder", "data_dir": "/nowhere"}, "set config.dataset.image_size"),
+    ],
+)
+def test_shapes_that_cannot_be_known_are_asked_for(tmp_path, monkeypatch, fields, message):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(UsageError, match=message) as error:
+        data.pictures(config_of(**fields))
+    assert "\n" not in str(error.value)

@@ -42,9 +42,8 @@ def build(tiny_net, mesh, optimizer_config):
             task,
             prepare or (lambda feed, step, key: feed),
             mesh=mesh,
-            seed=1,
             ema_decay=ema_decay,
-            **options,
+            **{"seed": 1, **options},
         )
         return step, state
 
@@ -219,3 +218,13 @@ def test_evaluation_adds_masked_batches_and_uses_running_statistics(build, tiny_
     totals = eval_step(state.weights, rest, eval_step(state.weights, half, zero))
     assert totals["loss"][1] == 8
     assert means(totals) == pytest.approx(expected, rel=1e-6)
+
+
+def test_runs_that_differ_in_their_seed_alone_share_one_program_and_not_their_noise(build):
+    texts, losses = set(), set()
+    for seed in (1, 2):
+        step, state = build(dropout=0.5, seed=seed)
+        texts.add(step.lower(state, FEED).as_text())
+        losses.add(run(step, state, 1)[1][0].means()["loss"])
+    assert len(texts) == 1
+    assert len(losses) == 2

@@ -47,6 +47,29 @@ def open_split(dataset: ConfigDict, split: str, other_names: tuple[str, ...] = (
     return TfdsSplit(builder, records, f"{dataset.name}/{split}", image, label)
 
 
+def declared(
+    dataset: ConfigDict, other_names: tuple[str, ...] = ()
+) -> tuple[ImageShape, tuple[str, ...]]:
+    """Shape of the pictures and names of the classes that TFDS knows, whether the set is prepared or not.
+
+    Args:
+        dataset: `config.dataset`.
+        other_names: As in `open_split`.
+
+    Returns:
+        Height and width None where pictures differ; no names where only the prepared set has them.
+
+    Raises:
+        UsageError: The set is unknown or not one of classification.
+    """
+    builder = _builder(
+        dataset.name, data_dirs(dataset.data_dir), other_names, must_be_prepared=False
+    )
+    image, label = _features(builder)
+    features = builder.info.features
+    return tuple(features[image].shape), tuple(features[label].names or ())
+
+
 def data_dirs(data_dir: str) -> list[Path]:
     """Where prepared sets are looked for: the folder given, else $TFDS_DATA_DIR, else TFDS's own."""
     if data_dir:
@@ -89,7 +112,9 @@ class TfdsSplit:
         return f"{self.name}[{index}]"
 
 
-def _builder(name: str, folders: list[Path], other_names: tuple[str, ...]) -> Any:
+def _builder(
+    name: str, folders: list[Path], other_names: tuple[str, ...], *, must_be_prepared: bool = True
+) -> Any:
     """The builder from the first folder that holds the set in a readable form."""
     tried = []
     for folder in folders:
@@ -107,6 +132,8 @@ def _builder(name: str, folders: list[Path], other_names: tuple[str, ...]) -> An
         if builder.info.splits:
             _check_format(builder, name)
             return builder
+    if not must_be_prepared:
+        return builder
     raise UsageError(
         f"data set {name!r} is not prepared: looked in {' and '.join(tried)}; prepare it with "
         f"`python -m chanattn.data.prepare {name}` or set config.dataset.data_dir or $TFDS_DATA_DIR"

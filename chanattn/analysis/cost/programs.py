@@ -1,0 +1,132 @@
+"""What of a config is timed: its training step, and its network's forward pass."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AxisType, Mesh
+from ml_collections import ConfigDict
+
+from chanattn.analysis.timing import Repeated
+from chanattn.data import Pictures
+from chanattn.errors import UsageError
+from chanattn.layers import kernels
+from chanattn.training.experiment import Experiment
+from chanattn.training.mesh import AXIS, batch_sharding, replicated
+from chanattn.training.validate import validate
+
+# So long that no warm-up, whatever its length, ends later.
+_STEPS = 10**9
+# One batch is learnt again and again: at a rate that matters the weights might not stay finite.
+_LEARNING_RATE = 1e-6
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The compiled programs of a config.
+
+    Attributes:
+        train: The training step, one batch a step.
+        infer: Logits of one batch a step, with running statistics.
+        latency: Logits of one picture on one device, each waited for.
+        devices: Number of devices that share a batch.
+        kernels: What computes the convolutions.
+        peak_memory_bytes: See `planned_memory`; of the training step.
+    """
+
+    train: Repeated
+    infer: Repeated
+    latency: Repeated
+    devices: int
+    kernels: str
+    peak_memory_bytes: int | None
+
+
+def stand_in(config: ConfigDict, pictures: Pictures) -> ConfigDict:
+    """The config with a synthetic data set of the same shapes: its step is the step of `train.py`.
+
+    All that is left out is reading and decoding: the batch lies in the device's memory. Length and learning
+    rate are others, which costs nothing.
+
+    Raises:
+        UsageError: The pictures are not square.
+    """
+    height, width, _ = pictures.image_shape
+    if height != width:
+        raise UsageError(
+            f"pictures of {height}x{width} are not square, and only such can be timed; use --nospeed, or"
+            " set config.dataset.image_size"
+        )
+    c = config.copy_and_resolve_references()
+    c.steps, c.epochs, c.examples = _STEPS, 0.0, 0
+    c.optimizer.learning_rate = _LEARNING_RATE
+    c.dataset.name, c.dataset.split, c.dataset.eval_split = "synthetic", "train", "test"
+    c.dataset.data_dir, c.dataset.workers = "", 0
+    c.dataset.image_size = height
+    c.dataset.synthetic_examples = config.batch_size
+    c.dataset.synthetic_classes = pictures.num_classes
+    return c
+
+
+def compile_programs(config: ConfigDict, pictures: Pictures) -> Programs:
+    """Builds and compiles everything that `train.py` would run on the devices.
+
+    Args:
+        config: Validated.
+        pictures: Shapes of its data.
+
+    Raises:
+        UsageError: The devices or kernels are absent, the batch does not divide over the devices, or the
+            mechanism does not fit the network.
+    """
+    config = stand_in(config, pictures)
+    validate(config)
+    experiment = Experiment.build(config)
+    with experiment.train as data:
+        feed = next(iter(data.feeds(0)))
+    state = experiment.create_state()
+    weights = jax.tree.map(jnp.copy, state.weights)  # the step consumes its own
+    step = experiment.train_step().lower(state, feed).compile()
+    one = _one_device(experiment.mesh)
+    return Programs(
+        train=Repeated(lambda state: step(state, feed), state),
+        infer=_forward(experiment, weights, config.batch_size, experiment.mesh),
+        latency=_forward(experiment, weights, 1, one, in_flight=0),
+        devices=experiment.mesh.size,
+        kernels=kernels.current(),
+        peak_memory_bytes=planned_memory(step),
+    )
+
+
+def planned_memory(compiled: Any) -> int | None:
+    """Bytes that a program needs on one device, as XLA has planned them: arguments, results, temporaries.
+
+    The high-water mark that a device keeps belongs to the whole process, so it cannot tell several programs
+    apart. Not in the plan: what oneDNN's kernels allocate for themselves. None where XLA tells nothing.
+    """
+    plan = compiled.memory_analysis()
+    if plan is None:
+        return None
+    return int(
+        plan.argument_size_in_bytes
+        + plan.output_size_in_bytes
+        + plan.temp_size_in_bytes
+        - plan.alias_size_in_bytes  # results that are written into their arguments
+    )
+
+
+def _forward(experiment: Experiment, weights: Any, batch: int, mesh: Mesh, **how: Any) -> Repeated:
+    def logits(weights: Any, images: jax.Array) -> jax.Array:
+        return experiment.model.apply(weights, images, train=False)[0]
+
+    images = jax.random.normal(jax.random.key(0), (batch, *experiment.train.image_shape))
+    images = jax.device_put(images, batch_sharding(mesh))
+    weights = jax.device_put(weights, replicated(mesh))
+    run = jax.jit(logits, out_shardings=batch_sharding(mesh)).lower(weights, images).compile()
+    return Repeated(lambda carry: (carry, run(weights, images)), **how)
+
+
+def _one_device(mesh: Mesh) -> Mesh:
+    first = mesh.devices.flat[0]
+    return jax.make_mesh((1,), (AXIS,), axis_types=(AxisType.Auto,), devices=[first])

@@ -1,0 +1,51 @@
+"""Sweep directories to tables, pictures and a page.
+
+    python -m chanattn.report runs/se_reduction
+    python -m chanattn.report runs/se_reduction --metric=test/top5 --sort=mean
+    python -m chanattn.report runs/cifar10 runs/cifar100 --output=runs/both
+
+Reads files only, and may be run while the sweep goes on: cells that lack seeds are marked. Rows whose recipe
+differs are refused. Several sweeps of one recipe, on several data sets or networks, give one table with a
+group of columns each.
+Exit codes: 0 done, 2 bad flags or no comparable sweep, 1 anything else.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from chanattn import cli
+from chanattn.errors import UsageError
+from chanattn.report import table, terminal
+from chanattn.report.comparison import compare_all
+from chanattn.report.metric import Metric
+from chanattn.report.sweep_report import DEFAULT_METRIC, write_files
+
+METRIC = flags.DEFINE_string(
+    "metric", DEFAULT_METRIC, "SPLIT/NAME of a final value: test/top1, test/loss, ema/top1, ..."
+)
+SORT = flags.DEFINE_string(
+    "sort", "", "column of table.csv that orders the rows, best first; -COLUMN turns it around"
+)
+OUTPUT = flags.DEFINE_string("output", None, "folder of the report; default: SWEEP/report")
+
+
+def main(sweeps: list[str]) -> None:
+    """Reports on the sweeps as the flags say."""
+    if not sweeps:
+        raise UsageError("give the directory of a sweep: python -m chanattn.report SWEEP")
+    if len(sweeps) > 1 and not OUTPUT.value:
+        raise UsageError("a report on several sweeps belongs to none of them: give --output=DIR")
+    folders = [Path(sweep) for sweep in sweeps]
+    output = Path(OUTPUT.value) if OUTPUT.value else folders[0] / "report"
+    comparisons = compare_all(folders, Metric.parse(METRIC.value))
+    written = write_files(comparisons, output, SORT.value)
+    terminal.show(table.merged(comparisons, SORT.value))
+    print(f"page:    {written}")
+    print(
+        f"tables:  {', '.join(str(output / f'table.{kind}') for kind in ('md', 'csv', 'tex', 'json'))}"
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main, positionals=True)

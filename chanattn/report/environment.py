@@ -1,0 +1,72 @@
+"""What the runs of a sweep did not share beside the config: hardware, versions, flags."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from chanattn.report.read import Sweep
+from chanattn.report.recipe import MACHINE, fields
+from chanattn.report.run import DONE, Run, by_value
+
+COMPARED = ("platform", "devices", "processes", "kernels", "packages", "git", "variables")
+HARMLESS = ("CUDA_VISIBLE", "GLIBC_", "TFDS_", "JAX_COMPILATION_CACHE", "JAX_PERSISTENT_CACHE")
+"""Variables that say where something lies, or which card, not how it is computed."""
+
+MOST_NAMED = 3
+
+
+def environment(sweep: Sweep) -> Mapping[str, Any]:
+    """`environment.json` of the first finished run; empty without one."""
+    for run in sweep.runs:
+        if run.state == DONE and run.environment is not None:
+            return run.environment
+    return {}
+
+
+def notes(sweep: Sweep) -> list[str]:
+    """A line for each thing that may change numbers and in which finished runs differ."""
+    done = [run for run in sweep.runs if run.state == DONE]
+    told = {run.name: _told(run) for run in done}
+    lines = []
+    for what in dict.fromkeys(key for values in told.values() for key in values):
+        groups = by_value({name: values.get(what, "none") for name, values in told.items()})
+        if len(groups) > 1:
+            most = max(groups.values(), key=len)
+            parts = [
+                f"{value} ({len(names)} runs)" if names is most else f"{value} ({_some(names)})"
+                for value, names in groups.items()
+            ]
+            lines.append(f"the runs differ in {what}: {', '.join(parts)}")
+    silent = [run.name for run in done if run.environment is None]
+    if silent:
+        lines.append(f"no environment.json of {_some(silent)}: hardware and versions are unknown")
+    dirty = [run.name for run in done if str((run.environment or {}).get("git")).endswith("-dirty")]
+    if dirty:
+        lines.append(
+            f"{len(dirty)} of {len(done)} runs were made from a source tree with changes that no commit holds"
+        )
+    return lines
+
+
+def _told(run: Run) -> dict[str, str]:
+    """What a run says about its machine, each as a text."""
+    config = fields(run.config or {})
+    found = {f"config.{path}": config.get(path) for path in MACHINE}
+    for name in COMPARED:
+        value = (run.environment or {}).get(name)
+        if isinstance(value, Mapping):
+            found |= {
+                f"{name}.{key}": part
+                for key, part in value.items()
+                if not str(key).startswith(HARMLESS)
+            }
+        elif run.environment is not None:
+            found[name] = value
+    return {
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in found.items()
+    }
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

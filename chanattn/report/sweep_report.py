@@ -1,0 +1,74 @@
+"""A report: every file of it, from one sweep directory or from several that are merged."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from chanattn.errors import UsageError
+from chanattn.report import latex, markdown, table
+from chanattn.report.comparison import Comparison, compare_all
+from chanattn.report.files import write
+from chanattn.report.metric import Metric
+from chanattn.report.page import page
+from chanattn.report.pictures import pictures
+from chanattn.report.record import as_csv, as_json, ordered
+
+DEFAULT_METRIC = "test/top1"
+PAGE = "report.html"
+
+
+def write_report(
+    folder: Path, *, metric: str = DEFAULT_METRIC, sort: str = "", output: Path | None = None
+) -> Path:
+    """Writes the report of one sweep: `table.md`, `.csv`, `.tex`, `.json`, pictures, and the page.
+
+    Args:
+        folder: the sweep directory.
+        metric: `split/name` of a final value.
+        sort: column that orders the rows; empty: as the sweep has them.
+        output: where the files go; `folder/report` if None.
+
+    Returns:
+        The path of the page, `report.html`.
+
+    Raises:
+        UsageError: `folder` is no sweep or damaged, rows differ in their recipe, metric or column do not
+            exist, or the files cannot be written.
+    """
+    comparisons = compare_all([folder], Metric.parse(metric))
+    return write_files(comparisons, folder / "report" if output is None else output, sort)
+
+
+def write_files(comparisons: Sequence[Comparison], output: Path, sort: str = "") -> Path:
+    """Writes the report of compared sweeps into `output`, and returns the path of the page.
+
+    Raises:
+        UsageError: there is no column `sort`, or the files cannot be written.
+    """
+    several = len(comparisons) > 1
+    top = table.merged(comparisons, sort) if several else table.single(comparisons[0], sort)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {output}: {error.strerror}; choose another --output"
+        ) from error
+    sections = []
+    for comparison in comparisons:
+        own = "" if several else sort
+        drawn = pictures(comparison, ordered(comparison, own))
+        sections.append((comparison, table.single(comparison, own), drawn))
+    files: dict[str, str | bytes] = {
+        "table.md": markdown.markdown(top),
+        "table.tex": latex.latex(top),
+        "table.csv": as_csv(comparisons, "" if several else sort),
+        "table.json": json.dumps(as_json(comparisons), indent=2, allow_nan=False) + "\n",
+    }
+    for comparison, _, drawn in sections:
+        prefix = re.sub(r"\W+", "_", comparison.label) + "_" if several else ""
+        files |= {f"{prefix}{picture.name}.png": picture.png for picture in drawn}
+    files[PAGE] = page(top, sections, output.absolute())  # last: what it links to is there
+    for name, content in files.items():
+        write(output / name, content)
+    return output / PAGE

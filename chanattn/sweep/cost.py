@@ -1,0 +1,90 @@
+"""Measures what each variant of a finished sweep costs, into `SWEEP/cost.json`.
+
+    python -m chanattn.sweep.cost --workdir=SWEEP
+
+A program of its own: the one that controls a sweep keeps off the accelerators.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from chanattn import cli
+from chanattn.errors import UsageError
+from chanattn.sweep.store import job, read
+from chanattn.training.config import from_json
+from chanattn.training.run_directory import write_json
+
+COST = "cost.json"
+_PAUSE = 0.2  # seconds
+
+
+def missing(sweep: Path) -> list[str]:
+    """The variants that have runs, but no figures in `cost.json` yet."""
+    known = _known(sweep).get("variants", {})
+    index = read(sweep)
+    with_runs = [
+        name
+        for name in index["variants"]
+        if any(job(sweep, name, seed).workdir.is_dir() for seed in index["seeds"])
+    ]
+    return [name for name in with_runs if name not in known]
+
+
+def measure(sweep: Path, stop: Callable[[], bool]) -> bool:
+    """Measures in a process of its own, which prints what it does.
+
+    Args:
+        sweep: its folder.
+        stop: asked every moment whether to give up.
+
+    Returns:
+        Whether there are figures now.
+    """
+    program = [sys.executable, "-m", "chanattn.sweep.cost", f"--workdir={sweep}"]
+    with subprocess.Popen(
+        program, start_new_session=True
+    ) as child:  # Ctrl-C is for this process alone
+        while child.poll() is None:
+            if stop():
+                child.terminate()
+            time.sleep(_PAUSE)
+    return child.returncode == 0
+
+
+def main() -> None:
+    """Measures all variants that have runs: side by side, so that the figures can be compared."""
+    sweep = Path(flags.FLAGS.workdir or "")
+    if not flags.FLAGS.workdir:
+        raise UsageError("--workdir=SWEEP is required")
+    from chanattn.analysis.cost import of_configs
+    from chanattn.training import compilation_cache
+
+    compilation_cache.enable(sweep / "cache")
+    index = read(sweep)
+    configs = {}
+    for name in index["variants"]:
+        jobs = [job(sweep, name, seed) for seed in index["seeds"]]
+        begun = next((each for each in jobs if each.workdir.is_dir()), None)
+        if begun is not None:
+            configs[name] = from_json(begun.config.read_text())
+    write_json(sweep / COST, of_configs(configs, note=lambda line: print(f"  {line}", flush=True)))
+
+
+def _known(sweep: Path) -> dict[str, Any]:
+    try:
+        known: dict[str, Any] = json.loads((sweep / COST).read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return known
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("workdir", None, "folder of the sweep")
+    cli.run(main)

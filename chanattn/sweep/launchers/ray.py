@@ -1,0 +1,216 @@
+"""Runs on the nodes of a Ray cluster (https://docs.ray.io), one that exists or one started for this sweep.
+
+Every node must see the sweep's folder and the Python environment under the same paths: a shared file system.
+A node that dies takes its workers along and nothing else; their runs are continued on another one from their
+last checkpoint.
+"""
+
+import logging
+import os
+import socket
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from chanattn.cli import PREEMPTED
+from chanattn.errors import UsageError
+from chanattn.sweep.launchers.base import Ended, Job
+from chanattn.sweep.launchers.ray_runner import Runner
+from chanattn.sweep.worker import OUTPUT, command
+
+ADDRESS = flags.DEFINE_string(
+    "ray_address",
+    "",
+    "HOST:PORT of a cluster, or auto: the one this machine is in; default: a new one",
+)
+CPUS = flags.DEFINE_float("cpus_per_run", 1.0, "cores that Ray reserves for a run", lower_bound=0)
+GPUS = flags.DEFINE_float(
+    "gpus_per_run",
+    None,
+    "GPUs of a run, or a part of one; default: 1 if there are any, else 0",
+    lower_bound=0,
+)
+
+# What a worker must have in common with this process, whatever node it is on.
+_SHARED_VARIABLES = ("JAX_", "XLA_", "TFDS_", "WANDB_", "PYTHONPATH", "OMP_NUM_THREADS")
+_OBJECT_STORE = 80 * 2**20  # bytes; nothing but exit codes passes through it
+_CLOSING = 120.0  # seconds that workers have to save
+
+
+def launch(sweep: Path, platform: str, parallel: int) -> "Ray":
+    """See `chanattn.sweep.launchers.create`."""
+    gpus = 0.0 if platform == "cpu" else GPUS.value
+    return Ray(ADDRESS.value, cpus=CPUS.value, gpus=gpus, parallel=parallel)
+
+
+class Ray:
+    """Gives runs to a Ray cluster, which places them where it has room.
+
+    Args:
+        address: HOST:PORT of a cluster, or "auto"; empty: starts one of this machine alone, and ends it in
+            the end.
+        cpus: cores reserved for each run, on which its threads are limited too.
+        gpus: GPUs of each run, less than 1 to share one; None: 1 if the cluster has any, else 0.
+        parallel: runs at a time; 0: as many as the cluster has room for.
+
+    Raises:
+        UsageError: Ray is not installed, there is no cluster, or a run would never fit.
+    """
+
+    def __init__(
+        self, address: str = "", *, cpus: float = 1.0, gpus: float | None = None, parallel: int = 0
+    ) -> None:
+        self._ray = _connect(address)
+        if gpus is None:
+            gpus = 1.0 if self._ray.cluster_resources().get("GPU") else 0.0
+        if not address:
+            self._check_room(cpus, gpus)
+        self._runner = self._ray.remote(Runner).options(
+            num_cpus=cpus, num_gpus=gpus, max_concurrency=2, max_restarts=0
+        )
+        self._variables = {
+            name: value for name, value in os.environ.items() if name.startswith(_SHARED_VARIABLES)
+        }
+        if 0 < gpus < 1:  # JAX takes three quarters of a GPU's memory, whoever else is there
+            self._variables.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 * gpus:.3f}")
+        self._parallel = parallel
+        self._waiting: deque[Job] = deque()
+        self._stopped: list[Ended] = []
+        self._actors: dict[Job, Any] = {}
+        self._ready: dict[Job, Any] = {}
+        self._codes: dict[Job, Any] = {}
+
+    def submit(self, job: Job) -> None:
+        """See `Launcher.submit`."""
+        self._waiting.append(job)
+        self._place()
+
+    def poll(self) -> Sequence[Ended]:
+        """See `Launcher.poll`."""
+        by_code = {code: job for job, code in self._codes.items()}
+        finished, _ = self._wait(list(by_code))
+        found, self._stopped = self._stopped, []
+        found += [self._bury(by_code[code]) for code in finished]
+        self._place()
+        return found
+
+    def running(self) -> Sequence[Job]:
+        """See `Launcher.running`."""
+        by_ready = {ready: job for job, ready in self._ready.items()}
+        placed, _ = self._wait(list(by_ready))
+        return [by_ready[ready] for ready in placed]
+
+    def stop(self, job: Job) -> None:
+        """See `Launcher.stop`."""
+        if job in self._waiting:
+            self._waiting.remove(job)
+            self._stopped.append(Ended(job, PREEMPTED))
+        elif job in self.running():
+            self._actors[job].stop.remote()
+        elif job in self._actors:
+            self._ray.kill(self._actors[job])
+
+    def close(self) -> None:
+        """See `Launcher.close`; a cluster that was there before goes on without these runs."""
+        self._waiting.clear()
+        for job in self._actors.keys() - set(self.running()):
+            self._bury(job, kill=True)
+        for actor in self._actors.values():
+            actor.stop.remote()
+        deadline = time.monotonic() + _CLOSING
+        while self._actors and time.monotonic() < deadline:
+            self.poll()
+            time.sleep(0.1)
+        for job in list(self._actors):
+            self._bury(job, kill=True)
+        self._ray.shutdown()
+
+    def _place(self) -> None:
+        while self._waiting and not (self._parallel and len(self._actors) >= self._parallel):
+            job = self._waiting.popleft()
+            actor = self._actors[job] = self._runner.remote()
+            self._ready[job] = actor.ready.remote()
+            self._codes[job] = actor.run.remote(
+                [*command(job), "--lifeline"],
+                str(Path.cwd()),
+                str(job.workdir / OUTPUT),
+                self._variables,
+            )
+
+    def _wait(self, references: list[Any]) -> tuple[list[Any], list[Any]]:
+        """Those that are there now, and the others."""
+        if not references:
+            return [], []
+        ready, rest = self._ray.wait(references, num_returns=len(references), timeout=0)
+        return list(ready), list(rest)
+
+    def _bury(self, job: Job, *, kill: bool = False) -> Ended:
+        """Forgets a run; its actor gives back what it had reserved."""
+        actor, code = self._actors.pop(job), self._codes.pop(job)
+        del self._ready[job]
+        try:
+            returncode = None if kill else self._ray.get(code)
+        except self._ray.exceptions.RayError as error:
+            return Ended(job, None, f"{type(error).__name__}: its node or its actor on it died")
+        finally:
+            self._ray.kill(actor)
+        return Ended(job, None) if returncode is None else Ended.of_process(job, returncode)
+
+    def _check_room(self, cpus: float, gpus: float) -> None:
+        """The cluster is this machine, so that what does not fit never will."""
+        have = self._ray.cluster_resources()
+        for flag, wanted, kind in (("cpus", cpus, "CPU"), ("gpus", gpus, "GPU")):
+            if wanted > have.get(kind, 0):
+                self._ray.shutdown()
+                raise UsageError(
+                    f"--{flag}_per_run={wanted:g}, but this machine has {have.get(kind, 0):g};"
+                    " --ray_address=HOST:PORT names a cluster"
+                )
+
+
+def _connect(address: str) -> Any:
+    """The module `ray`, connected to a cluster, silent and without dashboard and usage statistics."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault(
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
+    )  # else it warns of a future default
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise UsageError("--launcher=ray needs Ray: pip install -e '.[ray]'") from error
+    if ":" in address and "//" not in address:
+        _check_reachable(address)
+    local: dict[str, Any] = {
+        "include_dashboard": False,
+        "object_store_memory": _OBJECT_STORE,
+        "_node_ip_address": "127.0.0.1",
+    }
+    try:
+        ray.init(
+            address=address or "local",
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            **({} if address else local),
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise _unreachable(address or "local", str(error).strip().splitlines()[0]) from error
+    return ray
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself takes a minute to find out that nobody answers."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise _unreachable(address, str(error)) from error
+
+
+def _unreachable(address: str, reason: str) -> UsageError:
+    return UsageError(
+        f"no Ray cluster at --ray_address={address} ({reason}); start one with: ray start --head"
+    )

@@ -1,0 +1,112 @@
+"""The flags of `python -m chanattn.sweep --search`, and the request that they make."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from absl import flags
+from ml_collections import ConfigDict
+
+from chanattn import cli
+from chanattn.errors import UsageError
+
+if TYPE_CHECKING:
+    from chanattn.sweep.search import Request
+
+METRICS = ("top1", "top5", "loss")
+
+SEARCH = flags.DEFINE_bool(
+    "search", False, "search for hyper-parameters with Optuna instead of training a grid"
+)
+SPACE = flags.DEFINE_multi_string(
+    "search_space",
+    [],
+    "FIELD=KIND:LOW:HIGH (uniform, log_uniform, int, log_int) or FIELD=choice:A,B,C: what a search may"
+    " choose, beside what search() of the file names; may be repeated",
+)
+TRIALS = flags.DEFINE_integer(
+    "trials", 20, "of a search, those made before included", lower_bound=1
+)
+SEARCH_SPLIT = flags.DEFINE_string(
+    "search_split",
+    "",
+    "split that trials are judged on; default: the last 10 % of the training split, left out of training",
+)
+METRIC = flags.DEFINE_enum(
+    "search_metric", METRICS[0], METRICS, "what a search improves, at the end of a run"
+)
+PRUNE = flags.DEFINE_bool(
+    "prune", False, "stop trials of a search that lag behind the median of the others"
+)
+SEARCH_SEED = flags.DEFINE_integer("search_seed", 0, "of the choices of a search", lower_bound=0)
+
+
+def request(
+    file: str,
+    recipe: ConfigDict,
+    config: ConfigDict,
+    *,
+    seeds: Sequence[int],
+    workdir: Path,
+    launcher: str,
+    parallel: int,
+    max_losses: int,
+) -> "Request":
+    """What the flags ask for, checked as a whole.
+
+    Args:
+        file: the sweep file, with its argument.
+        recipe: its `get_config()`.
+        config: the recipe with the changes of the command line.
+        seeds: of each trial.
+        workdir: folder of the search.
+        launcher: name of the launcher.
+        parallel: runs at a time; 0: the launcher's choice.
+        max_losses: see `Controller`.
+
+    Raises:
+        UsageError: the space or a flag does not fit.
+    """
+    from chanattn.sweep import space as spaces
+    from chanattn.sweep.held_out import honest_splits
+    from chanattn.sweep.machine import places
+    from chanattn.sweep.search import Request
+    from chanattn.training.config import changed_fields
+
+    name, colon, argument = file.partition(":")
+    module = cli.load_module(name)
+    entries = {}
+    if hasattr(module, "search"):
+        entries = dict(module.search(argument) if colon else module.search())
+    entries |= dict(spaces.from_flag(text) for text in SPACE.value)
+    space = spaces.space(entries)
+    changed = {path: new for path, (_, new) in changed_fields(recipe, config).items()}
+    if "seed" in changed:
+        raise UsageError("--config.seed: trials have seeds of their own; --seeds says which")
+    twice = sorted(set(changed) & set(space))
+    if twice:
+        raise UsageError(f"--config.{twice[0]} sets what the search is to choose; leave one out")
+    if not parallel and launcher != "local":
+        raise UsageError(
+            f"--search on {launcher} needs --parallel=N, the number of runs at a time: later trials learn"
+            " from earlier ones, so not all can be queued at once"
+        )
+    judged = honest_splits(config, SEARCH_SPLIT.value)
+    spaces.check_space(space, judged, file)
+    at_a_time = parallel or len(places(config.platform))
+    return Request(
+        file=file,
+        recipe=judged,
+        changed=changed,
+        space=space,
+        trials=TRIALS.value,
+        at_a_time=max(1, at_a_time // len(seeds)),
+        seeds=seeds,
+        metric=METRIC.value,
+        prune=PRUNE.value,
+        search_seed=SEARCH_SEED.value,
+        workdir=workdir,
+        launcher=launcher,
+        parallel=parallel,
+        max_losses=max_losses,
+    )

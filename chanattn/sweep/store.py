@@ -1,0 +1,188 @@
+"""The files of a sweep: `sweep.json`, the configs of its runs, and where everything lies.
+
+    SWEEP/sweep.json               the grid and the published figures
+    SWEEP/jobs/<dir>/seed<k>.json  the resolved config of each run
+    SWEEP/runs/<dir>/seed<k>/      the run directories
+    SWEEP/cache/                   compiled programs
+
+A changed grid adds variants and seeds to what is there, and takes nothing away.
+"""
+
+import hashlib
+import json
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from chanattn.errors import UsageError
+from chanattn.sweep.check import by_owner
+from chanattn.sweep.grid import Sweep, resolve
+from chanattn.sweep.launchers.base import Job
+from chanattn.training.config import changed_fields, from_json, to_json
+from chanattn.training.run_directory import git_revision, versions, write_json, write_text
+
+INDEX = "sweep.json"
+FORMAT = 1
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SHOWN = 8  # differences in a message
+
+
+def directory_name(variant: str) -> str:
+    """The folder of a variant: its name where that is safe, else a part of it and a hash of the whole."""
+    if _PLAIN.fullmatch(variant):
+        return variant
+    slug = re.sub(r"[^A-Za-z0-9]+", "_", variant).strip("_")[:40] or "variant"
+    return f"{slug}-{hashlib.sha256(variant.encode()).hexdigest()[:8]}"
+
+
+def job(sweep: Path, variant: str, seed: int) -> Job:
+    """Where the run of a variant with a seed lies."""
+    place = Path(directory_name(variant), f"seed{seed}")
+    sweep = sweep.absolute()
+    config = sweep / "jobs" / place
+    return Job(
+        variant, seed, config.with_suffix(".json"), sweep / "runs" / place, cache=sweep / "cache"
+    )
+
+
+def read(sweep: Path) -> dict[str, Any]:
+    """What `sweep.json` holds; an empty grid if the folder is new.
+
+    Raises:
+        UsageError: the folder holds something that is no sweep, or one that cannot be read.
+    """
+    path = sweep / INDEX
+    try:
+        index = json.loads(path.read_text())
+    except FileNotFoundError:
+        if sweep.is_dir() and any(not entry.name.startswith(".") for entry in sweep.iterdir()):
+            raise UsageError(
+                f"{sweep} holds something else than a sweep; choose another --workdir"
+            ) from None
+        return {"variants": {}, "seeds": []}
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read ({error})") from error
+    if not isinstance(index, dict) or index.get("format") != FORMAT:
+        raise UsageError(f"{path} is not of format {FORMAT}, the only one known here")
+    return index
+
+
+def check_unchanged(sweep: Path, recipe: ConfigDict, grid: Sweep, name: str) -> None:
+    """Refuses to continue a sweep whose runs were begun with another recipe or other overrides.
+
+    Args:
+        sweep: its folder, which need not exist.
+        recipe: what all variants share now.
+        grid: the variants now; those that are gone from it are checked as they were.
+        name: of the sweep.
+
+    Raises:
+        UsageError: it is another sweep, or something differs; the message lists the differences.
+    """
+    index = read(sweep)
+    if index.get("name", name) != name:
+        raise UsageError(
+            f"{sweep} holds the sweep {index['name']!r}, not {name!r}; choose another --workdir"
+        )
+    changes = []
+    variants = {known: entry["overrides"] for known, entry in index["variants"].items()}
+    for variant, overrides in variants.items():
+        begun = _first_job(sweep, variant, index["seeds"])
+        if begun is None:
+            continue
+        try:
+            now = resolve(recipe, grid.variants.get(variant, overrides), begun.seed)
+        except UsageError as error:  # only of a variant that is gone: the others have been checked
+            changes.append((variant, str(error)))
+            continue
+        before = from_json(begun.config.read_text())
+        for path, (old, new) in changed_fields(before, now).items():
+            changes.append((variant, f"{path} {old!r} -> {new!r}"))
+    if not changes:
+        return
+    lines = [f"{owner}: {change}" for owner, change in by_owner(changes, len(variants))]
+    if len(lines) > _SHOWN:
+        lines[_SHOWN:] = [f"and {len(lines) - _SHOWN} more"]
+    raise UsageError(
+        f"{sweep} holds this sweep with another recipe ({'; '.join(lines)}); choose another"
+        " --workdir, undo the change, or give the changed variant a name of its own"
+    )
+
+
+def write(
+    sweep: Path, recipe: ConfigDict, grid: Sweep, seeds: Sequence[int], *, name: str, file: str
+) -> None:
+    """Writes the index and the config of every run that has none yet; call `check_unchanged` before.
+
+    Raises:
+        UsageError: two variants would share a folder.
+    """
+    index = read(sweep)
+    variants = {
+        variant: {"directory": directory_name(variant), "overrides": dict(overrides)}
+        for variant, overrides in grid.variants.items()
+    }
+    variants |= {
+        known: entry for known, entry in index["variants"].items() if known not in variants
+    }
+    _refuse_shared_folders(list(variants))
+    every_seed = sorted({*index["seeds"], *seeds})
+    sweep.mkdir(parents=True, exist_ok=True)
+    write_json(
+        sweep / INDEX,
+        {
+            "format": FORMAT,
+            "name": name,
+            "title": grid.title,
+            "note": grid.note,
+            "config": file,
+            "baseline": grid.baseline,
+            "seeds": every_seed,
+            "variants": variants,
+            "published": [_published(figures) for figures in grid.published],
+            "how": {
+                "command": sys.argv,
+                "versions": versions(),
+                "git": git_revision(),
+                "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            },
+        },
+    )
+    for variant in grid.variants:
+        for seed in every_seed:
+            path = job(sweep, variant, seed).config
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_text(path, to_json(resolve(recipe, grid.variants[variant], seed)))
+
+
+def _first_job(sweep: Path, variant: str, seeds: Sequence[int]) -> Job | None:
+    jobs = (job(sweep, variant, seed) for seed in seeds)
+    return next((each for each in jobs if each.config.exists()), None)
+
+
+def _refuse_shared_folders(variants: Sequence[str]) -> None:
+    """Names that differ in case only are one folder on some file systems."""
+    owners: dict[str, str] = {}
+    for variant in variants:
+        other = owners.setdefault(directory_name(variant).casefold(), variant)
+        if other != variant:
+            raise UsageError(
+                f"the variants {other!r} and {variant!r} would share a folder; rename one of them"
+            )
+
+
+def _published(figures: Any) -> dict[str, Any]:
+    return {
+        "source": figures.source,
+        "setting": figures.setting,
+        "metric": figures.metric,
+        "higher_is_better": figures.higher_is_better,
+        "note": figures.note,
+        "values": dict(figures.values),
+    }

@@ -1,0 +1,143 @@
+"""Costs of configs: what they hold, and that it is that of the training."""
+
+import json
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+from ml_collections import ConfigDict
+
+from chanattn import data, models
+from chanattn.analysis import cost
+from chanattn.analysis.cost.programs import planned_memory, stand_in
+from chanattn.errors import UsageError
+from chanattn.layers import kernels
+from chanattn.training.config import changed_fields
+from configs import cifar10, digits
+
+
+def recipe(attention: str = "identity") -> ConfigDict:
+    config = digits.get_config(attention)
+    config.batch_size = 4
+    return config
+
+
+@pytest.fixture(scope="module")
+def measured() -> dict[str, Any]:
+    config = recipe("se")
+    config.dataset.augment.mixup = 0.2
+    config.accumulate = 2
+    return cost.of_configs({"se": config}, batch_size=8, rounds=3, seconds=0.01)
+
+
+@pytest.mark.slow
+def test_cost_file_holds_what_its_readers_expect(measured: dict[str, Any]) -> None:
+    assert json.loads(json.dumps(measured)) == measured
+    assert measured["format"] == 1
+    assert measured.keys() == {"format", "hardware", "how", "conventions", "variants"}
+    assert list(measured["variants"]) == ["se"]
+    for entry in measured["variants"].values():
+        for key in (
+            *("train_images_per_s", "train_step_ms", "infer_images_per_s", "infer_ms"),
+            "infer_latency_ms",
+        ):
+            spread = entry[key]
+            assert len(spread["rounds"]) == 3
+            assert spread["low"] == min(spread["rounds"])
+            assert spread["high"] == max(spread["rounds"])
+            assert 0 < spread["low"] <= spread["median"] <= spread["high"]
+        assert entry["train_images_per_s"]["median"] == pytest.approx(
+            8 * 1000 / entry["train_step_ms"]["median"], rel=1e-4
+        )
+        assert entry["batch_size"] == 8
+        assert entry["image_shape"] == [8, 8, 3]
+
+
+@pytest.mark.slow
+def test_memory_of_a_step_exceeds_its_parameters_and_their_momentum(
+    measured: dict[str, Any],
+) -> None:
+    for entry in measured["variants"].values():
+        assert 8 * entry["parameters"] < entry["peak_memory_bytes"] < 1e9
+
+
+def test_parameters_are_those_of_the_training() -> None:
+    # README: what `make demo` prints.
+    variants = cost.of_configs({"none": recipe(), "se": recipe("se")}, speed=False)["variants"]
+    assert {name: entry["parameters"] for name, entry in variants.items()} == {
+        "none": 75_290,
+        "se": 76_081,
+    }
+    assert variants["se"]["attention"]["parameters"] == 76_081 - 75_290
+    assert variants["se"]["macs"] - variants["none"]["macs"] == variants["se"]["attention"]["macs"]
+    assert variants["se"]["train_step_ms"] is None
+    assert variants["se"]["batch_size"] == 4
+
+
+def test_counting_needs_no_data(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    entry = cost.of_configs({"cifar": cifar10.get_config("identity")}, speed=False)["variants"]
+    # The table of params.csv: ResNet-20 with shortcuts of option A.
+    assert entry["cifar"]["macs"] == 40_551_040
+    assert entry["cifar"]["parameters"] == 269_722
+
+
+def test_the_choice_of_kernels_is_left_as_it_was() -> None:
+    config = recipe()
+    config.kernels = "plain"
+    with kernels.chosen("xla"):
+        cost.of_configs({"none": config}, speed=False)
+        assert kernels.current() == "xla"
+
+
+def test_an_error_names_its_variant() -> None:
+    config = recipe("se")
+    config.model.attention.reduction = 0
+    with pytest.raises(UsageError, match="^broken: .*reduction"):
+        cost.of_configs({"fine": recipe(), "broken": config}, speed=False)
+
+
+def test_what_is_timed_differs_from_the_recipe_in_data_and_length_alone() -> None:
+    config = recipe("se")
+    config.ema.decay = 0.9
+    config.schedule.warmup_epochs = 3.0
+    copy = stand_in(config, data.Pictures((8, 8, 3), 10))
+    changed = set(changed_fields(config, copy))
+    assert all(
+        path.startswith("dataset.")
+        or path in ("steps", "epochs", "examples", "optimizer.learning_rate")
+        for path in changed
+    )
+    assert not any(path.startswith("dataset.augment") for path in changed)
+    assert (copy.dataset.image_size, copy.dataset.synthetic_classes) == (8, 10)
+
+
+def test_pictures_that_are_not_square_cannot_be_timed() -> None:
+    with pytest.raises(UsageError, match="8x16 are not square.*--nospeed"):
+        stand_in(recipe(), data.Pictures((8, 16, 3), 10))
+
+
+def test_planned_memory_counts_what_is_overwritten_once() -> None:
+    x = jnp.zeros((256, 256))
+    add = jax.jit(lambda x: x + 1).lower(x).compile()
+    in_place = jax.jit(lambda x: x + 1, donate_argnums=0).lower(x).compile()
+    assert planned_memory(add) == 2 * 4 * 256 * 256
+    assert planned_memory(in_place) == 4 * 256 * 256
+
+
+def test_a_backend_that_plans_nothing_has_no_figure() -> None:
+    class Silent:
+        def memory_analysis(self) -> None:
+            return None
+
+    assert planned_memory(Silent()) is None
+
+
+def test_names_of_architectures_do_not_hide_the_mechanisms_of_their_own() -> None:
+    config = recipe()
+    config.model.name = "resnest14d"
+    (entry,) = cost.of_configs({"none": config}, speed=False)["variants"].values()
+    model = models.create("resnest14d", num_classes=10)
+    assert model.slots.conv.name == "splat"
+    assert entry["attention"]["parameters"] > 0

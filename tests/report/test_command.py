@@ -1,0 +1,66 @@
+"""`python -m chanattn.report`: what it prints, what it refuses."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fake_sweep import write_sweep
+
+ROOT = Path(__file__).resolve().parents[2]
+VALUES = {"none": [0.90, 0.91], "[bold]se[/bold]": [0.92, None]}
+
+
+def report(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "chanattn.report", *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_table_is_printed_and_its_files_are_named(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "s", VALUES)
+    done = report(folder, "--sort=mean", f"--output={tmp_path / 'out'}")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "[bold]se[/bold]" in done.stdout  # no markup
+    assert done.stdout.index("[bold]se") < done.stdout.index("none ")
+    assert "92.00 (1/2)" in done.stdout
+    assert "seed 1 incomplete" in done.stdout
+    assert str(tmp_path / "out" / "report.html") in done.stdout
+    assert (tmp_path / "out" / "table.tex").exists()
+    assert not (folder / "report").exists()
+
+
+def test_reading_needs_no_jax_devices(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "s", VALUES)
+    code = (
+        "import sys; from pathlib import Path; from chanattn.report.sweep_report import write_report;"
+        f" write_report(Path({str(tmp_path / 's')!r})); print('jax' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "False", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give the directory of a sweep"),
+        (["absent"], "absent has no sweep.json"),
+        (["a", "b"], "give --output=DIR"),
+        (["absent", "--metrc=test/top1"], "unknown flag --metrc. Did you mean 'metric'?"),
+    ],
+)
+def test_mistakes_take_one_line_and_exit_code_2(arguments: list[str], message: str) -> None:
+    done = report(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr

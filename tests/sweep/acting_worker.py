@@ -1,0 +1,41 @@
+"""A stand-in for the worker of a sweep that needs no JAX: `python acting_worker.py FOLDER ROLE`.
+
+It adds a line to FOLDER/starts each time, and on SIGTERM one to FOLDER/saves before it leaves with 75. Its
+role: a number is the exit code that it leaves with at once; `twice` waits for a signal the first time and is
+done the second time; `long` always waits.
+"""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+folder, role = Path(sys.argv[1]), sys.argv[2]
+folder.mkdir(parents=True, exist_ok=True)
+
+
+def note(what: str) -> int:
+    """Adds a line, and returns how many there are."""
+    path = folder / what
+    with path.open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    return len(path.read_text().splitlines())
+
+
+def save(number: int, frame: object) -> None:
+    """Takes a moment, as a checkpoint does."""
+    time.sleep(0.3)
+    note("saves")
+    sys.exit(75)
+
+
+signal.signal(signal.SIGTERM, save)
+print("the worker speaks", flush=True)
+starts = note("starts")
+if role.isdigit():
+    sys.exit(int(role))
+if role == "twice" and starts > 1:
+    sys.exit(0)
+time.sleep(120)
+sys.exit(3)

@@ -1,0 +1,127 @@
+"""Worker processes: how they end, what they are given, and that none outlives the sweep."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from chanattn.sweep import machine
+from chanattn.sweep.launchers import local
+from chanattn.sweep.launchers.base import Job
+from chanattn.sweep.launchers.local import Local
+from tests.conftest import ROOT
+
+ACTING = ROOT / "tests" / "sweep" / "acting_worker.py"
+# A worker that obeys the pipe at its standard input as the real one does, and a sweep that is killed.
+TETHERED = """
+import os, sys, threading
+from chanattn.sweep.worker import _hold_on
+threading.Thread(target=_hold_on, daemon=True).start()
+sys.argv = ["acting", sys.argv[1], "long"]
+exec(open({acting!r}).read())
+"""
+PARENT = """
+import sys, time
+from pathlib import Path
+from chanattn.sweep.launchers import local
+from chanattn.sweep.launchers.base import Job
+folder = Path(sys.argv[1])
+local.command = lambda job: [sys.executable, "-c", {tethered!r}, str(folder)]
+launcher = local.Local([{{}}])
+launcher.submit(Job("a", 0, folder / "config.json", folder))
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def roles(monkeypatch, tmp_path: Path):
+    """Jobs whose stand-in workers play the roles that their variants name."""
+    monkeypatch.setattr(
+        local, "command", lambda job: [sys.executable, str(ACTING), str(job.workdir), job.variant]
+    )
+    return lambda role, seed=0: Job(role, seed, tmp_path / "c.json", tmp_path / f"{role}-{seed}")
+
+
+def until(condition, seconds: float = 30.0):
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return value
+
+
+def test_exit_codes_and_signals_are_told(roles) -> None:
+    launcher = Local([{}] * 3)
+    jobs = [roles("0"), roles("1"), roles("long")]
+    for job in jobs:
+        launcher.submit(job)
+    until((jobs[2].workdir / "starts").exists)
+    os.kill(int((jobs[2].workdir / "starts").read_text()), signal.SIGKILL)
+    ended = []
+    until(lambda: ended.extend(launcher.poll()) or len(ended) == 3)
+    assert {end.job.variant: (end.code, end.detail) for end in ended} == {
+        "0": (0, ""),
+        "1": (1, ""),
+        "long": (None, "killed by SIGKILL"),
+    }
+    assert (jobs[1].workdir / "output.log").read_text() == "the worker speaks\n"
+    launcher.close()
+
+
+def test_no_more_run_than_there_are_places(roles) -> None:
+    launcher = Local([{}])
+    first, second = roles("long", 0), roles("long", 1)
+    launcher.submit(first)
+    launcher.submit(second)
+    assert launcher.running() == [first]
+    until((first.workdir / "starts").exists)
+    launcher.close()
+    assert (first.workdir / "saves").exists()  # it was asked to stop, and waited for
+    assert not second.workdir.exists()
+    assert launcher.running() == []
+
+
+def test_a_worker_saves_and_stops_when_the_sweep_is_killed(tmp_path: Path) -> None:
+    tethered = TETHERED.format(acting=str(ACTING))
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT.format(tethered=tethered), str(tmp_path)], cwd=ROOT
+    )
+    until((tmp_path / "starts").exists)
+    parent.kill()
+    parent.wait()
+    until((tmp_path / "saves").exists)
+    worker = int((tmp_path / "starts").read_text())
+    until(lambda: not Path(f"/proc/{worker}").exists())
+
+
+def test_cores_are_shared_among_the_workers(monkeypatch) -> None:
+    monkeypatch.setattr(machine, "_accelerators", lambda: ("cpu", 0))
+    monkeypatch.setattr(machine, "_cores", lambda: 8)
+    monkeypatch.setattr(machine, "_memory", lambda: 64 * 2**30)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert machine.places("auto") == [{"OMP_NUM_THREADS": "1"}] * 8
+    assert machine.places("cpu", 2) == [{"OMP_NUM_THREADS": "4"}] * 2
+    assert machine.places("auto", 16) == [{"OMP_NUM_THREADS": "1"}] * 16
+    monkeypatch.setattr(machine, "_memory", lambda: 5 * 2**30)
+    assert len(machine.places("auto")) == 2
+
+
+def test_each_worker_has_a_gpu_and_more_workers_share_its_memory(monkeypatch) -> None:
+    monkeypatch.setattr(machine, "_accelerators", lambda: ("gpu", 2))
+    monkeypatch.delenv("XLA_PYTHON_CLIENT_MEM_FRACTION", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    assert machine.places("auto") == [{"CUDA_VISIBLE_DEVICES": "4"}, {"CUDA_VISIBLE_DEVICES": "7"}]
+    shared = machine.places("gpu", 4)
+    assert [place["CUDA_VISIBLE_DEVICES"] for place in shared] == ["4", "7", "4", "7"]
+    assert {place["XLA_PYTHON_CLIENT_MEM_FRACTION"] for place in shared} == {"0.450"}
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert [place["CUDA_VISIBLE_DEVICES"] for place in machine.places("auto")] == ["0", "1"]
+
+
+def test_a_machine_with_gpus_trains_on_the_cpu_if_told_to(monkeypatch) -> None:
+    monkeypatch.setattr(machine, "_accelerators", lambda: pytest.fail("asked for accelerators"))
+    assert "OMP_NUM_THREADS" in machine.places("cpu", 1)[0]

@@ -1,0 +1,189 @@
+"""Runs on real Ray clusters: one that the launcher starts, and one of two nodes, of which one dies."""
+
+import dataclasses
+import importlib.util
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chanattn.errors import UsageError
+from chanattn.sweep import grid, store
+from chanattn.sweep.controller import Controller
+from chanattn.sweep.launchers import ray as ray_launcher
+from chanattn.sweep.launchers.base import Ended, Job
+from chanattn.sweep.launchers.local import Local
+from chanattn.sweep.launchers.ray import Ray
+from chanattn.training.metrics_log import read_metrics
+from tests.conftest import ROOT
+
+needs_ray = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="the ray extra is not installed"
+)
+ACTOR = Path(__file__).parent / "acting_worker.py"
+PATIENCE = 120.0
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def act(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Puts a worker that needs no JAX in the place of the real one; a variant's name is its role."""
+    monkeypatch.setattr(
+        ray_launcher,
+        "command",
+        lambda job: [sys.executable, str(ACTOR), str(job.workdir), job.variant],
+    )
+
+
+def job(sweep: Path, role: str, seed: int = 0) -> Job:
+    place = Path(role) / f"seed{seed}"
+    return Job(role, seed, sweep / "jobs" / f"{place}.json", sweep / "runs" / place)
+
+
+def starts(one: Job) -> str:
+    """Numbers of the processes that have begun the run."""
+    path = one.workdir / "starts"
+    return path.read_text() if path.exists() else ""
+
+
+def wait_for(launcher: Ray, count: int) -> list[Ended]:
+    found: list[Ended] = []
+    until(lambda: found.extend(launcher.poll()) or len(found) >= count)
+    return found
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_cluster_of_this_machine_computes_stops_and_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    act(monkeypatch)
+    launcher = Ray(cpus=0.5)
+    try:
+        codes = [job(tmp_path, role) for role in ("0", "1", "2")]
+        for one in codes:
+            launcher.submit(one)
+        assert {ended.job: ended.code for ended in wait_for(launcher, 3)} == dict(
+            zip(codes, (0, 1, 2), strict=True)
+        )
+        assert (codes[0].workdir / "output.log").read_text() == "the worker speaks\n"
+
+        killed = job(tmp_path, "long")
+        launcher.submit(killed)
+        until(lambda: starts(killed))
+        assert launcher.running() == [killed]
+        os.kill(int(starts(killed)), signal.SIGKILL)
+        assert wait_for(launcher, 1) == [Ended(killed, None, "killed by SIGKILL")]
+
+        stopped = job(tmp_path, "long", 1)
+        launcher.submit(stopped)
+        until(lambda: starts(stopped))
+    finally:
+        launcher.close()
+    assert len((stopped.workdir / "saves").read_text().splitlines()) == 1
+    assert launcher.running() == []
+
+
+@pytest.fixture
+def two_nodes() -> Iterator[tuple[Any, Any]]:
+    """A cluster of two nodes with one core each, and the node that may be lost."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    from ray.cluster_utils import Cluster
+
+    node = {
+        "num_cpus": 1,
+        "include_dashboard": False,
+        "object_store_memory": 80 * 2**20,
+        "node_ip_address": "127.0.0.2",  # 127.0.0.1 is taken for the address of the network
+    }
+    cluster = Cluster(initialize_head=True, head_node_args=node)
+    try:
+        yield cluster, cluster.add_node(**node)
+    finally:
+        cluster.shutdown()
+
+
+def prepare(folder: Path, cache: Path) -> list[Job]:
+    """Writes a sweep of one variant and two seeds, and returns its runs."""
+    file = f"{Path(__file__).parent / 'tiny_sweep.py'}:200"
+    recipe, sweep = grid.load(file)
+    recipe.checkpoint_every = recipe.eval_every = 20
+    store.write(folder, recipe, sweep, (0, 1), name="tiny", file=file)
+    return [dataclasses.replace(store.job(folder, "se_r4", seed), cache=cache) for seed in (0, 1)]
+
+
+def numbers(one: Job) -> list[dict[str, float]]:
+    """All that a run has measured, without what depends on the clock."""
+    return [
+        {
+            name: value
+            for name, value in line.items()
+            if name != "time" and not name.endswith("_per_second")
+        }
+        for line in read_metrics(one.workdir)
+    ]
+
+
+def saved(one: Job) -> bool:
+    checkpoints = one.workdir / "checkpoints"
+    return checkpoints.is_dir() and any(entry.name.isdigit() for entry in checkpoints.iterdir())
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_node_that_dies_loses_nothing(
+    two_nodes: tuple[Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    cluster, node = two_nodes
+    jobs, undisturbed = (prepare(tmp_path / name, tmp_path / "cache") for name in ("a", "b"))
+    told: list[tuple[str, Job, str]] = []
+    lost: list[bool] = []
+    launcher = Ray(cluster.address)
+
+    def lose_a_node() -> None:
+        if not lost and all(saved(one) for one in jobs):
+            assert set(launcher.running()) == set(jobs)
+            cluster.remove_node(node, allow_graceful=False)
+            lost.append(True)
+
+    try:
+        controller = Controller(jobs, launcher, lambda *what: told.append(what))
+        assert controller.run(lambda: False, lose_a_node)
+    finally:
+        launcher.close()
+    assert lost
+    again = [(one, detail) for what, one, detail in told if what == "again"]
+    assert len(again) == 1
+    assert "node" in again[0][1]
+    assert [what for what, *_ in told].count("done") == len(jobs)
+
+    local = Local([{}, {}])
+    try:
+        Controller(undisturbed, local, lambda *what: None).run(lambda: False, lambda: None)
+    finally:
+        local.close()
+    for one, other in zip(jobs, undisturbed, strict=True):
+        assert numbers(one) == numbers(other)
+
+
+@needs_ray
+def test_a_cluster_that_is_not_there_is_named() -> None:
+    with pytest.raises(UsageError, match="no Ray cluster at --ray_address=127.0.0.1:9"):
+        Ray("127.0.0.1:9")
+
+
+def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UsageError, match=r"pip install -e '\.\[ray\]'"):
+        Ray()
