@@ -170,7 +170,9 @@ def _train(
         finally:
             count = len(launcher.running())
             if count:
-                console.print(f"stopping: {count} {'run saves' if count == 1 else 'runs save'} first")
+                console.print(
+                    f"stopping: {count} {'run saves' if count == 1 else 'runs save'} first"
+                )
             launcher.close()
     if not complete:
         raise Preempted(f"stopped by {interrupt.name}; the same command continues the sweep.")
