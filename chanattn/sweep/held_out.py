@@ -1,7 +1,7 @@
 """What the trials of a search are judged on: never the split that results are reported on.
 
-The best of many trials is the best on the pictures that chose it, partly by luck, so that its accuracy there is
-no honest result.
+The best of many trials is the best on the pictures that chose it, partly by luck, so that its accuracy there
+is no honest result.
 """
 
 from ml_collections import ConfigDict
