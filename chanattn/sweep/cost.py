@@ -8,6 +8,8 @@ A program of its own: the one that controls a sweep keeps off the accelerators.
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from chanattn.training.config import from_json
 from chanattn.training.run_directory import write_json
 
 COST = "cost.json"
+_PAUSE = 0.2  # seconds
 
 
 def missing(sweep: Path) -> list[str]:
@@ -34,10 +37,25 @@ def missing(sweep: Path) -> list[str]:
     return [name for name in with_runs if name not in known]
 
 
-def measure(sweep: Path) -> bool:
-    """Measures in a process of its own, which prints what it does; returns whether that went well."""
+def measure(sweep: Path, stop: Callable[[], bool]) -> bool:
+    """Measures in a process of its own, which prints what it does.
+
+    Args:
+        sweep: its folder.
+        stop: asked every moment whether to give up.
+
+    Returns:
+        Whether there are figures now.
+    """
     program = [sys.executable, "-m", "chanattn.sweep.cost", f"--workdir={sweep}"]
-    return subprocess.run(program, check=False).returncode == 0
+    with subprocess.Popen(
+        program, start_new_session=True
+    ) as child:  # Ctrl-C is for this process alone
+        while child.poll() is None:
+            if stop():
+                child.terminate()
+            time.sleep(_PAUSE)
+    return child.returncode == 0
 
 
 def main() -> None:

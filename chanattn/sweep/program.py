@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from chanattn import cli
-from chanattn.errors import Preempted
+from chanattn.errors import Preempted, UsageError
 from chanattn.sweep import cost, launchers, store
 from chanattn.sweep.controller import Controller
 from chanattn.sweep.estimate import Progress, seconds_left
@@ -105,14 +105,11 @@ def sweep(request: Request) -> None:
             file=request.file,
         )
         jobs = request.jobs(folder)
-        _train(request, folder, jobs, console)
-        if request.cost and cost.missing(folder):
-            console.print("measuring what each variant costs")
-            if not cost.measure(folder):
-                console.print("[yellow]the cost was not measured; the report goes without[/yellow]")
-        from chanattn.report.sweep_report import write_report
-
-        console.print(f"report: {write_report(folder)}", markup=False)
+        with Interrupt() as interrupt:
+            _train(request, folder, jobs, console, interrupt)
+            if request.cost and cost.missing(folder):
+                _measure_cost(folder, console, interrupt)
+            _report(folder, console)
     if _list_failures(jobs, console):
         sys.exit(cli.FAILED)
 
@@ -155,7 +152,9 @@ def dry_run(request: Request) -> None:
     console.print(f"estimated time: {duration(left)}, {at_a_time} ({basis})", markup=False)
 
 
-def _train(request: Request, folder: Path, jobs: Sequence[Job], console: Console) -> None:
+def _train(
+    request: Request, folder: Path, jobs: Sequence[Job], console: Console, interrupt: Interrupt
+) -> None:
     launcher = launchers.create(request.launcher, folder, request.recipe.platform, request.parallel)
     view = View(request.grid.title, jobs, request.total_steps, console=console)
     controller = Controller(
@@ -165,7 +164,7 @@ def _train(request: Request, folder: Path, jobs: Sequence[Job], console: Console
         retry_failed=request.retry_failed,
         max_losses=request.max_losses,
     )
-    with Interrupt() as interrupt, view:
+    with view:
         try:
             complete = controller.run(interrupt.received, lambda: view.look(launcher.running()))
         finally:
@@ -174,6 +173,26 @@ def _train(request: Request, folder: Path, jobs: Sequence[Job], console: Console
             launcher.close()
     if not complete:
         raise Preempted(f"stopped by {interrupt.name}; the same command continues the sweep.")
+
+
+def _measure_cost(folder: Path, console: Console, interrupt: Interrupt) -> None:
+    console.print("measuring what each variant costs")
+    if cost.measure(folder, interrupt.received):
+        return
+    if interrupt.received():
+        raise Preempted(
+            f"stopped by {interrupt.name}; the same command measures the cost and writes the report."
+        )
+    console.print("the cost was not measured; the report goes without")
+
+
+def _report(folder: Path, console: Console) -> None:
+    from chanattn.report.sweep_report import write_report
+
+    try:
+        console.print(f"report: {write_report(folder)}", markup=False)
+    except UsageError as error:  # it must not hide the failures that are listed next
+        console.print(f"no report: {error}", markup=False)
 
 
 def _list_failures(jobs: Sequence[Job], console: Console) -> int:

@@ -6,8 +6,9 @@ import pytest
 
 from chanattn.errors import Preempted, UsageError
 from chanattn.sweep.program import sweep
-from chanattn.sweep.status import failure
+from chanattn.sweep.status import failure, is_done
 from chanattn.sweep.store import job, write
+from chanattn.training.interrupt import Interrupt
 from chanattn.training.lock import hold
 from tests.sweep.conftest import Acting
 
@@ -137,8 +138,6 @@ def test_a_second_sweep_in_one_folder_is_refused(acting: Acting, request_for) ->
 def test_a_signal_stops_the_workers_and_says_how_to_continue(
     acting: Acting, request_for, monkeypatch
 ) -> None:
-    from chanattn.training.interrupt import Interrupt
-
     monkeypatch.setattr(Interrupt, "received", lambda self: True)
     monkeypatch.setattr(acting, "poll", list)
     with pytest.raises(Preempted, match="the same command continues the sweep"):
@@ -151,7 +150,7 @@ def test_the_cost_is_measured_once_a_variant_has_no_figures(
 ) -> None:
     measured = []
 
-    def measure(folder):
+    def measure(folder, stop):
         measured.append(folder)
         costs = {"variants": {"none": {}, "se_r4": {}}}
         (folder / "cost.json").write_text(json.dumps(costs))
@@ -165,3 +164,29 @@ def test_the_cost_is_measured_once_a_variant_has_no_figures(
     assert len(measured) == 1
     sweep(request_for(cost=True, variants={"none": {}, "new": {"model.attention.name": "eca"}}))
     assert len(measured) == 2
+
+
+def test_a_signal_while_the_cost_is_measured_leaves_the_runs_done(
+    acting: Acting, request_for, monkeypatch
+) -> None:
+    monkeypatch.setattr(Interrupt, "received", lambda self: True)
+    monkeypatch.setattr("chanattn.sweep.cost.measure", lambda folder, stop: not stop())
+    request = request_for(cost=True)
+    with pytest.raises(Preempted, match="the same command measures the cost"):
+        sweep(request)
+    assert all(is_done(each) for each in request.jobs(request.workdir))
+
+
+def test_a_report_that_cannot_be_made_hides_no_failure(
+    acting: Acting, request_for, monkeypatch, capsys
+) -> None:
+    def refuse(folder):
+        raise UsageError("no run is done")
+
+    monkeypatch.setattr("chanattn.report.sweep_report.write_report", refuse)
+    acting.script = {name: [1] for name in ALL}
+    with pytest.raises(SystemExit):
+        sweep(request_for())
+    told = capsys.readouterr().out
+    assert "no report: no run is done" in told
+    assert told.count("leaves with 1") == len(ALL)
