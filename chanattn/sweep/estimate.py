@@ -29,15 +29,16 @@ class Progress:
 def seconds_left(runs: Sequence[Progress], workers: int) -> float | None:
     """Seconds until all runs are done that have not failed; None while nothing is known.
 
-    A run that waits takes as long as those of its variant that are done, else as those of others, else as one
-    that is under way: the time before its first step, and its speed since.
+    A run that waits takes as long as the newest of its variant that is done (the first has compiled for the
+    others), else as those of others, else as one that is under way: the time before its first step, and its
+    speed since.
 
     Args:
         runs: all of the sweep.
         workers: runs at a time.
     """
     lengths = whole_runs(runs)
-    everything = [seconds for known in lengths.values() for seconds in known]
+    mean = statistics.fmean(lengths.values()) if lengths else None
     left = []
     for run in runs:
         if run.status.state in {"done", "failed"}:
@@ -46,24 +47,21 @@ def seconds_left(runs: Sequence[Progress], workers: int) -> float | None:
         rate = run.status.steps_per_second
         if run.elapsed is not None and rate and run.status.step > run.begun_at:
             left.append(share * run.total_steps / rate)
-        elif everything:
-            left.append(share * statistics.fmean(lengths.get(run.variant, everything)))
+        elif mean is not None:
+            left.append(share * lengths.get(run.variant, mean))
         else:
             return None
     return max(sum(left) / max(1, workers), *left, 0.0)
 
 
-def whole_runs(runs: Sequence[Progress]) -> dict[str, list[float]]:
-    """Seconds of a whole run, by variant: measured, or else expected of those under way."""
-    done: dict[str, list[float]] = {}
-    for run in runs:
-        if run.status.seconds is not None:
-            done.setdefault(run.variant, []).append(run.status.seconds)
+def whole_runs(runs: Sequence[Progress]) -> dict[str, float]:
+    """Seconds of a whole run, by variant: of the newest that is done, or else expected of one under way."""
+    done = {run.variant: run.status.seconds for run in runs if run.status.seconds is not None}
     if done:
         return done
     for run in runs:
         rate, steps = run.status.steps_per_second, run.status.step - run.begun_at
         if run.elapsed is not None and rate and steps > 0:
             start = max(0.0, run.elapsed - steps / rate)
-            done.setdefault(run.variant, []).append(start + run.total_steps / rate)
+            done[run.variant] = start + run.total_steps / rate
     return done

@@ -129,7 +129,7 @@ def dry_run(request: Request) -> None:
     told = [f"{len(request.variants)} variants x {len(request.seeds)} seeds = {len(jobs)} runs"]
     told += [f"{count} {what}" for count, what in ((done, "done"), (failed, "failed")) if count]
     console.print(", ".join(told))
-    if done == len(jobs):
+    if done + failed == len(jobs):
         return
     runs = [Progress(job.variant, status(job), steps[job.variant]) for job in jobs]
     shares = places(request.recipe.platform, request.parallel)

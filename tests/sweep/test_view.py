@@ -134,6 +134,11 @@ def test_time_left_counts_workers_and_what_is_done_of_each_run() -> None:
     assert seconds_left([done, slow, *waiting], 2) == 60
     # a variant that nothing is known of takes as long as the mean of the others
     assert seconds_left([done, slow, Progress("c", Status(), 100)], 1) == 40
+    # the first run of a variant has compiled for the others
+    assert (
+        seconds_left([slow, Progress("b", Status("done", 100, seconds=9.0), 100), waiting[1]], 1)
+        == 9
+    )
 
 
 def test_time_left_before_any_run_is_done_comes_from_the_speed_of_one_under_way() -> None:
