@@ -68,8 +68,10 @@ def test_a_cluster_of_this_machine_computes_stops_and_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     act(monkeypatch)
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     launcher = Ray(cpus=0.5)
     try:
+        assert signal.getsignal(signal.SIGTERM) == on_sigterm
         codes = [job(tmp_path, role) for role in ("0", "1", "2")]
         for one in codes:
             launcher.submit(one)

@@ -238,6 +238,15 @@ def test_a_request_becomes_parameters_of_submitit_or_options_of_sbatch() -> None
     }
 
 
+def test_a_slurm_that_does_not_answer_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "srun").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))  # with srun and without squeue
+    with pytest.raises(UsageError, match="Slurm does not answer"):
+        Slurm(tmp_path, Request())
+
+
 def test_an_unknown_executor_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown Slurm executor 'pbs'"):
         Slurm(tmp_path, Request(), "pbs")

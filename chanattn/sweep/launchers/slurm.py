@@ -99,7 +99,7 @@ class Slurm:
         slow_files: seconds after which what a job wrote at its end is visible here.
 
     Raises:
-        UsageError: submitit or Slurm is missing, or there is no such executor.
+        UsageError: submitit is missing, Slurm does not answer, or there is no such executor.
     """
 
     def __init__(
@@ -131,6 +131,8 @@ class Slurm:
         self._request, self._slow_files = request, slow_files
         logs = self._sweep / "slurm"
         self._queue: Queue = Processes(logs) if self._local else Squeue(logs, every)
+        if self._queue.entries() is None:
+            raise UsageError("Slurm does not answer: squeue fails here; see whether sinfo works")
         self._waiting: deque[Job] = deque()
         self._stopped: list[Ended] = []
         self._accepted = False
