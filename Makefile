@@ -1,4 +1,5 @@
 # make demo   sets up and trains the default job on embedded real data; shows the result
+# make ablation   six mechanisms x five seeds on the same data: a table, pictures, a page
 # make test   lint, types, tests
 # PYTHON=python3.13 make ...   chooses the interpreter for a new environment
 
@@ -6,10 +7,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint types tests clean
+.PHONY: demo ablation test lint types tests clean
 
 demo: .venv/installed
 	$(BIN)/python -m chanattn.demo
+
+ablation: .venv/installed
+	$(BIN)/python -m chanattn.sweep --config=configs/ablations/mechanisms.py:digits --workdir=runs/ablation
 
 test: lint types tests
 

@@ -1,6 +1,7 @@
 """One convolution, computed by what is fastest where it runs; see `kernels`."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ from jax import lax
 
 from chanattn.layers import kernels
 from chanattn.onednn import operations
-from chanattn.onednn.primitive import Geometry
+from chanattn.onednn.convolution import Geometry
 
 # XLA's convolutions on the CPU copy patches before they multiply; the gradient of the kernel is fast while
 # the patches of a part of the batch stay in the cache. Measured on 2 cores with 2 MB each.
@@ -21,38 +22,62 @@ _MOST_SPLITS = 8
 def convolve(
     x: jax.Array,
     kernel: jax.Array,
+    bias: jax.Array | None = None,
+    addend: jax.Array | None = None,
     *,
+    relu: bool = False,
     strides: tuple[int, int] = (1, 1),
     padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
     dilation: tuple[int, int] = (1, 1),
     groups: int = 1,
 ) -> jax.Array:
-    """`lax.conv_general_dilated` of (N, H, W, I) with (kh, kw, I / groups, O), in value and gradients.
+    """relu(conv(x, kernel) + bias + addend), with `lax.conv_general_dilated`, in value and gradients.
+
+    What follows the convolution costs nothing where oneDNN computes it.
 
     Args:
-        x: Pictures.
-        kernel: Of the same type.
+        x: Pictures, (N, H, W, I).
+        kernel: (kh, kw, I / groups, O), of the same type, as are all arrays.
+        bias: (O,), or None.
+        addend: Of the result's shape, or None.
+        relu: Whether negative values become zero.
         strides: Vertical and horizontal.
         padding: Zeros (before, after) of each direction.
         dilation: Distances between the taps.
         groups: Number of channel groups, each convolved on its own.
     """
     geometry = Geometry(x.shape, kernel.shape, strides, padding, dilation, groups)
-    plain = functools.partial(_plain, geometry=geometry)
+    plain = functools.partial(_then, _plain, geometry, relu)
+    operands = (x, kernel, bias, addend)
     which = kernels.current()
     if which == "onednn" and x.dtype == kernel.dtype == jnp.float32 and _is_ordinary(geometry):
-        fast = functools.partial(operations.convolution, geometry=geometry)
-        return lax.platform_dependent(x, kernel, cpu=_positional(fast), default=plain)
+
+        def fast(*operands: Any) -> jax.Array:
+            return operations.convolution(*operands, geometry, relu)
+
+        return lax.platform_dependent(*operands, cpu=fast, default=plain)
     if which == "xla":
-        fast = functools.partial(_for_xla, geometry=geometry)
-        return lax.platform_dependent(x, kernel, cpu=fast, default=plain)
-    return plain(x, kernel)
+        fast = functools.partial(_then, _for_xla, geometry, relu)
+        return lax.platform_dependent(*operands, cpu=fast, default=plain)
+    return plain(*operands)
 
 
-def _positional(function: Any) -> Any:
-    """`function(x, kernel, geometry)`, which `custom_vjp` wants by position, of two arguments."""
-    geometry = function.keywords["geometry"]
-    return lambda x, kernel: function.func(x, kernel, geometry)
+def _then(
+    convolution: Callable[[jax.Array, jax.Array, Geometry], jax.Array],
+    geometry: Geometry,
+    relu: bool,
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None,
+    addend: jax.Array | None,
+) -> jax.Array:
+    """What follows a convolution, step by step."""
+    y = convolution(x, kernel, geometry)
+    if bias is not None:
+        y = y + bias
+    if addend is not None:
+        y = y + addend
+    return jax.nn.relu(y) if relu else y
 
 
 def _is_ordinary(geometry: Geometry) -> bool:

@@ -9,6 +9,7 @@ from jax import lax
 
 from chanattn.layers import kernels
 from chanattn.layers.activation import activation
+from chanattn.layers.conv import Conv
 from chanattn.onednn import operations
 
 EPSILON = 1e-5
@@ -64,35 +65,64 @@ class BatchNorm(nn.Module):
     param_dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Normalise (..., C)."""
-        shape = (x.shape[-1],)
+    def __call__(
+        self, x: jax.Array, after: Conv | None = None, addend: jax.Array | None = None
+    ) -> jax.Array:
+        """Normalise.
+
+        With running statistics the norm is a factor and a shift a channel, which oneDNN applies within
+        the convolution before it, and so the sum and the activation after it.
+
+        Args:
+            x: (..., C), or what `after` convolves.
+            after: The convolution that the norm follows; None: x is normalised as it is.
+            addend: (..., C), added before the activation; None: nothing is.
+        """
+        shape = (x.shape[-1] if after is None else after.features,)
         scale = self.param("scale", self.scale_init, shape, self.param_dtype)
         bias = self.param("bias", nn.initializers.zeros, shape, self.param_dtype)
         mean = self.variable("batch_stats", "mean", lambda: jnp.zeros(shape, jnp.float32))
         var = self.variable("batch_stats", "var", lambda: jnp.ones(shape, jnp.float32))
+        relu = self.act == "relu"
         act = activation(self.act) if self.act else lambda y: y
+
+        def end(y: jax.Array) -> jax.Array:
+            return act(y if addend is None else y + addend)
+
+        if not self.train and after is not None and _fits_onednn(x, scale, self.dtype):
+            factor = lax.rsqrt(var.value + EPSILON) * scale
+            y = after(x, factor, bias - mean.value * factor, addend, relu)
+            return y if relu else act(y)
+        if after is not None:
+            x = after(x)
         if not self.train:
-            return act(_normalise(x, mean.value, var.value, scale, bias).astype(self.dtype))
+            return end(_normalise(x, mean.value, var.value, scale, bias).astype(self.dtype))
         if _fits_onednn(x, scale, self.dtype):
-            relu = self.act == "relu"
-
-            def fast(x: jax.Array, scale: jax.Array, bias: jax.Array) -> tuple[jax.Array, ...]:
-                return operations.batch_norm(x, scale, bias, EPSILON, relu)
-
-            def plain(x: jax.Array, scale: jax.Array, bias: jax.Array) -> tuple[jax.Array, ...]:
-                y, *moments = _by_batch(x, scale, bias)
-                return (nn.relu(y) if relu else y), *moments
-
-            y, *moments = lax.platform_dependent(x, scale, bias, cpu=fast, default=plain)
-            y = y if relu else act(y)
+            at_once = relu and addend is None
+            y, *moments = _by_onednn(x, scale, bias, at_once)
+            y = y if at_once else end(y)
         else:
             y, *moments = _by_batch(x, scale, bias)
-            y = act(y.astype(self.dtype))
+            y = end(y.astype(self.dtype))
         if not self.is_initializing():
             for running, new in zip((mean, var), moments, strict=True):
                 running.value = self.momentum * running.value + (1 - self.momentum) * new
         return y
+
+
+def _by_onednn(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, relu: bool
+) -> tuple[jax.Array, ...]:
+    """As `_by_batch`, with a ReLU if wanted."""
+
+    def fast(x: jax.Array, scale: jax.Array, bias: jax.Array) -> tuple[jax.Array, ...]:
+        return operations.batch_norm(x, scale, bias, EPSILON, relu)
+
+    def plain(x: jax.Array, scale: jax.Array, bias: jax.Array) -> tuple[jax.Array, ...]:
+        y, *moments = _by_batch(x, scale, bias)
+        return (nn.relu(y) if relu else y), *moments
+
+    return lax.platform_dependent(x, scale, bias, cpu=fast, default=plain)
 
 
 def _by_batch(

@@ -48,15 +48,27 @@ class Block(nn.Module, kw_only=True):  # type: ignore[call-arg]
         return Conv(features, kernel_size, name=name, **types, **more)(x)
 
     def _norm(
-        self, number: int, x: jax.Array, train: bool, *, last: bool = False, act: bool = False
+        self,
+        number: int,
+        x: jax.Array,
+        train: bool,
+        *,
+        last: bool = False,
+        act: bool = False,
+        after: Conv | None = None,
+        addend: jax.Array | None = None,
     ) -> jax.Array:
         """Norm `number`, and the activation if `act`; the last one of a branch may start at zero.
 
-        The attention that sits at every norm is before it, or between it and the activation.
+        The attention that sits at every norm is before it, or between it and the activation. `after` and
+        `addend` are those of `BatchNorm`: the convolution before the norm, and what is added.
         """
         silent = last and self.zero_init
-        inside = act and self.slots.gate.at("after_norms", self.stage)
-        x = self._attend("before_norms", x, train, name=f"attention{number}")
+        gate, name = self.slots.gate, f"attention{number}"
+        inside = gate.at("after_norms", self.stage)
+        if gate.at("before_norms", self.stage):
+            x = self._attend("before_norms", x if after is None else after(x), train, name)
+            after = None
         norm = batch_norm(
             train,
             name=f"bn{number}",
@@ -65,8 +77,11 @@ class Block(nn.Module, kw_only=True):  # type: ignore[call-arg]
             dtype=self.dtype,
             param_dtype=self.param_dtype,
         )
-        x = self._attend("after_norms", norm(x), train, name=f"attention{number}")
-        return self._act(x) if inside else x
+        if not inside:
+            return norm(x, after, addend)
+        y = self._attend("after_norms", norm(x, after), train, name)
+        y = y if addend is None else y + addend
+        return self._act(y) if act else y
 
     def _attend(
         self, placement: str, x: jax.Array, train: bool, name: str = "attention"
@@ -91,6 +106,35 @@ class Block(nn.Module, kw_only=True):  # type: ignore[call-arg]
         """Convolution `number` of the residual branch, with the `pre_conv` attention before it."""
         x = self._attend("pre_conv", x, train, name=f"attention{number}")
         return self._conv(f"conv{number}", x, features, kernel_size, **more)
+
+    def _conv_norm(
+        self,
+        number: int,
+        x: jax.Array,
+        features: int,
+        kernel_size: int,
+        train: bool,
+        *,
+        attend: bool = False,
+        last: bool = False,
+        act: bool = False,
+        addend: jax.Array | None = None,
+        **more: Any,
+    ) -> jax.Array:
+        """Convolution and norm `number`, see `_norm`; if `attend`, with the `pre_norm` attention between."""
+        types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        conv = Conv(features, kernel_size, name=f"conv{number}", **types, **more)
+        if attend and self.slots.gate.at("pre_norm", self.stage):
+            y = self._attend("pre_norm", conv(x), train)
+            return self._norm(number, y, train, last=last, act=act, addend=addend)
+        return self._norm(number, x, train, last=last, act=act, after=conv, addend=addend)
+
+    def _branch_conv_norm(
+        self, number: int, x: jax.Array, features: int, kernel_size: int, train: bool, **more: Any
+    ) -> jax.Array:
+        """The same in the residual branch, with the `pre_conv` attention before it."""
+        x = self._attend("pre_conv", x, train, name=f"attention{number}")
+        return self._conv_norm(number, x, features, kernel_size, train, **more)
 
     def _drop_branch(self, y: jax.Array, train: bool) -> jax.Array:
         """Stochastic depth (Huang et al., ECCV 2016): whole branches, picture by picture, mean kept."""

@@ -5,6 +5,7 @@ Four blocks: basic and bottleneck (He et al., CVPR 2016, arXiv:1512.03385), and 
 unless `stride_first`.
 """
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -89,6 +90,30 @@ class ResidualBlock(Block):
             name="shortcut",
         )(x, train)
 
+    def _end(
+        self,
+        number: int,
+        y: jax.Array,
+        features: int,
+        kernel_size: int,
+        x: jax.Array,
+        train: bool,
+        attend: bool = False,
+    ) -> jax.Array:
+        """The last convolution of the branch with its norm, and the sum with the shortcut of x."""
+        shortcut = self._shortcut(x, train)
+        layer = functools.partial(
+            self._branch_conv_norm, number, y, features, kernel_size, train, attend=attend
+        )
+        if self.rectify_branch:
+            return self._join(layer(act=True), shortcut, train)
+        gate = self.slots.gate
+        if train or gate.at("post", self.stage) or gate.at("identity", self.stage):
+            return self._join(layer(last=True), shortcut, train)
+        # Nothing comes between norm and sum, so one pass may compute both.
+        y = layer(last=True, act=True, addend=shortcut)
+        return self._attend("after_sum", y, train)
+
     def _join(self, y: jax.Array, shortcut: jax.Array, train: bool) -> jax.Array:
         """Sum of branch and shortcut, with what surrounds it."""
         y = self._drop_branch(self._attend("post", y, train), train)
@@ -117,8 +142,8 @@ class Shortcut(nn.Module):
             x = avg_pool(x, stride, stride, count_padding=False, ceil_mode=True)
             stride = 1
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        x = Conv(self.filters, kernel_size, stride=stride, name="conv", **types)(x)
-        return batch_norm(train, name="bn", **types)(x) if self.use_norm else x
+        conv = Conv(self.filters, kernel_size, stride=stride, name="conv", **types)
+        return batch_norm(train, name="bn", **types)(x, conv) if self.use_norm else conv(x)
 
 
 class BasicBlock(ResidualBlock):
@@ -135,14 +160,9 @@ class BasicBlock(ResidualBlock):
         if self._has_conv_slot():
             y = self._conv_slot(1, y, self.planes, train, stride=self.stride)
         else:
-            y = self._branch_conv(1, y, self.planes, 3, train, stride=self.stride)
-            y = self._norm(1, y, train, act=True)
+            y = self._branch_conv_norm(1, y, self.planes, 3, train, act=True, stride=self.stride)
         y = self._attend("mid", y, train)
-        y = self._branch_conv(2, y, self.planes, 3, train)
-        y = self._norm(2, self._attend("pre_norm", y, train), train, last=not self.rectify_branch)
-        if self.rectify_branch:
-            y = self._act(y)
-        return self._join(y, self._shortcut(x, train), train)
+        return self._end(2, y, self.planes, 3, x, train, attend=True)
 
 
 class BottleneckBlock(ResidualBlock):
@@ -157,16 +177,15 @@ class BottleneckBlock(ResidualBlock):
         groups = width // self.group_width if self.group_width else self.cardinality
         first, second = (self.stride, 1) if self.stride_first else (1, self.stride)
         y = self._attend("pre", x, train)
-        y = self._branch_conv(1, y, width // self.reduce_first, 1, train, stride=first)
-        y = self._norm(1, y, train, act=True)
+        narrow = width // self.reduce_first
+        y = self._branch_conv_norm(1, y, narrow, 1, train, act=True, stride=first)
         if self._has_conv_slot():
             y = self._conv_slot(2, y, width, train, stride=second, groups=groups)
         else:
-            y = self._branch_conv(2, y, width, 3, train, stride=second, groups=groups)
-            y = self._norm(2, self._attend("pre_norm", y, train), train, act=True)
+            wide = {"stride": second, "groups": groups}
+            y = self._branch_conv_norm(2, y, width, 3, train, attend=True, act=True, **wide)
         y = self._attend("mid", y, train)
-        y = self._norm(3, self._branch_conv(3, y, self.filters, 1, train), train, last=True)
-        return self._join(y, self._shortcut(x, train), train)
+        return self._end(3, y, self.filters, 1, x, train)
 
 
 class PreActBasicBlock(ResidualBlock):

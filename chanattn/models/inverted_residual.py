@@ -40,13 +40,14 @@ class InvertedResidualBlock(Block):
         residual = self.stride == 1 and x.shape[-1] == self.filters
         y = self._attend("pre", x, train)
         if self.expansion > 1:
-            y = self._norm(1, self._branch_conv(1, y, width, 1, train), train, act=True)
-        y = self._branch_conv(
-            2, y, width, self.kernel_size, train, stride=self.stride, groups=width
+            y = self._branch_conv_norm(1, y, width, 1, train, act=True)
+        deep = {"stride": self.stride, "groups": width}
+        y = self._branch_conv_norm(
+            2, y, width, self.kernel_size, train, attend=True, act=True, **deep
         )
-        y = self._norm(2, self._attend("pre_norm", y, train), train, act=True)
-        y = self._branch_conv(3, self._attend("mid", y, train), self.filters, 1, train)
-        y = self._attend("post", self._norm(3, y, train, last=residual), train)
+        y = self._attend("mid", y, train)
+        y = self._branch_conv_norm(3, y, self.filters, 1, train, last=residual)
+        y = self._attend("post", y, train)
         if residual:
             y = self._drop_branch(y, train) + self._attend("identity", x, train)
         return self._attend("after_sum", y, train)
@@ -97,8 +98,8 @@ class InvertedResidualNet(Network):
 
         In training, stochastic depth and dropout need the `dropout` random stream.
         """
-        x = Conv(self.stem_width, stride=2, name="stem_conv", **self._types())(x)
-        x = batch_norm(train, name="stem_bn", act=self.activation, **self._types())(x)
+        conv = Conv(self.stem_width, stride=2, name="stem_conv", **self._types())
+        x = batch_norm(train, name="stem_bn", act=self.activation, **self._types())(x, conv)
         endpoints = {"stem": x}
         for stage, rows in enumerate(self.rows, 1):
             of_blocks = [row for row in rows for _ in range(row.blocks)]

@@ -45,9 +45,11 @@ class Stem(nn.Module):
         before = x
         for number, (features, stride) in enumerate(zip(widths, strides, strict=True), 1):
             before = x
-            x = Conv(features, kernel_size, stride=stride, name=f"conv{number}", **types)(x)
-            if self.kind != "cifar_bare":
-                x = batch_norm(train, name=f"bn{number}", act=self.activation, **types)(x)
+            conv = Conv(features, kernel_size, stride=stride, name=f"conv{number}", **types)
+            if self.kind == "cifar_bare":
+                x = conv(x)
+            else:
+                x = batch_norm(train, name=f"bn{number}", act=self.activation, **types)(x, conv)
         return (before if self.strided else x), x
 
 
@@ -75,8 +77,8 @@ class StemPool(nn.Module):
         if self.kind == "max":
             return max_pool(x, 3, 2, padding=1)
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        x = Conv(x.shape[-1], 3, stride=2, name="conv", **types)(x)
-        return batch_norm(train, name="bn", act=self.activation, **types)(x)
+        conv = Conv(x.shape[-1], 3, stride=2, name="conv", **types)
+        return batch_norm(train, name="bn", act=self.activation, **types)(x, conv)
 
 
 def ceil_max_pool(x: jax.Array) -> jax.Array:

@@ -29,16 +29,15 @@ class OSALayers(Block, kw_only=True):  # type: ignore[call-arg]
         self, number: int, x: jax.Array, features: int, train: bool, stride: int = 1
     ) -> jax.Array:
         x = self._attend("pre_conv", x, train, name=f"attention{number}")
+        attend, size = number == 2, 3
         if self.depthwise:
             x = self._conv(
                 f"depthwise{number}", x, x.shape[-1], 3, groups=x.shape[-1], stride=stride
             )
-            x = self._conv(f"conv{number}", x, features, 1)
-        else:
-            x = self._conv(f"conv{number}", x, features, 3, stride=stride)
-        if number == 2:
-            x = self._attend("pre_norm", x, train)
-        return self._norm(number, x, train, act=True)
+            size, stride = 1, 1
+        return self._conv_norm(
+            number, x, features, size, train, attend=attend, act=True, stride=stride
+        )
 
 
 class OSAStem(OSALayers):
@@ -50,7 +49,7 @@ class OSAStem(OSALayers):
     def __call__(self, x: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
         """(N, H, W, 3) -> the second map (stride 2) and the third (stride 4)."""
         first, second, third = self.widths
-        x = self._norm(1, self._conv("conv1", x, first, 3, stride=2), train, act=True)
+        x = self._conv_norm(1, x, first, 3, train, act=True, stride=2)
         x = self._layer(2, x, second, train)
         return x, self._layer(3, x, third, train, stride=2)
 
@@ -78,15 +77,16 @@ class OSABlock(OSALayers):
         y = self._attend("pre", x, train)
         maps = [y]
         if self.depthwise and y.shape[-1] != self.width:
-            y = self._norm(0, self._conv("conv0", y, self.width, 1), train, act=True)
+            y = self._conv_norm(0, y, self.width, 1, train, act=True)
         for number in range(1, self.layers + 1):
             y = self._layer(number, y, self.width, train)
             if number == 1:
                 y = self._attend("mid", y, train)
             maps.append(y)
         last = self.layers + 1
-        y = self._branch_conv(last, jnp.concatenate(maps, axis=-1), self.filters, 1, train)
-        y = self._attend("post", self._norm(last, y, train, act=True), train)
+        y = jnp.concatenate(maps, axis=-1)
+        y = self._branch_conv_norm(last, y, self.filters, 1, train, act=True)
+        y = self._attend("post", y, train)
         if self.residual:
             y = self._drop_branch(y, train) + x
         return self._attend("after_sum", y, train)

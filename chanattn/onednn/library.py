@@ -19,6 +19,7 @@ Dims = ctypes.c_int64 * 12
 # dnnl_engine_kind_t, dnnl_stream_flags_t, dnnl_data_type_t, dnnl_format_tag_t, dnnl_alg_kind_t
 CPU, IN_ORDER, FLOAT32, ANY_LAYOUT, DIRECT = 1, 1, 3, 1, 1
 _USER = 1  # dnnl_scratchpad_mode_t
+RELU, BINARY_ADD = 0x20, 0x1FFF0
 # dnnl_prop_kind_t
 FORWARD_TRAINING, BACKWARD = 64, 128
 # dnnl_normalization_flags_t
@@ -27,7 +28,8 @@ USE_SCALE, USE_SHIFT, FUSE_RELU = 2, 4, 8
 QUERY_WEIGHTS, QUERY_DIFF_WEIGHTS, QUERY_WORKSPACE, QUERY_SCRATCHPAD = 131, 132, 135, 136
 # Execution arguments.
 SRC, DST, WEIGHTS, MEAN, VARIANCE, SCALE, SHIFT, WORKSPACE = 1, 17, 33, 49, 50, 51, 52, 64
-SCRATCHPAD = 80
+BIAS, SCRATCHPAD = 41, 80
+ADDEND = 32768 | 2  # source 1 of the first operation that follows
 DIFF_SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_SCALE, DIFF_SHIFT = 129, 145, 161, 255, 256
 
 _STATUS = {
@@ -109,9 +111,15 @@ def engine() -> Pointer:
 
 @functools.cache
 def own_scratchpad() -> Pointer:
-    """The attribute of a primitive whose caller brings its scratch memory.
+    """The attributes of a primitive whose caller brings its scratch memory."""
+    return new_attributes()
 
-    By default oneDNN keeps it for the thread that makes the primitive, and another that executes it has none.
+
+def new_attributes() -> Pointer:
+    """The same, to be added to.
+
+    By default oneDNN keeps scratch memory for the thread that makes the primitive; another that executes it
+    has none.
     """
     attributes = create("dnnl_primitive_attr_create")
     check(library().dnnl_primitive_attr_set_scratchpad_mode(attributes, _USER))

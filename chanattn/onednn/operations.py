@@ -1,34 +1,69 @@
 """Convolution and batch norm on float32 arrays, with their gradients, computed by oneDNN."""
 
+import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from chanattn.onednn import ffi, primitive
-from chanattn.onednn.primitive import Geometry, Operation
+from chanattn.onednn import convolution as convolutions
+from chanattn.onednn import ffi, normalisation
+from chanattn.onednn.convolution import NOTHING, Geometry, Then
+from chanattn.onednn.primitive import Operation
+
+_Optional = jax.Array | None
+_Saved = tuple[Any, ...]
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def convolution(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
-    """The convolution of (N, H, W, I) with (kh, kw, I / groups, O) as `geometry` says."""
-    return _convolution("forward", geometry, x, kernel, geometry.output)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+def convolution(
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: _Optional,
+    addend: _Optional,
+    geometry: Geometry,
+    relu: bool,
+) -> jax.Array:
+    """relu(convolution + bias + addend) in one pass over the result.
+
+    Args:
+        x: (N, H, W, I).
+        kernel: (kh, kw, I / groups, O).
+        bias: (O,), or None.
+        addend: a map of the result's shape, or None.
+        geometry: shapes and windows.
+        relu: whether negative values become zero.
+    """
+    then = Then(bias=bias is not None, addend=addend is not None, relu=relu)
+    added = [operand for operand in (bias, addend) if operand is not None]
+    return _convolution("forward", geometry, geometry.output, x, kernel, *added, then=then)
 
 
 def _convolution_forward(
-    x: jax.Array, kernel: jax.Array, geometry: Geometry
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return convolution(x, kernel, geometry), (x, kernel)
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: _Optional,
+    addend: _Optional,
+    geometry: Geometry,
+    relu: bool,
+) -> tuple[jax.Array, _Saved]:
+    y = convolution(x, kernel, bias, addend, geometry, relu)
+    return y, (x, kernel, bias, addend, y if relu else None)
 
 
 def _convolution_backward(
-    geometry: Geometry, saved: tuple[jax.Array, jax.Array], dy: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    x, kernel = saved
+    geometry: Geometry, relu: bool, saved: _Saved, dy: jax.Array
+) -> tuple[_Optional, ...]:
+    x, kernel, bias, addend, y = saved
+    if y is not None:
+        dy = jnp.where(y > 0, dy, 0)
     return (
-        _convolution("input", geometry, dy, kernel, geometry.image),
-        _convolution("kernel", geometry, x, dy, geometry.kernel),
+        _convolution("input", geometry, geometry.image, dy, kernel),
+        _convolution("kernel", geometry, geometry.kernel, x, dy),
+        None if bias is None else dy.sum((0, 1, 2)),
+        None if addend is None else dy,
     )
 
 
@@ -52,9 +87,6 @@ def batch_norm(
     """
     y, mean, variance = _batch_norm(x, scale, shift, eps, relu)
     return y, jax.lax.stop_gradient(mean), jax.lax.stop_gradient(variance)
-
-
-_Saved = tuple[jax.Array, ...]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
@@ -89,23 +121,28 @@ _batch_norm.defvjp(_batch_norm_forward, _batch_norm_backward)
 
 
 def _convolution(
-    direction: str, geometry: Geometry, a: jax.Array, b: jax.Array, shape: tuple[int, ...]
+    direction: str,
+    geometry: Geometry,
+    shape: tuple[int, ...],
+    *operands: jax.Array,
+    then: Then = NOTHING,
 ) -> jax.Array:
-    return _call(_convolution_target(direction, geometry), [_like(shape)], a, b)[0]
+    return _call(_convolution_target(direction, geometry, then), [_like(shape)], *operands)[0]
 
 
 @functools.cache
-def _convolution_target(direction: str, geometry: Geometry) -> str:
+def _convolution_target(direction: str, geometry: Geometry, then: Then) -> str:
     shapes = [geometry.image, geometry.kernel, geometry.strides, *geometry.padding]
     parts = [direction, *map(_text, [*shapes, geometry.dilation]), str(geometry.groups)]
-    return _register("convolution", parts, primitive.convolution(direction, geometry))
+    parts += [name for name, used in dataclasses.asdict(then).items() if used]
+    return _register("convolution", parts, convolutions.convolution(direction, geometry, then))
 
 
 @functools.cache
 def _batch_norm_target(
     direction: str, shape: tuple[int, ...], eps: float, relu: bool
 ) -> tuple[str, list[jax.ShapeDtypeStruct]]:
-    operation, size = primitive.batch_norm(direction, shape, eps, relu)
+    operation, size = normalisation.batch_norm(direction, shape, eps, relu)
     target = _register("batch_norm", [direction, _text(shape), repr(eps), str(relu)], operation)
     return target, [_bytes(size)] if relu else []
 

@@ -12,6 +12,8 @@ from chanattn.report.palette import BASELINE, WIDTH, Look, Picture, dress, png, 
 from chanattn.report.run import DONE
 
 MOST_COLUMNS = 4
+FEW = 4
+"""So few evaluations are shown as points, over the whole training."""
 TITLE = 9.0  # font size in points
 
 Band = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -75,7 +77,10 @@ def _draw(
         axes.remove()
     for axes in grid[: len(panels)][-columns:]:
         axes.tick_params(labelbottom=True)
-    grid[0].set_ylim(*_limits([band for band in bands if band is not None]))
+    known = [band for band in bands if band is not None]
+    grid[0].set_ylim(*_limits(known))
+    if all(len(steps) > FEW for steps, _, _ in known):
+        grid[0].set_xlim(left=BEGIN / 2 * max(steps[-1] for steps, _, _ in known))
     name = next(look.label for row, look in zip(rows, shown, strict=True) if row.is_baseline)
     figure.supxlabel(f"step (grey: {name})", fontsize=9)
     figure.supylabel(metric.label, fontsize=9)
@@ -86,7 +91,7 @@ def _plot(axes: Axes, band: Band | None, colour: str) -> None:
     if band is None:
         return
     steps, mean, spread = band
-    marker = "o" if len(steps) < 3 else ""
+    marker = "o" if len(steps) <= FEW else ""
     axes.plot(steps, mean, color=colour, linewidth=1.4, marker=marker, markersize=3.5)
     axes.fill_between(steps, mean - spread, mean + spread, color=colour, alpha=0.22, linewidth=0)
 

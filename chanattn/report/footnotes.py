@@ -8,9 +8,14 @@ from chanattn.report.names import one_line
 from chanattn.report.statistics import RESAMPLES
 
 
-def footnotes(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
-    """Plain texts, one line each: method, what is missing, sources, cost, notes."""
-    lines = list(_method(comparisons))
+def footnotes(comparisons: Sequence[Comparison], *, full: bool) -> tuple[str, ...]:
+    """Plain texts, one line each: method, what is missing, sources, cost, notes.
+
+    Args:
+        comparisons: the sweeps that the table is about.
+        full: whether the table has all columns, bootstrap, times and rates among them.
+    """
+    lines = list(_method(comparisons, full))
     mark = 0
     for comparison in comparisons:
         of = f"{comparison.label}: " if len(comparisons) > 1 else ""
@@ -24,7 +29,9 @@ def footnotes(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
             if not row.complete
         ]
         lines += [f"{of}{line}" for line in comparison.notes]
-    costs = [(comparison.label, line) for comparison in comparisons for line in _cost(comparison)]
+    costs = [
+        (comparison.label, line) for comparison in comparisons for line in _cost(comparison, full)
+    ]
     for line in dict.fromkeys(line for _, line in costs):
         labels = [label for label, told in costs if told == line]
         everywhere = len(labels) == len(comparisons)
@@ -32,7 +39,7 @@ def footnotes(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _method(comparisons: Sequence[Comparison]) -> Iterator[str]:
+def _method(comparisons: Sequence[Comparison], full: bool) -> Iterator[str]:
     """How to read the numbers, with what this very table needs and no more."""
     first = comparisons[0]
     rows = [row for comparison in comparisons for row in comparison.rows]
@@ -48,7 +55,7 @@ def _method(comparisons: Sequence[Comparison]) -> Iterator[str]:
             f"Difference to {first.baseline.label} over the seeds that both have, with 95 % interval"
             " by Student's t; p: paired t test, Holm's correction over the variants of a sweep."
         )
-    if len(comparisons) == 1 and any(d.bootstrap for d in differences):
+    if full and any(d.bootstrap for d in differences):
         methods = {d.bootstrap_method for d in differences if d.bootstrap}
         yield (
             f"Bootstrap: {' or '.join(sorted(methods))}, {RESAMPLES} resamples of the pairs; too narrow"
@@ -61,17 +68,17 @@ def _method(comparisons: Sequence[Comparison]) -> Iterator[str]:
         )
 
 
-def _cost(comparison: Comparison) -> Iterator[str]:
+def _cost(comparison: Comparison, full: bool) -> Iterator[str]:
     about = comparison.sweep.cost_notes
     sizes = {row.cost.batch_size for row in comparison.rows if row.cost.batch_size}
-    if about.get("hardware"):
+    if full and about.get("hardware"):
         batches = (
             f", batches of {', '.join(f'{size:g}' for size in sorted(sizes))}" if sizes else ""
         )
         yield f"Cost measured on {describe(about['hardware'])}{batches}."
     if about.get("conventions"):
         yield f"Cost: {describe(about['conventions'])}."
-    if comparison.rates_from_runs:
+    if full and comparison.rates_from_runs:
         yield (
             "Training images/s: median of what the finished runs saw, perhaps beside others on the"
             " same machine; no measurement of its own."

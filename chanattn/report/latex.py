@@ -43,7 +43,8 @@ def latex(table: Table) -> str:
         *(_line([cell.text for cell in row]) for row in table.rows),
         r"\bottomrule",
         r"\end{tabular}}",
-        *(rf"\par\footnotesize {escape(note)}" for note in table.footnotes),
+        r"\par\raggedright\footnotesize",
+        *(rf"{escape(note)}\par" for note in table.footnotes),
         r"\end{table}",
     ]
     return HEAD + "\n".join(lines) + "\n"

@@ -57,7 +57,7 @@ def single(comparison: Comparison, sort: str = "") -> Table:
         *columns.published(comparison, 0),
     ]
     names = [row.variant.name for row in ordered(comparison, sort)]
-    return _assemble([comparison], [fillers], names)
+    return _assemble([comparison], [fillers], names, full=True)
 
 
 def merged(comparisons: Sequence[Comparison], sort: str = "") -> Table:
@@ -88,11 +88,15 @@ def merged(comparisons: Sequence[Comparison], sort: str = "") -> Table:
         fillers.append(
             [(dataclasses.replace(column, group=comparison.label), fill) for column, fill in group]
         )
-    return _assemble(comparisons, fillers, list(dict.fromkeys([*names, *others])))
+    return _assemble(comparisons, fillers, list(dict.fromkeys([*names, *others])), full=False)
 
 
 def _assemble(
-    comparisons: Sequence[Comparison], fillers: Sequence[Sequence[Filler]], names: Sequence[str]
+    comparisons: Sequence[Comparison],
+    fillers: Sequence[Sequence[Filler]],
+    names: Sequence[str],
+    *,
+    full: bool,
 ) -> Table:
     """The table with the fillers of each comparison, side by side."""
     shown = labels(names)
@@ -112,5 +116,5 @@ def _assemble(
             )
             for name in names
         ),
-        footnotes=footnotes(comparisons),
+        footnotes=footnotes(comparisons, full=full),
     )

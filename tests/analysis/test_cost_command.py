@@ -35,6 +35,7 @@ def test_prints_and_writes_tables_and_figures(tmp_path: Path) -> None:
     file, text = tmp_path / "cost.json", tmp_path / "cost.md"
     done = command(
         DIGITS,
+        "--against=",
         "--batch_sizes=2,4",
         "--rounds=2",
         "--seconds=0",

@@ -46,7 +46,9 @@ def published() -> dict[tuple[str, int], float]:
 def counted(network: str, size: int, deep: int = 0) -> tuple[int, int]:
     """MACs, and outputs of batch norms: one product each, beside one for every channel."""
     name, chosen = NETWORKS[network]
-    model, left_out = shallow(models.create(name, attention=chosen), deep)
+    # With ReLU, because a batch norm's module has the activation too, and SiLU has a product of its own.
+    model = models.create(name, attention=chosen).clone(activation="relu")
+    model, left_out = shallow(model, deep)
     in_all = norms = 0
     for path, own in network_cost(model, (size, size, 3)).modules.items():
         times = 1 + left_out.get(path[0], 0) if path else 1

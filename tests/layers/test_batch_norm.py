@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from chanattn import onednn
-from chanattn.layers import batch_norm, kernels
+from chanattn.layers import Conv, batch_norm, kernels
 
 needs_onednn = pytest.mark.skipif(
     not onednn.available(), reason=f"oneDNN cannot be loaded: {onednn.reason_absent()}"
@@ -75,6 +75,37 @@ def test_evaluation_uses_the_running_statistics(which):
     params = variables["params"]
     wanted = (x - 2) / np.sqrt(3 + 1e-5) * params["scale"] + params["bias"]
     np.testing.assert_allclose(y, np.maximum(wanted, 0), atol=1e-4)
+
+
+@needs_onednn
+@pytest.mark.parametrize("use_bias", [False, True], ids=["", "biased"])
+@pytest.mark.parametrize("act", ["", "relu", "silu"])
+def test_evaluation_within_the_convolution_before_it_equals_separate_steps(act, use_bias):
+    class Both(nn.Module):
+        at_once: bool
+
+        @nn.compact
+        def __call__(self, x, addend):
+            conv = Conv(8, stride=2, use_bias=use_bias, name="conv")
+            norm = batch_norm(False, name="bn", act=act if self.at_once else "")
+            if self.at_once:
+                return norm(x, conv, addend)
+            y = norm(conv(x)) + addend
+            return {"": lambda y: y, "relu": nn.relu, "silu": nn.silu}[act](y)
+
+    x, addend = (jax.random.normal(jax.random.key(i), s) for i, s in enumerate(MAPS))
+    variables = Both(True).init(jax.random.key(2), x, addend)
+    variables = jax.tree.map(lambda a: a + jnp.linspace(0.1, 0.9, a.shape[-1]), variables)
+    with kernels.chosen("onednn"):
+        together = jax.jit(Both(True).apply)
+        assert together.lower(variables, x, addend).as_text().count("custom_call @chanattn") == 1
+        y = together(variables, x, addend)
+    with kernels.chosen("plain"):
+        wanted = Both(False).apply(variables, x, addend)
+    np.testing.assert_allclose(y, wanted, rtol=1e-5, atol=1e-5)
+
+
+MAPS = [(2, 7, 6, 4), (2, 4, 3, 8)]
 
 
 def test_initialisation_leaves_the_running_statistics_alone():

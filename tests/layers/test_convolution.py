@@ -11,7 +11,7 @@ from jax import lax
 from chanattn import onednn
 from chanattn.errors import UsageError
 from chanattn.layers import Conv, convolution, kernels
-from chanattn.onednn.primitive import Geometry
+from chanattn.onednn.convolution import Geometry
 
 needs_onednn = pytest.mark.skipif(
     not onednn.available(), reason=f"oneDNN cannot be loaded: {onednn.reason_absent()}"
@@ -128,6 +128,37 @@ def test_vmap_over_kernels_equals_one_after_another():
         together = jax.vmap(lambda kernel: convolution.convolve(x, kernel))(stack)
         single = jnp.stack([convolution.convolve(x, kernel) for kernel in stack])
     np.testing.assert_allclose(together, single, rtol=1e-6)
+
+
+@pytest.mark.parametrize("formulation", FORMULATIONS)
+@pytest.mark.parametrize("relu", [False, True], ids=["linear", "relu"])
+@pytest.mark.parametrize("added", ["", "bias", "addend", "both"])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_what_follows_equals_separate_steps(formulation, relu, added, groups):
+    keys = jax.random.split(jax.random.key(2), 4)
+    x = jax.random.normal(keys[0], (2, 6, 5, 4))
+    kernel = jax.random.normal(keys[1], (3, 3, 4 // groups, 8))
+    bias = jax.random.normal(keys[2], (8,)) if added in {"bias", "both"} else None
+    addend = jax.random.normal(keys[3], (2, 3, 3, 8)) if added in {"addend", "both"} else None
+    window = {"strides": (2, 2), "padding": ((1, 1), (1, 1)), "groups": groups}
+
+    def together(x, kernel, bias, addend):
+        return convolution.convolve(x, kernel, bias, addend, relu=relu, **window)
+
+    def apart(x, kernel, bias, addend):
+        y = independent(x, kernel, (2, 2), ((1, 1), (1, 1)), (1, 1), groups)
+        y = y + (0 if bias is None else bias) + (0 if addend is None else addend)
+        return jnp.where(y > 0, y, 0) if relu else y
+
+    def value_and_pullback(function):
+        y, pull = jax.vjp(function, x, kernel, bias, addend)
+        return y, pull(jnp.cos(jnp.arange(y.size, dtype=jnp.float32)).reshape(y.shape))
+
+    with kernels.chosen(formulation):
+        ours = jax.jit(lambda: value_and_pullback(together))()
+    wanted = value_and_pullback(apart)
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
 def test_the_kernel_gradient_is_cut_only_where_patches_are_many():

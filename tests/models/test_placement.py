@@ -128,7 +128,7 @@ def test_attention_can_sit_at_every_norm_of_the_branch(placement: str) -> None:
 
 @pytest.mark.parametrize("kind", ["bottleneck", "preact_bottleneck"])
 def test_after_norms_is_in_front_of_the_activation(kind: str) -> None:
-    """A gate of 1 + tanh with a bias below -1 would not turn signs: the sign that relu sees is the norm's."""
+    """A factor of -1 there is a norm with its signs turned; behind the activation it is not."""
     gate = Slot("static", "after_norms", options=(("init_scale", -1.0),))
     module = BLOCKS[kind](8, slots=Slots(gate=gate), zero_init=False)
     variables = module.init(jax.random.key(1), X, train=False)
