@@ -143,6 +143,8 @@ def saved(one: Job) -> bool:
 
 @needs_ray
 @pytest.mark.slow
+# Of JAX, which an earlier test may have started; what Ray forks becomes another program at once.
+@pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called:RuntimeWarning")
 def test_a_node_that_dies_loses_nothing(
     two_nodes: tuple[Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,8 @@ import pytest
 from chanattn.errors import UsageError
 from chanattn.sweep.launchers import slurm
 from chanattn.sweep.launchers.base import Ended, Job
-from chanattn.sweep.launchers.slurm import Request, Slurm, parameters
+from chanattn.sweep.launchers.slurm import Slurm
+from chanattn.sweep.launchers.slurm_request import Request, parameters
 
 submitit = pytest.importorskip("submitit", reason="the slurm extra is not installed")
 
