@@ -68,8 +68,10 @@ def test_a_cluster_of_this_machine_computes_stops_and_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     act(monkeypatch)
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     launcher = Ray(cpus=0.5)
     try:
+        assert signal.getsignal(signal.SIGTERM) == on_sigterm
         codes = [job(tmp_path, role) for role in ("0", "1", "2")]
         for one in codes:
             launcher.submit(one)
@@ -141,6 +143,8 @@ def saved(one: Job) -> bool:
 
 @needs_ray
 @pytest.mark.slow
+# Of JAX, which an earlier test may have started; what Ray forks becomes another program at once.
+@pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called:RuntimeWarning")
 def test_a_node_that_dies_loses_nothing(
     two_nodes: tuple[Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

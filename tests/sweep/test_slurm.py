@@ -15,7 +15,8 @@ import pytest
 from chanattn.errors import UsageError
 from chanattn.sweep.launchers import slurm
 from chanattn.sweep.launchers.base import Ended, Job
-from chanattn.sweep.launchers.slurm import Request, Slurm, parameters
+from chanattn.sweep.launchers.slurm import Slurm
+from chanattn.sweep.launchers.slurm_request import Request, parameters
 
 submitit = pytest.importorskip("submitit", reason="the slurm extra is not installed")
 
@@ -236,6 +237,15 @@ def test_a_request_becomes_parameters_of_submitit_or_options_of_sbatch() -> None
         "signal_delay_s": "120",
         "additional_parameters": {"requeue": True, "exclusive": True, "licenses": "a:1"},
     }
+
+
+def test_a_slurm_that_does_not_answer_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "srun").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))  # with srun and without squeue
+    with pytest.raises(UsageError, match="Slurm does not answer"):
+        Slurm(tmp_path, Request())
 
 
 def test_an_unknown_executor_is_refused(tmp_path: Path) -> None:

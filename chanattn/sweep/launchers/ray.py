@@ -7,8 +7,10 @@ last checkpoint.
 
 import logging
 import os
+import signal
 import socket
 import time
+import warnings
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -154,8 +156,10 @@ class Ray:
         del self._ready[job]
         try:
             returncode = None if kill else self._ray.get(code)
+        except self._ray.exceptions.RayTaskError as error:  # the worker was never started
+            return Ended(job, None, str(error).strip().splitlines()[-1])
         except self._ray.exceptions.RayError as error:
-            return Ended(job, None, f"{type(error).__name__}: its node or its actor on it died")
+            return Ended(job, None, f"its node died, or its actor there ({type(error).__name__})")
         finally:
             self._ray.kill(actor)
         return Ended(job, None) if returncode is None else Ended.of_process(job, returncode)
@@ -175,9 +179,7 @@ class Ray:
 def _connect(address: str) -> Any:
     """The module `ray`, connected to a cluster, silent and without dashboard and usage statistics."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault(
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
-    )  # else it warns of a future default
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of a default
     try:
         import ray
     except ModuleNotFoundError as error:
@@ -189,15 +191,23 @@ def _connect(address: str) -> Any:
         "object_store_memory": _OBJECT_STORE,
         "_node_ip_address": "127.0.0.1",
     }
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(
-            address=address or "local",
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            **({} if address else local),
-        )
+        with warnings.catch_warnings():
+            # JAX fears for what a forked process does; those that Ray forks become other programs at once.
+            warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+            ray.init(
+                address=address or "local",
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                **({} if address else local),
+            )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise _unreachable(address or "local", str(error).strip().splitlines()[0]) from error
+    finally:
+        signal.signal(
+            signal.SIGTERM, on_sigterm
+        )  # Ray would end the sweep without its runs having saved
     return ray
 
 

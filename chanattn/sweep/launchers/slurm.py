@@ -7,11 +7,10 @@ no run is computed twice.
 """
 
 import contextlib
-import dataclasses
 import io
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from chanattn.cli import PREEMPTED
 from chanattn.errors import UsageError
 from chanattn.sweep.launchers.base import Ended, Job
 from chanattn.sweep.launchers.slurm_queue import Entry, Processes, Queue, Squeue
+from chanattn.sweep.launchers.slurm_request import Request, parameters
 from chanattn.sweep.launchers.slurm_task import Task
 from chanattn.sweep.worker import OUTPUT, command
 
@@ -51,28 +51,6 @@ _RETRY_SUBMISSION = 30.0  # seconds
 _CLOSING = 120.0  # seconds; Slurm itself kills what it cancels after its KillWait, 30 by default
 
 
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """What one job asks of Slurm.
-
-    Attributes:
-        partition: name; empty: the cluster's default.
-        minutes: time limit, after which the run saves and is queued again.
-        gpus: per job.
-        cpus: cores per job.
-        memory: as Slurm writes it, "8G"; empty: the cluster's default.
-        options: further parameters of submitit (`signal_delay_s`, `setup`, ...) or options of sbatch
-            (`account`, `qos`, ...) by name; an empty text stands for an option without a value.
-    """
-
-    partition: str = ""
-    minutes: int = 60
-    gpus: int = 0
-    cpus: int = 1
-    memory: str = ""
-    options: Mapping[str, str] = dataclasses.field(default_factory=dict)
-
-
 def launch(sweep: Path, platform: str, parallel: int) -> "Slurm":
     """See `chanattn.sweep.launchers.create`."""
     given = [option.partition("=") for option in OPTIONS.value]
@@ -99,7 +77,7 @@ class Slurm:
         slow_files: seconds after which what a job wrote at its end is visible here.
 
     Raises:
-        UsageError: submitit or Slurm is missing, or there is no such executor.
+        UsageError: submitit is missing, Slurm does not answer, or there is no such executor.
     """
 
     def __init__(
@@ -131,6 +109,8 @@ class Slurm:
         self._request, self._slow_files = request, slow_files
         logs = self._sweep / "slurm"
         self._queue: Queue = Processes(logs) if self._local else Squeue(logs, every)
+        if self._queue.entries() is None:
+            raise UsageError("Slurm does not answer: squeue fails here; see whether sinfo works")
         self._waiting: deque[Job] = deque()
         self._stopped: list[Ended] = []
         self._accepted = False
@@ -261,29 +241,6 @@ class Slurm:
 
     def _folder(self, job: Job) -> Path:
         return self._sweep / "slurm" / job.workdir.relative_to(self._sweep / "runs")
-
-
-def parameters(request: Request, submitit: Any) -> dict[str, Any]:
-    """What submitit's `update_parameters` is given."""
-    values: dict[str, Any] = {"time": request.minutes, "cpus_per_task": request.cpus}
-    if request.partition:
-        values["partition"] = request.partition
-    if request.gpus:
-        values["gpus_per_node"] = request.gpus
-    if request.memory:
-        values["mem"] = request.memory
-    known = submitit.SlurmExecutor._valid_parameters()
-    # A node that dies or is taken away gives its job back to the queue.
-    more: dict[str, Any] = {"requeue": True}
-    for name, value in request.options.items():
-        name = name.replace("-", "_")
-        if name in {"setup", "teardown"}:
-            values[name] = [value]
-        elif name in known and value:
-            values[name] = value
-        else:
-            more[name] = value or True
-    return values | {"additional_parameters": more}
 
 
 def _submitit() -> Any:

@@ -36,7 +36,9 @@ class Task:
         signal.pthread_sigmask(signal.SIG_BLOCK, {_announcement()})
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
-            self._worker = subprocess.Popen(self._command, stdout=log, stderr=subprocess.STDOUT)
+            self._worker = subprocess.Popen(
+                self._command, stdout=log, stderr=subprocess.STDOUT, env=_environment()
+            )
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {_announcement()})
         if self._told_to_stop:
             self._worker.terminate()
@@ -61,6 +63,12 @@ class Task:
         self._told_to_stop = True
         if self._worker is not None:
             self._worker.terminate()
+
+
+def _environment() -> dict[str, str]:
+    """The job's own, with as many threads as it has cores: not every Slurm confines a job to them."""
+    cores = os.environ.get("SLURM_CPUS_PER_TASK")
+    return {"OMP_NUM_THREADS": cores, **os.environ} if cores else dict(os.environ)
 
 
 def _await_end(worker: subprocess.Popen[bytes]) -> None:

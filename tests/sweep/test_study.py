@@ -1,0 +1,105 @@
+"""Optuna behind the search: what is tried depends on the seed, the number and the results alone."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from chanattn.errors import UsageError
+from chanattn.sweep.space import space
+
+optuna = pytest.importorskip("optuna", reason="the search extra is not installed")
+
+from chanattn.sweep.study import Study  # noqa: E402
+
+SPACE = space(
+    {
+        "optimizer.learning_rate": ("log_uniform", 0.001, 1.0),
+        "model.attention.reduction": ("choice", [4, 8, 16]),
+        "model.attention.stages": ("choice", [(1, 2), (3,)]),
+        "batch_size": ("int", 8, 64),
+    }
+)
+WHAT = {"metric": "top1", "epochs": 3.0}
+
+
+def study(folder: Path, seed: int = 0, **what: object) -> Study:
+    return Study(folder / "search.db", SPACE, WHAT | what, maximize=True, seed=seed)
+
+
+def height(overrides: dict) -> float:
+    """A hill with its top at a learning rate of 0.1."""
+    return -abs(math.log10(overrides["optimizer.learning_rate"]) + 1)
+
+
+def explore(folder: Path, trials: int, seed: int = 0, *, reopen: bool = False) -> list[dict]:
+    one = study(folder, seed)
+    for _ in range(trials):
+        number = one.ask()
+        if reopen:  # as after kill -9
+            one = study(folder, seed)
+            assert one.running() == [number]
+        one.tell(number, height(one.overrides(number)))
+    return one.results()
+
+
+def test_a_search_that_is_killed_again_and_again_tries_the_same(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    whole = explore(tmp_path / "a", 12)
+    assert explore(tmp_path / "b", 12, reopen=True) == whole
+    assert [trial["number"] for trial in whole] == list(range(12))
+
+
+def test_choices_lie_in_the_space_with_their_types_and_depend_on_the_seed(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    chosen = [trial["overrides"] for trial in explore(tmp_path / "a", 8)]
+    for each in chosen:
+        assert list(each) == list(SPACE)
+        assert 0.001 <= each["optimizer.learning_rate"] <= 1.0
+        assert each["model.attention.reduction"] in (4, 8, 16)
+        assert each["model.attention.stages"] in ((1, 2), (3,))
+        assert 8 <= each["batch_size"] <= 64
+        assert [type(value) for value in each.values()] == [float, int, tuple, int]
+    assert len({each["optimizer.learning_rate"] for each in chosen}) == 8
+    assert [trial["overrides"] for trial in explore(tmp_path / "b", 8, seed=1)] != chosen
+
+
+def test_later_trials_learn_from_earlier_ones(tmp_path: Path) -> None:
+    results = explore(tmp_path, 40)
+    heights = [trial["value"] for trial in results]
+    # Chance alone gives -5/6 on average: the mean of |x + 1| over x from -3 to 0, negated.
+    assert sum(heights[20:]) / 20 > -0.6
+    best = study(tmp_path).best()
+    assert best is not None
+    assert best[1] == max(heights)
+
+
+def test_another_search_is_refused_with_what_differs(tmp_path: Path) -> None:
+    study(tmp_path)
+    with pytest.raises(UsageError, match=r"holds another search \(epochs 3.0 -> 4.0\)"):
+        study(tmp_path, epochs=4.0)
+
+
+def test_a_trial_that_died_while_it_chose_counts_as_failed(tmp_path: Path) -> None:
+    one = study(tmp_path)
+    one._study.ask()  # a trial without a choice
+    number = one.ask()
+    assert one.running() == [number]
+    assert [trial["state"] for trial in one.results()] == ["fail", "running"]
+    assert one.best() is None
+
+
+def test_a_trial_below_the_median_of_the_others_is_hopeless(tmp_path: Path) -> None:
+    one = study(tmp_path)
+    for value in (0.7, 0.8, 0.9, 0.8, 0.9):
+        number = one.ask()
+        assert not one.hopeless(number, {10: value - 0.1, 20: value})
+        one.tell(number, value)
+    good, bad = one.ask(), one.ask()
+    assert not one.hopeless(good, {10: 0.75})
+    assert one.hopeless(bad, {10: 0.2})
+    one.prune(bad)
+    assert one.results()[bad]["state"] == "pruned"
+    assert one.results()[bad]["value"] is None
