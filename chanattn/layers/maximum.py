@@ -22,7 +22,7 @@ def _forward(
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     largest = jnp.max(x, axis=axis, keepdims=True)
     ties = x == largest
-    count = jnp.maximum(jnp.sum(ties, axis=axis, keepdims=True), 1)
+    count = jnp.maximum(jnp.sum(ties.astype(jnp.float32), axis=axis, keepdims=True), 1)
     return jnp.squeeze(largest, axis), (ties, count)
 
 

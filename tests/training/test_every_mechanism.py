@@ -18,7 +18,7 @@ from chanattn.training.step import make_eval_step, make_train_step
 BATCH, PEAK = 64, 0.02
 # One channel of 16 leaves the block little; two stages and more time make up for it. Others start slowly.
 LAYERS = {"argmax": (1, 1), "gumbel_softmax": (1, 1)}
-STEPS = {"argmax": 500, "gumbel_softmax": 500, "double": 500, "gc": 500, "random_k": 400}
+STEPS = {"argmax": 500, "gumbel_softmax": 500, "double": 500, "gc": 800, "random_k": 400}
 
 
 def load(split: str) -> dict[str, np.ndarray]:
