@@ -31,7 +31,7 @@ from chanattn.training.config import flatten, to_json
 from chanattn.training.interrupt import Interrupt
 from chanattn.training.lock import hold
 from chanattn.training.metrics_log import read_metrics
-from chanattn.training.run_directory import SUMMARY, write_json, write_text
+from chanattn.training.run_directory import SUMMARY, command_line, write_json, write_text
 
 DATABASE, RESULT = "search.db", "search.json"
 _LOOK = 2.0  # seconds between two looks at the curves of running trials
@@ -222,7 +222,7 @@ def result(request: Request, study: Study) -> dict[str, Any]:
         "space": {path: dimension.to_json() for path, dimension in request.space.items()},
         "best": None if best is None else trials[best[0]],
         "trials": trials,
-        "how": {"command": sys.argv, "written": time.strftime("%Y-%m-%dT%H:%M:%S%z")},
+        "how": {"command": command_line(), "written": time.strftime("%Y-%m-%dT%H:%M:%S%z")},
     }
 
 

@@ -11,7 +11,6 @@ A changed grid adds variants and seeds to what is there, and takes nothing away.
 import hashlib
 import json
 import re
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +23,13 @@ from chanattn.sweep.check import by_owner
 from chanattn.sweep.grid import Sweep, resolve
 from chanattn.sweep.launchers.base import Job
 from chanattn.training.config import changed_fields, from_json, to_json
-from chanattn.training.run_directory import git_revision, versions, write_json, write_text
+from chanattn.training.run_directory import (
+    command_line,
+    git_revision,
+    versions,
+    write_json,
+    write_text,
+)
 
 INDEX = "sweep.json"
 FORMAT = 1
@@ -146,7 +151,7 @@ def write(
             "variants": variants,
             "published": [_published(figures) for figures in grid.published],
             "how": {
-                "command": sys.argv,
+                "command": command_line(),
                 "versions": versions(),
                 "git": git_revision(),
                 "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -2,7 +2,6 @@
 
 import os
 import re
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from chanattn.training import mesh as meshes
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.config import flatten
 from chanattn.training.predictions import BINS, Predictions, measures
-from chanattn.training.run_directory import CHECKPOINTS, read_config, write_json
+from chanattn.training.run_directory import CHECKPOINTS, command_line, read_config, write_json
 from chanattn.training.state import Weights
 from chanattn.training.validate import validate
 
@@ -86,7 +85,7 @@ def evaluate_run(
         "corrupt_examples": examples.num_corrupt,
         "images_per_second": len(predictions.label) / seconds,
         "how": {
-            "command": sys.argv,
+            "command": command_line(),
             "batch_size": config.batch_size,
             "precision": config.precision,
             "kernels": kernels.current(),

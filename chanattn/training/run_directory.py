@@ -138,7 +138,7 @@ def environment() -> dict[str, Any]:
     devices = jax.devices()
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": sys.argv,
+        "command": command_line(),
         "python": platform.python_version(),
         "system": platform.platform(),
         "packages": versions(),
@@ -154,6 +154,12 @@ def environment() -> dict[str, Any]:
             if name.startswith(("JAX_", "XLA_", "GLIBC_", "TFDS_", "CUDA_VISIBLE", "OMP_"))
         },
     }
+
+
+def command_line() -> list[str]:
+    """The program and its arguments, without the folder that it was started in, which tells nothing."""
+    here = f"{Path.cwd()}{os.sep}"
+    return [argument.replace(here, "") for argument in sys.argv]
 
 
 def _check_writable(directory: Path) -> None:

@@ -11,7 +11,13 @@ from ml_collections import ConfigDict
 from chanattn.errors import UsageError
 from chanattn.training import run_directory
 from chanattn.training.config import changed_fields
-from chanattn.training.run_directory import check_run, finish, open_run, read_config
+from chanattn.training.run_directory import (
+    check_run,
+    command_line,
+    finish,
+    open_run,
+    read_config,
+)
 from configs import base
 
 
@@ -113,3 +119,9 @@ def test_damaged_config_is_named(tmp_path: Path, config: ConfigDict) -> None:
     (tmp_path / "config.json").write_text('{"seed": ')
     with pytest.raises(UsageError, match=r"config\.json cannot be read"):
         check_run(tmp_path, config)
+
+
+def test_the_recorded_command_does_not_tell_where_the_project_lies(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [f"{tmp_path}/train.py", f"--workdir={tmp_path}/runs/a", "-x"])
+    assert command_line() == ["train.py", "--workdir=runs/a", "-x"]
