@@ -57,6 +57,10 @@ class TrainingData(abc.ABC):
         self.steps_per_epoch = examples // config.batch_size
         self._dataset = config.dataset
 
+    def reseed(self, seed: int) -> None:
+        """Makes `seed` decide the order, and random crops, of all feeds from now on; older feeds end."""
+        self.seed = seed
+
     @abc.abstractmethod
     def feeds(self, start_step: int) -> Iterator[Feed]:
         """The feeds of steps `start_step`, `start_step + 1`, ... without end.
@@ -173,6 +177,12 @@ class StreamedTrainingData(TrainingData):
             max_corrupt=config.dataset.max_corrupt,
         )
         self._open: list[Prefetch] = []
+
+    def reseed(self, seed: int) -> None:
+        """See `TrainingData.reseed`."""
+        self.close()
+        super().reseed(seed)
+        self._batches.seed = seed
 
     def feeds(self, start_step: int) -> Iterator[Feed]:
         """See `TrainingData.feeds`."""

@@ -68,6 +68,26 @@ def test_seed_decides_the_order(loader, mesh, make_config):
     assert not np.array_equal(first, other)
 
 
+@pytest.mark.parametrize("loader", LOADERS)
+def test_another_seed_on_the_way_gives_the_feeds_of_a_set_begun_with_it(loader, mesh, make_config):
+    config = make_config("synthetic", 16, loader=loader, synthetic_examples=70, image_size=8)
+
+    def labels(train):
+        feeds = islice(train.feeds(2), 3)
+        return [
+            train.prepare(feed, jnp.int32(step), jax.random.key(0))["label"].tolist()
+            for step, feed in enumerate(feeds, start=2)
+        ]
+
+    with data.training(config, mesh) as train:
+        first = labels(train)
+        train.reseed(5)
+        second = labels(train)
+    config.seed = 5
+    with data.training(config, mesh) as train:
+        assert labels(train) == second != first
+
+
 def test_pixels_are_normalised_and_grey_becomes_three_channels(mesh, make_config):
     config = make_config("digits", 8, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
     with data.training(config, mesh) as train:
