@@ -2,6 +2,7 @@
 
     python eval.py --workdir=runs/digits
     python eval.py --workdir=runs/digits --step=400 --raw --split=train
+    python eval.py --workdir=runs/digits --step=best
     python eval.py --workdir=runs/cifar10-eca --dataset=cifar10_1
 
 Prints a table and writes RUN/evaluation/<name>.json with the confusion matrix as a picture beside it.
@@ -14,7 +15,7 @@ from chanattn import cli
 from chanattn.errors import UsageError
 
 WORKDIR = flags.DEFINE_string("workdir", None, "run directory")
-STEP = flags.DEFINE_integer("step", None, "checkpoint; default: the newest", lower_bound=0)
+STEP = flags.DEFINE_string("step", None, "checkpoint: a number or best; default: the newest")
 EMA = flags.DEFINE_bool(
     "ema", False, "moving averages of the weights; default: if the run has them"
 )
@@ -34,6 +35,7 @@ def main() -> None:
         raise UsageError("--workdir=RUN is required")
     if EMA.value and RAW.value:
         raise UsageError("--ema and --raw exclude each other")
+    step = _step()
     from chanattn.training.evaluate import evaluate_run, show
 
     fields = {
@@ -45,7 +47,16 @@ def main() -> None:
     }
     overrides = {path: value for path, value in fields.items() if value is not None}
     ema = EMA.value if EMA.value or RAW.value else None
-    show(evaluate_run(WORKDIR.value, step=STEP.value, ema=ema, **overrides))
+    show(evaluate_run(WORKDIR.value, step=step, ema=ema, **overrides))
+
+
+def _step() -> int | str | None:
+    given = STEP.value
+    if given in {None, "best"}:
+        return given
+    if not given.isdecimal():
+        raise UsageError(f"--step must be a number or best, not {given!r}")
+    return int(given)
 
 
 if __name__ == "__main__":

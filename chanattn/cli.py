@@ -1,7 +1,7 @@
 """What every command-line program of the project shares: flags, the config, exit codes.
 
 Exit codes: 0 done; 2 bad usage or config, one line on stderr and no traceback; 75 preempted, state
-saved; 1 anything else, with its traceback (of a training that diverged, one line).
+saved; 1 anything else, with its traceback (one line for a training that diverged or could not save).
 """
 
 import difflib
@@ -13,11 +13,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from absl import flags, logging
+from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from chanattn.errors import NonFinite, Preempted, UsageError, did_you_mean
+from chanattn.errors import NonFinite, Preempted, SaveFailed, UsageError, did_you_mean
 from chanattn.training.config import flatten
+from chanattn.training.noise import hush_orbax
 
 FAILED, USAGE, PREEMPTED = 1, 2, 75
 
@@ -52,7 +53,7 @@ def run(
     if {"--help", "-h"} & set(argv[1:]):
         print(_help())
         sys.exit(0)
-    logging.set_verbosity(logging.ERROR)  # Orbax warns of what it has been asked to do
+    hush_orbax()
     try:
         loaded, rest = parse(argv, config=config, positionals=positionals)
         arguments: list[Any] = [loaded] if config else []
@@ -60,8 +61,8 @@ def run(
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(USAGE)
-    except NonFinite as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (NonFinite, SaveFailed) as error:
+        print(f"error: {error}", *getattr(error, "__notes__", []), sep="\n", file=sys.stderr)
         sys.exit(FAILED)
     except Preempted as error:
         print(error, file=sys.stderr)

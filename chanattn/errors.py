@@ -14,10 +14,37 @@ class Preempted(Exception):
 
 
 class NonFinite(ArithmeticError):
-    """The loss or a weight is no longer a finite number; the last checkpoint is from before that.
+    """The loss, a gradient or a weight is no longer a finite number; the last checkpoint is from before that.
 
     Ends a program with its message, which names the step, and exit code 1.
+
+    Attributes:
+        step: the first one (from 1) after which a value was not finite.
     """
+
+    def __init__(self, message: str, step: int) -> None:
+        super().__init__(message)
+        self.step = step
+
+
+class SaveFailed(OSError):
+    """A checkpoint could not be written; those before it are kept.
+
+    Ends a program with its message, one line that names the cause, and exit code 1.
+    """
+
+
+class Damaged(UsageError):
+    """A checkpoint is not what was saved.
+
+    Attributes:
+        step: of the checkpoint.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, where: object, step: int, reason: str) -> None:
+        super().__init__(f"checkpoint {where} is damaged ({reason}); choose another step.")
+        self.step, self.reason = step, reason
 
 
 def did_you_mean(name: str, valid: list[str] | tuple[str, ...]) -> str:

@@ -45,7 +45,8 @@ def get_config() -> ConfigDict:
     c.optimizer = optimizer()
     c.schedule = schedule()
     c.ema = ConfigDict({"decay": 0.0})  # moving average of parameters and batch statistics; 0: off
-    c.checkpoint = ConfigDict({"keep": 2})  # newest checkpoints kept
+    c.checkpoint = checkpoint()
+    c.nonfinite = nonfinite()
     c.logging = logging()
     c.lock()
     return c
@@ -140,6 +141,27 @@ def schedule() -> ConfigDict:
     s.power = 1.0  # polynomial
     s.end_factor = 0.0  # cosine, polynomial: final rate as a fraction of the peak
     return s
+
+
+def checkpoint() -> ConfigDict:
+    """Which checkpoints stay; one that any of the fields wants does."""
+    k = ConfigDict()
+    k.keep = 2  # the newest
+    k.keep_best = (
+        0  # with the highest top-1 accuracy (of the averages with EMA); each is saved when found
+    )
+    k.keep_every = 0  # those of steps that are multiples of this; 0: none for that
+    return k
+
+
+def nonfinite() -> ConfigDict:
+    """What becomes of a run whose loss, gradient or weights are no longer finite numbers."""
+    n = ConfigDict()
+    # stop | skip: the step changes nothing but its number | rollback: to the last checkpoint, and on from it
+    # with the data in another order
+    n.policy = "stop"
+    n.limit = 10  # skip: steps, rollback: times; one more in the whole run stops it
+    return n
 
 
 def logging() -> ConfigDict:

@@ -1,36 +1,40 @@
 """Checkpoints of a run, written by Orbax in the background.
 
-A checkpoint has four parts, so that an evaluation reads only what it needs:
+A checkpoint has five parts, so that an evaluation reads only what it needs:
 
     weights    parameters and batch statistics
     ema        their moving averages, where the run has them
     training   step, optimizer state, metrics since the last log point
-    progress   JSON: position in the data, results so far, the config, shapes and checksums of the others
+    progress   JSON: position in the data, results so far, the config
+    manifest   JSON: shapes and checksums of the others
 
-What Orbax does not do is done here: it takes a folder without content, as a full disk or a killed process may
-leave it, for the newest checkpoint; it restores a file in which a bit has flipped without complaint; and it
-reports a failed write one save later.
+What Orbax does not do is done here: it takes a folder without content for the newest checkpoint; it restores
+a file in which a bit has flipped without complaint; it reports a failed write one save later.
 """
 
-import json
-import shutil
-import zlib
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
-from orbax.checkpoint import checkpoint_managers
 
-from chanattn.errors import UsageError
-from chanattn.training.state import TrainState, Weights
+from chanattn.errors import Damaged, SaveFailed, UsageError
+from chanattn.training import manifest as manifests
+from chanattn.training.folders import folders, is_complete, lack, remove_half_deleted, set_aside
+from chanattn.training.manifest import Manifest
+from chanattn.training.orbax_errors import ReadFailed, first_line, let_writes_end, quietly
+from chanattn.training.retention import OrbaxPolicy, Retention
+from chanattn.training.space import check_writable, shortage
+from chanattn.training.state import TrainState, Weights, parts_of
 
 PyTree = Any
-_PROGRESS = "progress"
+_PROGRESS, _MANIFEST = "progress", "manifest"
+_JSON_BYTES = 2**20  # room for what is not an array
 
 
 class Checkpoints:
@@ -40,20 +44,37 @@ class Checkpoints:
 
     Args:
         directory: made if absent, unless `read_only`.
-        keep: newest checkpoints kept; older ones are deleted.
-        read_only: for evaluation; nothing is written, cleaned up or deleted.
+        retention: which checkpoints stay; the others are deleted, each after a newer one has been written.
+        read_only: for evaluation; nothing is written, renamed or deleted.
+
+    Attributes:
+        scores: of the steps that were evaluated, higher is better; the retention reads them at every save.
+
+    Raises:
+        UsageError: the directory cannot be written.
     """
 
-    def __init__(self, directory: str | Path, keep: int = 1, *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        directory: str | Path,
+        retention: Retention = Retention(),  # noqa: B008 - it is frozen
+        *,
+        read_only: bool = False,
+    ) -> None:
         self.directory = Path(directory).absolute()
+        self.retention = retention
+        self.scores: dict[int, float] = {}
+        self._saving: int | None = None
+        self._threads: list[threading.Thread] = []
         if not read_only and jax.process_index() == 0:
-            self._remove_incomplete()
+            check_writable(self.directory)
+            remove_half_deleted(self.directory)
         if not read_only and jax.process_count() > 1:
             multihost_utils.sync_global_devices("checkpoints: leftovers removed")
         self._manager = ocp.CheckpointManager(
             self.directory,
             options=ocp.CheckpointManagerOptions(
-                preservation_policy=checkpoint_managers.LatestN(keep),
+                preservation_policy=OrbaxPolicy(self.retention, self.scores),
                 create=not read_only,
                 cleanup_tmp_directories=not read_only,
             ),
@@ -68,11 +89,20 @@ class Checkpoints:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except SaveFailed as failure:
+            if error is None:
+                raise
+            error.add_note(str(failure))  # what ends the program already matters more
+
+    def found(self) -> list[int]:
+        """Steps of all that looks like a checkpoint, oldest first."""
+        return list(folders(self.directory))
 
     def steps(self) -> list[int]:
         """Steps of the complete checkpoints, oldest first."""
-        return sorted(int(path.name) for path in self._folders() if _is_complete(path))
+        return [step for step, path in folders(self.directory).items() if is_complete(path)]
 
     def latest(self) -> int | None:
         """Step of the newest complete checkpoint, None if there is none."""
@@ -86,21 +116,28 @@ class Checkpoints:
             progress: JSON values that belong to the state.
 
         Raises:
-            OSError: this or the previous save could not be written.
+            SaveFailed: this or the previous save could not be written, or the disk has no room for it.
         """
-        parts = _parts(state)
-        record = dict(progress) | {
-            "arrays": {name: layout(tree) for name, tree in parts.items()},
-            "checksums": {name: checksum(tree) for name, tree in parts.items()},
-        }
-        self._manager.save(
-            int(state.step),
-            args=ocp.args.Composite(
-                **{name: ocp.args.StandardSave(tree) for name, tree in parts.items()},
-                **{_PROGRESS: ocp.args.JsonSave(record)},
-            ),
-            force=True,
-        )
+        self.wait()
+        step, parts = int(state.step), parts_of(state)
+        arrays = sum(leaf.nbytes for leaf in jax.tree.leaves(parts))
+        self._threads = threading.enumerate()
+        with self._reported(step):
+            too_little = shortage(self.directory, arrays + _JSON_BYTES)
+            if too_little:
+                raise OSError(too_little)
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    **{name: ocp.args.StandardSave(tree) for name, tree in parts.items()},
+                    **{
+                        _PROGRESS: ocp.args.JsonSave(dict(progress)),
+                        _MANIFEST: ocp.args.JsonSave(manifests.make(parts, progress)),
+                    },
+                ),
+                force=True,
+            )
+        self._saving = step
 
     def restore(self, step: int, template: TrainState) -> TrainState:
         """The state saved at a step, on the devices that the template names, whatever it was saved from.
@@ -110,9 +147,10 @@ class Checkpoints:
             template: `abstract_state` of the same config.
 
         Raises:
-            UsageError: the checkpoint is damaged, or holds another network.
+            Damaged: the checkpoint is not what was saved.
+            UsageError: it holds another network.
         """
-        parts = self._restore(step, _parts(template))
+        parts = self._restore(step, parts_of(template))
         return TrainState(**parts["weights"], **parts["training"], ema=parts.get("ema"))
 
     def restore_weights(self, step: int, template: Weights, *, ema: bool = False) -> Weights:
@@ -124,111 +162,136 @@ class Checkpoints:
             ema: return the averages, which are float32.
 
         Raises:
-            UsageError: the checkpoint has no averages, is damaged, or holds another network.
+            Damaged: the checkpoint is not what was saved.
+            UsageError: it has no averages, or holds another network.
         """
         name = "ema" if ema else "weights"
-        if name not in self.progress(step)["arrays"]:
+        if not any(path.startswith(f"{name}/") for path in self.manifest(step)["leaves"]):
             raise UsageError(
                 f"{self.directory} holds no moving averages (ema.decay was 0); evaluate the raw weights."
             )
         return self._restore(step, {name: template})[name]
 
     def progress(self, step: int) -> dict[str, Any]:
-        """The JSON values saved with a step."""
-        args = ocp.args.Composite(**{_PROGRESS: ocp.args.JsonRestore()})
-        return self._manager.restore(step, args=args)[_PROGRESS]
+        """The JSON values saved with a step.
+
+        Raises:
+            Damaged: they are not what was saved.
+        """
+        values = self._read(step, {_PROGRESS: ocp.args.JsonRestore()})[_PROGRESS]
+        if manifests.of_json(values) != self.manifest(step)["progress"]:
+            raise self.damaged(step, "progress differs from what was saved")
+        return values
+
+    def manifest(self, step: int) -> Manifest:
+        """What a checkpoint holds, see `chanattn.training.manifest`.
+
+        Raises:
+            Damaged: it is absent or not what was saved.
+        """
+        folder = self.directory / str(step)
+        if not is_complete(folder):
+            raise self.damaged(step, lack(folder))
+        if not (folder / _MANIFEST).exists():  # so it is in those of versions before 0.1
+            raise self.damaged(step, "it has no manifest, so what it holds cannot be verified")
+        found = self._read(step, {_MANIFEST: ocp.args.JsonRestore()})[_MANIFEST]
+        if not manifests.is_sound(found):
+            raise self.damaged(step, "the manifest differs from what was saved")
+        return found
+
+    def damaged(self, step: int, reason: str) -> Damaged:
+        """The error that says what is wrong with a checkpoint."""
+        return Damaged(self.directory / str(step), step, reason)
+
+    def set_aside(self, steps: Sequence[int]) -> None:
+        """Puts damaged checkpoints out of the way, by renaming them `damaged-STEP`."""
+        if not steps:
+            return
+        if jax.process_index() == 0:
+            for step in steps:
+                set_aside(self.directory / str(step))
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices("checkpoints: damaged ones set aside")
+        self._manager.reload()
+
+    def delete_after(self, step: int) -> None:
+        """Deletes the checkpoints behind a step, which is as it was saved: the run takes another way."""
+        self.wait()
+        for later in [scored for scored in self.scores if scored > step]:
+            del self.scores[later]
+        for later in self.steps():
+            if later > step:
+                self._manager.delete(later)
 
     def raise_errors(self) -> None:
-        """Raises what went wrong in a write that has ended; never waits for one that has not."""
+        """Raises what went wrong in a write that has ended; never waits for one that has not.
+
+        Raises:
+            SaveFailed: it could not be written.
+        """
         if not self._manager.is_saving_in_progress():
-            self._manager.wait_until_finished()
+            self.wait()
 
     def wait(self) -> None:
         """Returns when everything is on the disk.
 
         Raises:
-            OSError: it could not be written.
+            SaveFailed: it could not be written.
         """
-        self._manager.wait_until_finished()
+        if self._saving is not None:
+            step, self._saving = self._saving, None
+            with self._reported(step):
+                self._manager.wait_until_finished()
 
     def close(self) -> None:
-        """Waits, and releases Orbax's threads."""
-        self._manager.close()
+        """Waits, and releases Orbax's threads.
+
+        Raises:
+            SaveFailed: the last checkpoint could not be written.
+        """
+        try:
+            self.wait()
+        finally:
+            self._manager.close()
+
+    @contextmanager
+    def _reported(self, step: int) -> Iterator[None]:
+        """One line for what goes wrong in a save: Orbax and its file layer raise errors of many kinds."""
+        try:
+            yield
+        except Exception as error:
+            let_writes_end(self._threads)
+            good, reason = self.latest(), first_line(error, self.directory)
+            kept = (
+                "nothing was saved before" if good is None else f"step {good} is the last one there"
+            )
+            raise SaveFailed(
+                f"the checkpoint of step {step} could not be written to {self.directory} ({reason}); {kept}. "
+                "Mend that, and the same command continues from it."
+            ) from error
 
     def _restore(self, step: int, templates: dict[str, PyTree]) -> dict[str, PyTree]:
-        where, saved = self.directory / str(step), self.progress(step)
-        for name, template in templates.items():
-            _check_layout(where, saved["arrays"].get(name, {}), layout(template))
-        args = ocp.args.Composite(
-            **{name: ocp.args.StandardRestore(tree) for name, tree in templates.items()}
+        saved = self.manifest(step)
+        manifests.check_fit(self.directory / str(step), saved, templates)
+        restored = self._read(
+            step, {name: ocp.args.StandardRestore(tree) for name, tree in templates.items()}
         )
-        try:
-            restored = self._manager.restore(step, args=args)
-        except (ValueError, OSError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
-            raise UsageError(
-                f"checkpoint {where} cannot be read ({reason}); remove that folder to continue from an "
-                "older one."
-            ) from error
         parts = {name: restored[name] for name in templates}
-        damaged = [
-            name for name, tree in parts.items() if checksum(tree) != saved["checksums"][name]
-        ]
-        if damaged:
-            raise UsageError(
-                f"checkpoint {where} is damaged ({', '.join(damaged)} differ from what was saved); "
-                "remove that folder to continue from an older one."
-            )
+        if manifests.layout(parts) != manifests.layout(templates):
+            raise self.damaged(step, "arrays have other shapes than were saved")
+        different = manifests.differing(saved, parts)
+        if different:
+            raise self.damaged(step, f"{manifests.name_some(different)} differ from what was saved")
         return parts
 
-    def _folders(self) -> list[Path]:
-        if not self.directory.is_dir():
-            return []
-        return [path for path in self.directory.iterdir() if path.name.isdigit()]
-
-    def _remove_incomplete(self) -> None:
-        for path in self._folders():
-            if not _is_complete(path):
-                shutil.rmtree(path)
-
-
-def layout(tree: PyTree) -> dict[str, str]:
-    """Type and shape of every array of a tree, by its path."""
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype}{list(leaf.shape)}"
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }
-
-
-def checksum(tree: PyTree) -> int:
-    """CRC-32 of all arrays of a tree, in its order."""
-    value = 0
-    for leaf in jax.tree.leaves(tree):
-        value = zlib.crc32(np.ascontiguousarray(jax.device_get(leaf)).tobytes(), value)
-    return value
-
-
-def _check_layout(where: Path, saved: dict[str, str], wanted: dict[str, str]) -> None:
-    for path in sorted(saved.keys() | wanted.keys()):
-        if saved.get(path) != wanted.get(path):
-            raise UsageError(
-                f"checkpoint {where} does not fit this config: {path} is {saved.get(path, 'absent')} there "
-                f"and {wanted.get(path, 'absent')} here; use another workdir."
-            )
-
-
-def _parts(state: TrainState) -> dict[str, PyTree]:
-    parts: dict[str, PyTree] = {
-        "weights": state.weights,
-        "training": {"step": state.step, "opt_state": state.opt_state, "window": state.window},
-    }
-    return parts if state.ema is None else parts | {"ema": state.ema}
-
-
-def _is_complete(path: Path) -> bool:
-    """Whether Orbax has finished writing a checkpoint: the last thing that it writes is the time."""
-    try:
-        metadata = json.loads((path / "_CHECKPOINT_METADATA").read_text())
-    except (OSError, json.JSONDecodeError):
-        return False
-    return metadata.get("commit_timestamp_nsecs") is not None and (path / _PROGRESS).is_dir()
+    def _read(self, step: int, items: dict[str, Any]) -> Any:
+        """Parts of a checkpoint as Orbax reads them; a damaged file makes it raise errors of any kind."""
+        try:
+            with quietly(self.directory):
+                read = self._manager.restore(step, args=ocp.args.Composite(**items))
+        except ReadFailed as error:
+            raise self.damaged(step, f"cannot be read: {error}") from None
+        absent = [name for name in items if read.get(name) is None]
+        if absent:
+            raise self.damaged(step, f"{', '.join(absent)} is absent")
+        return read

@@ -23,7 +23,9 @@ from chanattn.tasks.classification import cross_entropy, top_k
 from chanattn.training import mesh as meshes
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.config import flatten
+from chanattn.training.metrics_log import read_scores
 from chanattn.training.predictions import BINS, Predictions, measures
+from chanattn.training.retention import ranked
 from chanattn.training.run_directory import CHECKPOINTS, command_line, read_config, write_json
 from chanattn.training.state import Weights
 from chanattn.training.validate import validate
@@ -35,7 +37,7 @@ RUNNING_AHEAD = 3  # batches
 def evaluate_run(
     workdir: str | os.PathLike[str],
     *,
-    step: int | None = None,
+    step: int | str | None = None,
     ema: bool | None = None,
     **overrides: Any,
 ) -> dict[str, Any]:
@@ -46,7 +48,8 @@ def evaluate_run(
 
     Args:
         workdir: the run directory.
-        step: of the checkpoint; None: the newest.
+        step: of the checkpoint; "best": of the highest top-1 accuracy at the run's own evaluations (of the
+            averaged weights where it has them); None: the newest.
         ema: whether to take the moving averages of the weights; None: if the run has them.
         **overrides: config fields to change by their dotted path, such as `{"dataset.name": "cifar10_1"}`.
 
@@ -54,13 +57,14 @@ def evaluate_run(
         What is written to the JSON file, with `json` and `picture`, the paths of the two files.
 
     Raises:
-        UsageError: there is no such run, checkpoint or split, or its classes are others.
+        UsageError: there is no such run, checkpoint or split, the checkpoint is damaged, or its classes are
+            others.
     """
     run = Path(workdir)
     trained = read_config(run)
     config = _with_overrides(trained, overrides)
     with Checkpoints(run / CHECKPOINTS, read_only=True) as checkpoints:
-        step = _choose_step(checkpoints, step)
+        step = _choose_step(run, checkpoints, step)
         mesh = meshes.setup(config)
         examples = data.evaluation(config, mesh)
         _check_classes(trained, config, mesh, examples)
@@ -197,15 +201,35 @@ def _with_overrides(trained: ConfigDict, overrides: dict[str, Any]) -> ConfigDic
     return config
 
 
-def _choose_step(checkpoints: Checkpoints, step: int | None) -> int:
-    steps = checkpoints.steps()
+def _choose_step(run: Path, checkpoints: Checkpoints, step: int | str | None) -> int:
+    """The step asked for. A damaged newest checkpoint is not passed over: reading it will name it."""
+    steps = checkpoints.found()
     if not steps:
         raise UsageError(f"there is no checkpoint in {checkpoints.directory}; train the run first")
-    if step is not None and step not in steps:
+    if step is None:
+        return steps[-1]
+    if isinstance(step, str):
+        return _best_step(run, steps)
+    if step not in steps:
         raise UsageError(
             f"there is no checkpoint of step {step}; there are: {', '.join(map(str, steps))}"
         )
-    return steps[-1] if step is None else step
+    return step
+
+
+def _best_step(run: Path, steps: list[int]) -> int:
+    """The step with the highest accuracy among those kept, if the run was told to keep it."""
+    scores = read_scores(run)
+    there, all_steps = ranked(steps, scores), ranked(list(scores), scores)
+    if not all_steps:
+        raise UsageError(f"{run} has no evaluation yet, so no best step; leave the step out")
+    best = all_steps[0]
+    if there and (best in there or read_config(run).checkpoint.keep_best):
+        return there[0]  # a run killed between an evaluation and its saving makes both again
+    raise UsageError(
+        f"step {best} was the best ({scores[best]:.2%}), and its checkpoint was not kept: train with "
+        "--config.checkpoint.keep_best=1, or choose one of the steps " + ", ".join(map(str, steps))
+    )
 
 
 def _check_classes(trained: ConfigDict, config: ConfigDict, mesh: Mesh, examples: Any) -> None:

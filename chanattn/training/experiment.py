@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from chanattn import data, models, tasks
 from chanattn.errors import UsageError
 from chanattn.tasks import Task
+from chanattn.training import nonfinite
 from chanattn.training.mesh import setup
 from chanattn.training.optimizer import make_optimizer
 from chanattn.training.schedule import Schedule, make_schedule, total_steps
@@ -111,6 +112,7 @@ class Experiment:
             accumulate=self.config.accumulate,
             ema_decay=self.config.ema.decay,
             log_every=self.every(self.config.log_every),
+            skip_nonfinite=self.config.nonfinite.policy == nonfinite.SKIP,
         )
 
     def eval_step(self) -> Any:

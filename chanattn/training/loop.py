@@ -12,20 +12,21 @@ from ml_collections import ConfigDict
 
 from chanattn.errors import NonFinite, Preempted
 from chanattn.report.curves import plot_curves
-from chanattn.training import compilation_cache
+from chanattn.training import compilation_cache, nonfinite
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.experiment import Experiment
 from chanattn.training.interrupt import Interrupt
 from chanattn.training.lock import exclusive
 from chanattn.training.measure import measure
-from chanattn.training.mesh import describe, is_primary
-from chanattn.training.metrics_log import MetricsLog
-from chanattn.training.overview import count_parameters, parameter_lines
+from chanattn.training.mesh import is_primary
+from chanattn.training.metrics_log import MetricsLog, read_scores
+from chanattn.training.overview import count_parameters, head
 from chanattn.training.progress import Progress
 from chanattn.training.record import Record
+from chanattn.training.recovery import restore_newest
+from chanattn.training.retention import ranked, retention
 from chanattn.training.run_directory import CHECKPOINTS, check_run, finish, open_run
 from chanattn.training.state import TrainState, Window, reported
-from chanattn.training.step import TrainStep
 from chanattn.training.validate import validate
 
 CURVES = "curves.png"
@@ -47,9 +48,12 @@ def train_and_evaluate(
         What is written to `summary.json`.
 
     Raises:
-        UsageError: the config, the data, the devices or the directory do not fit; nothing has been written.
+        UsageError: the config, the data, the devices or the directory do not fit, and nothing has been
+            written; or all checkpoints are damaged, and none has been touched.
+        SaveFailed: a checkpoint could not be written; those before it are kept.
         Preempted: SIGTERM or SIGINT arrived; every step made is saved.
-        NonFinite: the training diverged; the last good checkpoint is kept.
+        NonFinite: the training diverged, and `config.nonfinite` lets it not go on; the last good checkpoint
+            is kept.
     """
     workdir = Path(workdir)
     validate(config)
@@ -63,24 +67,27 @@ def train_and_evaluate(
         stack.enter_context(experiment.train)
         stack.enter_context(exclusive(workdir))
         open_run(workdir, config, allow_config_change=allow_config_change)
-        checkpoints = Checkpoints(workdir / CHECKPOINTS, config.checkpoint.keep)
+        save_every = experiment.every(config.checkpoint_every)
+        checkpoints = Checkpoints(workdir / CHECKPOINTS, retention(config, save_every))
         stack.enter_context(checkpoints)
-        step = checkpoints.latest() or 0
-        if step:
-            state = checkpoints.restore(step, experiment.abstract_state())
-            record = Record.from_progress(checkpoints.progress(step))
+        restored, damaged = restore_newest(checkpoints, experiment.abstract_state())
+        if restored is None:
+            step, state, record = 0, experiment.create_state(), Record()
         else:
-            state, record = experiment.create_state(), Record()
+            state, values = restored
+            step, record = values["step"], Record.from_progress(values)
+        record.add_damaged(damaged)
+        checkpoints.scores.update(read_scores(workdir, step))
         parameters = count_parameters(state.params)
         log = MetricsLog(workdir, config, step)
         stack.callback(log.close)
         progress = stack.enter_context(
             Progress(experiment.total_steps, step, config.batch_size, enabled=is_primary())
         )
-        for line in _head(experiment, state, step, checkpoints):
+        for line in head(experiment, state, step, checkpoints.directory, damaged):
             progress.note(line)
         run = _Run(experiment, checkpoints, record, log, progress, interrupt, step)
-        run.train(state)
+        record = run.train(state)
     if is_primary():
         plot_curves([workdir], workdir / CURVES)
     summary = record.summary(
@@ -88,24 +95,6 @@ def train_and_evaluate(
     )
     finish(workdir, summary)
     return summary
-
-
-def _head(
-    experiment: Experiment, state: TrainState, step: int, checkpoints: Checkpoints
-) -> list[str]:
-    config, train = experiment.config, experiment.train
-    lines = describe(experiment.mesh)
-    lines.append(
-        f"{config.dataset.name}: {train.num_examples:,} training and {experiment.test.num_examples:,} "
-        f"evaluation images, {train.num_classes} classes"
-    )
-    lines.append(f"{config.model.name} with {config.model.attention.name}, parameters:")
-    lines.extend(parameter_lines(state.params))
-    if step:
-        done = step == experiment.total_steps
-        what = "this run is done: it stands at" if done else "continuing from"
-        lines.append(f"{what} step {step} of {checkpoints.directory}")
-    return lines
 
 
 class _Run:
@@ -124,23 +113,41 @@ class _Run:
         config = experiment.config
         self._experiment, self._checkpoints, self._record = experiment, checkpoints, record
         self._log, self._progress, self._interrupt = log, progress, interrupt
-        self._step = self._saved_step = self._logged_step = step
+        self._policy = config.nonfinite.policy
+        self._step = self._logged_step = step
+        self._saved_step = checkpoints.latest()
         self._log_every = experiment.every(config.log_every)
         self._eval_every = experiment.every(config.eval_every)
         self._save_every = experiment.every(config.checkpoint_every)
         self._eval_step = experiment.eval_step()
+        self._train_step: Any = None
 
-    def train(self, state: TrainState) -> None:
-        """Makes the steps that are left."""
+    def train(self, state: TrainState) -> Record:
+        """Makes the steps that are left, and again those before a roll-back; returns what was achieved."""
         if self._step and self._due(self._eval_every) and self._record.evaluated_step < self._step:
             self._evaluate(state)  # the signal that ended the last process came before it could
-        if self._step == self._experiment.total_steps:
-            return
-        feeds = self._experiment.train.feeds(self._step)
+        if self._step == 0 and self._policy == nonfinite.ROLLBACK:
+            self._save(state, state.window)  # there must always be something to go back to
+        while self._step < self._experiment.total_steps:
+            try:
+                self._make_steps(state)
+            except NonFinite as error:
+                if self._policy != nonfinite.ROLLBACK:
+                    raise
+                diverged = error.with_traceback(None)  # it would keep the bad state in memory
+            else:
+                break
+            state = self._roll_back(diverged)
+        return self._record
+
+    def _make_steps(self, state: TrainState) -> None:
+        """From a state to the end."""
+        experiment = self._experiment
+        seed = nonfinite.seed_after(experiment.config.seed, len(self._record.rollbacks))
+        experiment.train.reseed(seed)
+        feeds = experiment.train.feeds(self._step)
         first = next(feeds)
-        self._stop_if_told_early()
-        train_step = self._compile(state, first)
-        self._stop_if_told_early()
+        train_step = self._compile(state, first).reseeded(seed)
         running: deque[Window] = deque()
         for feed in itertools.chain([first], feeds):
             state, window = train_step(state, feed)
@@ -152,6 +159,15 @@ class _Run:
             if self._step == self._experiment.total_steps:
                 return
 
+    def _compile(self, state: TrainState, feed: Any) -> Any:
+        if self._train_step is None:
+            self._stop_if_told_early()
+            start = time.monotonic()
+            self._train_step = self._experiment.train_step().lower(state, feed).compile()
+            self._progress.compiled(time.monotonic() - start)
+            self._stop_if_told_early()
+        return self._train_step
+
     def _stop_if_told_early(self) -> None:
         """Stops before the first step: what there is to save is saved, and compiling may take minutes."""
         if self._interrupt.received_anywhere():
@@ -160,11 +176,28 @@ class _Run:
                 "continues the run."
             )
 
-    def _compile(self, state: TrainState, feed: Any) -> TrainStep:
-        start = time.monotonic()
-        compiled = self._experiment.train_step().lower(state, feed).compile()
-        self._progress.compiled(time.monotonic() - start)
-        return compiled
+    def _roll_back(self, diverged: NonFinite) -> TrainState:
+        """The newest state that a run without interruptions has saved as well; the data get another order."""
+        checkpoints, record = self._checkpoints, self._record
+        limit, so_far = self._experiment.config.nonfinite.limit, len(record.rollbacks)
+        if so_far >= limit:
+            raise NonFinite(f"{diverged} The run went back {so_far} times.", diverged.step)
+        template, every = self._experiment.abstract_state(), self._save_every
+        restored, damaged = restore_newest(checkpoints, template, prefer_multiples_of=every)
+        if restored is None:  # somebody has taken them away
+            raise diverged
+        state, values = restored
+        record.add_damaged(damaged)
+        self._record = record.gone_back(values, diverged.step)
+        self._step = self._saved_step = self._logged_step = step = values["step"]
+        checkpoints.delete_after(step)
+        self._log.go_back(step)
+        self._progress.go_back(step)
+        self._progress.note(
+            f"WARNING: not finite since step {diverged.step}; back to step {step}, with the data in another "
+            f"order ({so_far + 1} of {limit} times)"
+        )
+        return state
 
     def _between_steps(self, state: TrainState, window: Window) -> None:
         """Logs, stops, evaluates and saves where that is due; else costs nothing and waits for nothing."""
@@ -181,11 +214,16 @@ class _Run:
         if self._due(self._eval_every):
             self._check_finite(window)
             self._evaluate(state)
-        if self._due(self._save_every):
+        if self._due(self._save_every) or self._is_among_best():
             self._save(state, window)
 
     def _due(self, every: int) -> bool:
         return self._step % every == 0 or self._step == self._experiment.total_steps
+
+    def _is_among_best(self) -> bool:
+        """Whether this step was just found to be one of those that `checkpoint.keep_best` wants."""
+        scores, best = self._checkpoints.scores, self._checkpoints.retention.best
+        return self._step in scores and self._step in ranked(scores, scores)[:best]
 
     def _told_to_stop(self, at_log_point: bool) -> bool:
         """Several processes stop at one step, so they ask each other, but only where they wait anyway."""
@@ -198,6 +236,10 @@ class _Run:
         self._checkpoints.raise_errors()
         means, experiment = window.means(), self._experiment
         metrics = {name: means[name] for name in reported(experiment.model, experiment.task)}
+        if self._policy == nonfinite.SKIP:
+            metrics["skipped_steps"] = int(window.skipped_steps)
+        if self._policy == nonfinite.ROLLBACK:
+            metrics["rollbacks"] = len(self._record.rollbacks)
         rates = self._progress.update(self._step, metrics)
         images = (self._step - self._logged_step) * self._experiment.config.batch_size
         self._record.add_training(images, rates)
@@ -206,18 +248,11 @@ class _Run:
         self._log.write(self._step, "train", metrics | rates | {"epoch": epoch})
 
     def _check_finite(self, window: Window) -> None:
-        bad = int(window.first_bad_step)
-        if bad:
-            good = self._checkpoints.latest()
-            kept = (
-                "nothing had been saved"
-                if good is None
-                else f"step {good} is the last good checkpoint"
-            )
-            raise NonFinite(
-                f"the loss or a weight is not finite since step {bad}; {kept}. "
-                "Lower the learning rate, warm up longer, or clip gradients."
-            )
+        nonfinite.check(window, self._experiment.config, self._last_saved)
+
+    def _last_saved(self) -> int | None:
+        self._checkpoints.wait()
+        return self._checkpoints.latest()
 
     def _evaluate(self, state: TrainState) -> None:
         """Measures raw and averaged weights side by side."""
@@ -236,6 +271,7 @@ class _Run:
                 for split, values in weights.items()
             }
         self._record.add_evaluation(self._step, results)
+        self._checkpoints.scores[self._step] = results.get("ema", results["test"])["top1"]
         for split, metrics in results.items():
             self._log.write(self._step, split, metrics)
             text = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
@@ -251,7 +287,7 @@ class _Run:
                 state,
                 {
                     "step": self._step,
-                    "data": {"seed": config.seed, "next_batch": self._step},
+                    "data": {"seed": self._experiment.train.seed, "next_batch": self._step},
                     "record": self._record.to_json(),
                     "config": config.to_dict(),
                 },

@@ -11,7 +11,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import jax
 from ml_collections import ConfigDict
@@ -30,6 +30,20 @@ def read_metrics(workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:
     ]  # behind the last line break lies the unfinished one
 
 
+def read_scores(workdir: str | os.PathLike[str], last_step: int | None = None) -> dict[int, float]:
+    """Top-1 accuracy by step at the evaluations of a run: of the averaged weights where it has them.
+
+    Args:
+        workdir: the run directory.
+        last_step: steps behind it are left out; None: none is.
+    """
+    scores: dict[str, dict[int, float]] = {"test": {}, "ema": {}}
+    for line in read_metrics(workdir):
+        if line["split"] in scores and (last_step is None or line["step"] <= last_step):
+            scores[line["split"]][line["step"]] = line["top1"]
+    return scores["ema"] or scores["test"]
+
+
 class MetricsLog:
     """Writes metrics of one run; in a run of several processes only the first one writes.
 
@@ -43,18 +57,28 @@ class MetricsLog:
     def __init__(
         self, workdir: str | os.PathLike[str], config: ConfigDict, resume_step: int = 0
     ) -> None:
+        self._workdir, self._config = Path(workdir), config
         self._views: list[_TensorBoard | _WeightsAndBiases] = []
-        self._file = None
+        self._file: TextIO | None = None
+        self._open(resume_step)
+
+    def _open(self, step: int) -> None:
         if jax.process_index() != 0:
             return
-        path = Path(workdir) / METRICS
-        kept = [line for line in read_metrics(workdir) if line["step"] <= resume_step]
+        path = self._workdir / METRICS
+        kept = [line for line in read_metrics(self._workdir) if line["step"] <= step]
         write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = path.open("a", buffering=1)  # a line is on its way as soon as it is complete
-        if config.logging.tensorboard:
-            self._views.append(_TensorBoard(Path(workdir), resume_step))
-        if config.logging.wandb_project:
-            self._views.append(_WeightsAndBiases(Path(workdir), config))
+        self._views = []
+        if self._config.logging.tensorboard:
+            self._views.append(_TensorBoard(self._workdir, step))
+        if self._config.logging.wandb_project:
+            self._views.append(_WeightsAndBiases(self._workdir, self._config))
+
+    def go_back(self, step: int) -> None:
+        """Drops the lines behind a step: the run takes another way from there."""
+        self.close()
+        self._open(step)
 
     def write(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
         """Adds one line: the `metrics` of `split` ("train", "test", "ema") after `step` steps."""

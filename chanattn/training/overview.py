@@ -1,9 +1,15 @@
-"""What a run prints about its network before it begins."""
+"""What a run prints before it begins."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
+
+from chanattn.errors import Damaged
+from chanattn.training.experiment import Experiment
+from chanattn.training.mesh import describe
+from chanattn.training.state import TrainState
 
 PyTree = Any
 
@@ -21,3 +27,39 @@ def parameter_lines(params: PyTree) -> Iterator[str]:
         number = count_parameters(tree)
         yield f"  {name:<{width}} {number:>12,} {number / total:>6.1%}"
     yield f"  {'total':<{width}} {total:>12,}"
+
+
+def head(
+    experiment: Experiment,
+    state: TrainState,
+    step: int,
+    checkpoints: Path,
+    damaged: Sequence[Damaged],
+) -> list[str]:
+    """Lines that say what is about to be trained, and from where.
+
+    Args:
+        experiment: what is trained.
+        state: the parameters are counted.
+        step: that the training begins at.
+        checkpoints: the folder of the run's checkpoints.
+        damaged: those that were set aside.
+    """
+    config, train = experiment.config, experiment.train
+    lines = describe(experiment.mesh)
+    lines.append(
+        f"{config.dataset.name}: {train.num_examples:,} training and {experiment.test.num_examples:,} "
+        f"evaluation images, {train.num_classes} classes"
+    )
+    lines.append(f"{config.model.name} with {config.model.attention.name}, parameters:")
+    lines.extend(parameter_lines(state.params))
+    lines.extend(
+        f"WARNING: the checkpoint of step {error.step} is damaged ({error.reason}); it was set aside as "
+        f"damaged-{error.step}"
+        for error in damaged
+    )
+    if step:
+        done = step == experiment.total_steps
+        what = "this run is done: it stands at" if done else "continuing from"
+        lines.append(f"{what} step {step} of {checkpoints}")
+    return lines

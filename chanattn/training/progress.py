@@ -61,6 +61,12 @@ class Progress:
         self.note(f"compiled in {seconds:.1f} s")
         self._mark(self._step if step is None else step)
 
+    def go_back(self, step: int) -> None:
+        """Starts the clock at a step, from which the training goes on in another way."""
+        self._mark(step)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=step)
+
     def update(self, step: int, metrics: Mapping[str, float]) -> dict[str, float]:
         """Reports that `step` steps are done, with the `metrics` of the last ones.
 

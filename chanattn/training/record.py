@@ -2,11 +2,12 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from typing import Any, Self
 
 from chanattn import __version__
+from chanattn.errors import Damaged
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -22,6 +23,8 @@ class Record:
         train_seconds: spent on `train_images`, without compilation, evaluation and saving.
         train_images: images behind `train_seconds`.
         earlier_seconds: wall clock of the processes before this one.
+        damaged: checkpoints that were set aside: {"step", "reason"}.
+        rollbacks: times that the run went back: {"step", "to"}, a value not finite and the checkpoint.
         started: when this process began, in seconds of the monotonic clock.
     """
 
@@ -31,6 +34,8 @@ class Record:
     train_seconds: float = 0.0
     train_images: int = 0
     earlier_seconds: float = 0.0
+    damaged: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    rollbacks: list[dict[str, int]] = dataclasses.field(default_factory=list)
     started: float = dataclasses.field(default_factory=time.monotonic)
 
     @classmethod
@@ -55,6 +60,20 @@ class Record:
             self.train_images += images
             self.train_seconds += images / rates["images_per_second"]
 
+    def add_damaged(self, damaged: Iterable[Damaged]) -> None:
+        """Notes checkpoints that were found damaged and set aside."""
+        self.damaged += [{"step": error.step, "reason": error.reason} for error in damaged]
+
+    def gone_back(self, progress: Mapping[str, Any], bad_step: int) -> Self:
+        """The record of an earlier checkpoint, from which the run goes on, with what has happened since."""
+        return dataclasses.replace(
+            self.from_progress(progress),
+            earlier_seconds=self.earlier_seconds,
+            started=self.started,
+            damaged=self.damaged,
+            rollbacks=[*self.rollbacks, {"step": bad_step, "to": progress["step"]}],
+        )
+
     def add_evaluation(self, step: int, results: Mapping[str, dict[str, float]]) -> None:
         """Notes the metrics of an evaluation, by split."""
         self.evaluated_step = step
@@ -73,6 +92,8 @@ class Record:
             "final": self.final,
             "best": self.best,
             "images_per_second": rate,
+            "damaged_checkpoints": self.damaged,
+            "rollbacks": self.rollbacks,
             "seconds": round(self.seconds, 3),
             "versions": {"chanattn": __version__}
             | {name: metadata.version(name) for name in _PACKAGES},

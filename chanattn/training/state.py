@@ -1,6 +1,7 @@
 """Everything a training run carries from one step to the next."""
 
 import dataclasses
+import math
 from typing import Any
 
 import flax.linen as nn
@@ -26,10 +27,14 @@ class Window:
     Attributes:
         totals: every metric as (sum, count).
         first_bad_step: number of the first step (from 1) that left a value that is not finite; 0: none.
+        skipped_steps: how many steps of the whole run were skipped because they would have.
+        last_skipped_step: number of the last one of those; 0: none.
     """
 
     totals: dict[str, Pair]
     first_bad_step: jax.Array
+    skipped_steps: jax.Array
+    last_skipped_step: jax.Array
 
     def means(self) -> dict[str, float]:
         """The metrics as numbers; waits for the device."""
@@ -61,6 +66,15 @@ class TrainState:
     def weights(self) -> Weights:
         """What a forward pass needs, without averaging."""
         return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+def parts_of(state: TrainState) -> dict[str, PyTree]:
+    """The state as a checkpoint holds it: an evaluation reads `weights` or `ema` alone."""
+    parts: dict[str, PyTree] = {
+        "weights": state.weights,
+        "training": {"step": state.step, "opt_state": state.opt_state, "window": state.window},
+    }
+    return parts if state.ema is None else parts | {"ema": state.ema}
 
 
 _STEP_METRICS = ("learning_rate", "grad_norm", "param_norm")
@@ -123,9 +137,10 @@ def add_totals(totals: dict[str, Pair], more: dict[str, Pair]) -> dict[str, Pair
 
 
 def means(totals: dict[str, Pair]) -> dict[str, float]:
-    """The quotient sum / count of every metric; waits for the device."""
+    """The quotient sum / count of every metric, nan for a count of 0; waits for the device."""
     return {
-        name: float(total) / float(count) for name, (total, count) in jax.device_get(totals).items()
+        name: float(total) / float(count) if count else math.nan
+        for name, (total, count) in jax.device_get(totals).items()
     }
 
 
@@ -147,6 +162,8 @@ def _initializer(
             window=Window(
                 totals=zero_totals(reported(model, task)),
                 first_bad_step=jnp.zeros((), jnp.int32),
+                skipped_steps=jnp.zeros((), jnp.int32),
+                last_skipped_step=jnp.zeros((), jnp.int32),
             ),
             **weights,
         )

@@ -35,6 +35,7 @@ def make_train_step(
     accumulate: int = 1,
     ema_decay: float = 0.0,
     log_every: int = 1,
+    skip_nonfinite: bool = False,
 ) -> Any:
     """The jitted training step `(state, feed) -> (state, window)`; it consumes (donates) the state.
 
@@ -52,6 +53,9 @@ def make_train_step(
             batch-norm statistics, and moves the running ones once.
         ema_decay: d of `e = d e + (1 - d) new`, made after every update; 0: no average.
         log_every: steps between log points, at which the window of metrics starts anew.
+        skip_nonfinite: a step whose loss, gradient or result is not finite changes neither weights nor
+            averages nor the optimizer's state, so that the next one sees the learning rate that it would
+            have had; it is left out of the metrics.
     """
 
     def train_step(state: TrainState, feed: PyTree, seed: jax.Array) -> tuple[TrainState, Window]:
@@ -63,28 +67,33 @@ def make_train_step(
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         weights = {"params": params, "batch_stats": batch_stats}
+        ema = None if state.ema is None else average(state.ema, weights, ema_decay)
 
-        param_norm = global_norm(params)
+        grad_norm, param_norm = global_norm(grads), global_norm(params)
         one = jnp.ones(())
         metrics |= {
-            "learning_rate": (schedule(state.step), one),
-            "grad_norm": (global_norm(grads), one),
+            "learning_rate": (schedule(state.step - state.window.skipped_steps), one),
+            "grad_norm": (grad_norm, one),
             "param_norm": (param_norm, one),
         }
         # The norms are finite only if every value is, so that a bad update is seen before it is saved.
-        finite = jnp.isfinite(metrics["loss"][0] + param_norm + global_norm(batch_stats))
-        window = _extend(state.window, state.step, metrics, finite, log_every)
+        finite = jnp.isfinite(
+            metrics["loss"][0] + grad_norm + param_norm + global_norm(batch_stats)
+        )
+        if skip_nonfinite:
+            weights, opt_state, ema = jax.tree.map(
+                lambda new, old: jnp.where(finite, new, old),
+                (weights, opt_state, ema),
+                (state.weights, state.opt_state, state.ema),
+            )
+        window = _extend(state.window, state.step, metrics, finite, log_every, skip_nonfinite)
         new = TrainState(
-            step=state.step + 1,
-            opt_state=opt_state,
-            ema=None if state.ema is None else average(state.ema, weights, ema_decay),
-            window=window,
-            **weights,
+            step=state.step + 1, opt_state=opt_state, ema=ema, window=window, **weights
         )
         return new, window
 
     program = jax.jit(train_step, donate_argnums=0, out_shardings=replicated(mesh))
-    return _Seeded(program, put_copies(np.asarray(seed, np.uint32), mesh))
+    return _Seeded(program, put_copies(np.asarray(seed, np.uint32), mesh), mesh)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,17 +106,22 @@ class _Seeded:
 
     program: Any
     seed: jax.Array
+    mesh: Mesh
+
+    def reseeded(self, seed: int) -> "_Seeded":
+        """The same program with another seed."""
+        return _Seeded(self.program, put_copies(np.asarray(seed, np.uint32), self.mesh), self.mesh)
 
     def __call__(self, state: TrainState, feed: PyTree) -> tuple[TrainState, Window]:
         return self.program(state, feed, self.seed)
 
     def lower(self, state: TrainState, feed: PyTree) -> "_Seeded":
         """As of a jitted function; `.compile()` of the result gives a program to call."""
-        return _Seeded(self.program.lower(state, feed, self.seed), self.seed)
+        return _Seeded(self.program.lower(state, feed, self.seed), self.seed, self.mesh)
 
     def compile(self) -> "_Seeded":
         """As of a lowered function."""
-        return _Seeded(self.program.compile(), self.seed)
+        return _Seeded(self.program.compile(), self.seed, self.mesh)
 
     def __getattr__(self, name: str) -> Any:
         """All else (`as_text`, `memory_analysis`) is that of the program."""
@@ -201,13 +215,24 @@ def _parts(batch: Batch, number: int, mesh: Mesh) -> list[Batch]:
 
 
 def _extend(
-    window: Window, step: jax.Array, metrics: dict[str, Pair], finite: jax.Array, log_every: int
+    window: Window,
+    step: jax.Array,
+    metrics: dict[str, Pair],
+    finite: jax.Array,
+    log_every: int,
+    skip: bool,
 ) -> Window:
-    """The window with this step's metrics, begun anew after a log point."""
+    """The window with this step's metrics, of finite steps only with `skip`; begun anew after a log point."""
     fresh = step % log_every == 0
     kept = jax.tree.map(lambda total: jnp.where(fresh, 0.0, total), window.totals)
+    extended = add_totals(kept, metrics)
+    if skip:
+        return dataclasses.replace(
+            window,
+            totals=jax.tree.map(lambda new, old: jnp.where(finite, new, old), extended, kept),
+            skipped_steps=window.skipped_steps + ~finite,
+            last_skipped_step=jnp.where(finite, window.last_skipped_step, step + 1),
+        )
     bad = (window.first_bad_step == 0) & ~finite
-    return Window(
-        totals=add_totals(kept, metrics),
-        first_bad_step=jnp.where(bad, step + 1, window.first_bad_step),
-    )
+    first_bad_step = jnp.where(bad, step + 1, window.first_bad_step)
+    return dataclasses.replace(window, totals=extended, first_bad_step=first_bad_step)

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from chanattn import attention, models, tasks
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.layers import kernels
+from chanattn.training import nonfinite
 from chanattn.training.config import flatten
 
 
@@ -159,6 +160,10 @@ RULES: dict[str, Rule] = {
     "schedule.end_factor": number(0, 1),
     "ema.decay": PROBABILITY,
     "checkpoint.keep": integer(1),
+    "checkpoint.keep_best": integer(0),
+    "checkpoint.keep_every": integer(0),
+    "nonfinite.policy": choice(*nonfinite.POLICIES),
+    "nonfinite.limit": integer(1),
     "logging.tensorboard": boolean(),
     "logging.wandb_project": text(empty=True),
 }

@@ -7,7 +7,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from chanattn import cli
-from chanattn.errors import Preempted, UsageError
+from chanattn.errors import NonFinite, Preempted, SaveFailed, UsageError
 from tests.conftest import ROOT
 
 DIGITS = str(ROOT / "configs" / "digits.py")
@@ -115,6 +115,8 @@ def test_recipe_may_refuse_its_argument(tmp_path: Path) -> None:
         (None, 0, ""),
         (UsageError("wrong thing; do the right one"), 2, "error: wrong thing; do the right one\n"),
         (Preempted("stopped and saved"), 75, "stopped and saved\n"),
+        (NonFinite("not finite since step 7", 7), 1, "error: not finite since step 7\n"),
+        (SaveFailed("no room for step 9"), 1, "error: no room for step 9\n"),
     ],
 )
 def test_exit_codes(capsys: pytest.CaptureFixture, error, code: int, printed: str) -> None:

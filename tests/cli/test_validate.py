@@ -81,6 +81,10 @@ OUT_OF_RANGE = {
     "schedule.end_factor": 1.5,
     "ema.decay": 1.0,
     "checkpoint.keep": 0,
+    "checkpoint.keep_best": -1,
+    "checkpoint.keep_every": -1,
+    "nonfinite.policy": "ignore",
+    "nonfinite.limit": 0,
     "logging.tensorboard": None,
     "logging.wandb_project": None,
 }

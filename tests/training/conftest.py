@@ -9,16 +9,21 @@ import pytest
 from jax.sharding import AxisType
 from ml_collections import ConfigDict
 
+from chanattn import models
+from chanattn.training import loop
+from chanattn.training.metrics_log import MetricsLog
+
 
 class TinyNet(nn.Module):
     """Convolution, batch norm, dropout, mean, classifier; called like every model of the package."""
 
     dropout: float = 0.0
     dtype: jnp.dtype = jnp.float32
+    width: int = 8
 
     @nn.compact
     def __call__(self, x, train=False):
-        x = nn.Conv(8, (3, 3), use_bias=False, dtype=self.dtype, name="stem")(x)
+        x = nn.Conv(self.width, (3, 3), use_bias=False, dtype=self.dtype, name="stem")(x)
         x = nn.BatchNorm(not train, momentum=0.9, dtype=self.dtype, name="norm")(x)
         x = nn.relu(x).mean(axis=(1, 2))
         x = nn.Dense(8, dtype=self.dtype, name="attention")(x)
@@ -43,14 +48,40 @@ def compile_each_program_once(tmp_path_factory):
         del os.environ[name.upper()]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_net():
     return TinyNet
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def mesh():
     return jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:1])
+
+
+@pytest.fixture
+def tiny_runs(monkeypatch, tiny_net):
+    """Lets runs train the tiny network, which compiles sooner, and draw no curves."""
+    monkeypatch.setattr(models, "from_config", lambda *_: tiny_net(dropout=0.2))
+    monkeypatch.setattr(loop, "plot_curves", lambda *_: None)
+
+
+@pytest.fixture
+def at_line(monkeypatch):
+    """`at_line(8, action)`: calls it once, right after the training metrics of step 8 were written."""
+
+    def at_line(number, action):
+        write = MetricsLog.write
+
+        def written(self, step, split, metrics):
+            write(self, step, split, metrics)
+            if (step, split) == (number, "train") and action not in done:
+                done.append(action)
+                action()
+
+        done = []
+        monkeypatch.setattr(MetricsLog, "write", written)
+
+    return at_line
 
 
 @pytest.fixture
@@ -84,3 +115,14 @@ def optimizer_config():
             },
         }
     )
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "soak: takes minutes; only run when asked for by -m soak")
+
+
+def pytest_collection_modifyitems(config, items):
+    if "soak" not in config.option.markexpr:
+        for item in items:
+            if item.get_closest_marker("soak"):
+                item.add_marker(pytest.mark.skip(reason="run by make soak"))

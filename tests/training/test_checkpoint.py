@@ -13,7 +13,10 @@ import pytest
 
 from chanattn.errors import UsageError
 from chanattn.tasks.classification import Classification
-from chanattn.training.checkpoint import Checkpoints, checksum
+from chanattn.training.checkpoint import Checkpoints
+from chanattn.training.manifest import checksums
+from chanattn.training.recovery import restore_newest
+from chanattn.training.retention import Retention
 from chanattn.training.state import abstract_state, create_state
 
 
@@ -44,7 +47,7 @@ def assert_identical(a, b):
 
 
 def save(directory, state, *steps, keep=2):
-    with Checkpoints(directory, keep) as checkpoints:
+    with Checkpoints(directory, Retention(keep)) as checkpoints:
         for step in steps:
             checkpoints.save(at(state, step), {"step": step, "record": {"best": 0.5}})
 
@@ -93,7 +96,12 @@ def test_an_incomplete_checkpoint_is_ignored_and_its_step_can_be_saved_again(
     with Checkpoints(tmp_path, read_only=True) as checkpoints:
         assert checkpoints.latest() == 5
     assert (tmp_path / "9").exists()
-    save(tmp_path, state, 9)
+    with Checkpoints(tmp_path, Retention(2)) as checkpoints:
+        (restored, _), (damaged,) = restore_newest(checkpoints, template)
+        assert_identical(restored, at(state, 5))
+        assert damaged.step == 9
+        checkpoints.save(at(state, 9), {})
+    assert (tmp_path / "damaged-9").is_dir()
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.steps() == [5, 9]
         assert_identical(checkpoints.restore(9, template), at(state, 9))
@@ -108,7 +116,10 @@ def test_arrays_that_differ_from_what_was_saved_are_refused(tmp_path, state, tem
     shutil.copytree(tmp_path / "other" / "5" / "weights", tmp_path / "5" / "weights")
     with (
         Checkpoints(tmp_path, read_only=True) as checkpoints,
-        pytest.raises(UsageError, match=r"5 is damaged \(weights differ"),
+        pytest.raises(
+            UsageError,
+            match=r"5 is damaged \(weights/params/attention/kernel, .* and 1 more differ from what was saved",
+        ),
     ):
         checkpoints.restore(5, template)
 
@@ -133,7 +144,7 @@ def test_a_write_that_failed_in_the_background_is_reported_before_the_next_save(
     async def no_space(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    checkpoints = Checkpoints(tmp_path, 2)
+    checkpoints = Checkpoints(tmp_path, Retention(2))
     monkeypatch.setattr(ocp.JsonCheckpointHandler, "_save_fn", no_space)
     checkpoints.save(at(state, 1), {})
     with pytest.raises(OSError, match="No space left"):
@@ -165,8 +176,8 @@ def test_a_directory_that_does_not_exist_holds_no_checkpoints(tmp_path):
 
 
 def test_checksum_sees_one_bit():
-    ones = {"a": np.ones((3, 4), np.float32)}
-    changed = {"a": ones["a"].copy()}
-    changed["a"].view(np.int32)[1, 1] ^= 1
-    assert checksum(ones) == checksum({"a": jnp.ones((3, 4))})
-    assert checksum(ones) != checksum(changed)
+    ones = {"a": {"b": np.ones((3, 4), np.float32)}}
+    changed = {"a": {"b": ones["a"]["b"].copy()}}
+    changed["a"]["b"].view(np.int32)[1, 1] ^= 1
+    assert checksums(ones) == checksums({"a": {"b": jnp.ones((3, 4))}})
+    assert checksums(ones) != checksums(changed)

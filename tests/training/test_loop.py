@@ -1,15 +1,14 @@
 """The loop: what a run leaves behind, and that stopping it in any way changes none of it."""
 
-import importlib.util
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from small_runs import RECIPE, config_of, outcome
 
 from chanattn.errors import NonFinite, Preempted, UsageError
 from chanattn.training import loop
@@ -17,17 +16,7 @@ from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.loop import train_and_evaluate
 from chanattn.training.metrics_log import MetricsLog, read_metrics
 
-RECIPE = Path(__file__).with_name("small_recipe.py")
 ROOT = RECIPE.parents[2]
-
-
-def config_of(loader="device", **changes):
-    spec = importlib.util.spec_from_file_location("small_recipe", RECIPE)
-    recipe = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(recipe)
-    config = recipe.get_config(loader)
-    config.update(changes)
-    return config
 
 
 def start(workdir, loader="device", *arguments):
@@ -40,17 +29,6 @@ def start(workdir, loader="device", *arguments):
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def outcome(workdir):
-    """Everything a run has computed: its metrics, and the checksums of its final arrays."""
-    speeds = {"time", "steps_per_second", "images_per_second"}
-    lines = [
-        {name: value for name, value in line.items() if name not in speeds}
-        for line in read_metrics(workdir)
-    ]
-    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
-        return lines, checkpoints.progress(checkpoints.latest())["checksums"]
 
 
 @pytest.fixture(scope="module")
@@ -164,19 +142,6 @@ def test_divergence_between_saves_is_seen_at_the_next_log_point(tmp_path):
     with pytest.raises(NonFinite, match="since step 1; nothing had been saved"):
         train_and_evaluate(config, tmp_path)
     assert read_metrics(tmp_path) == []
-
-
-def test_a_failed_write_of_a_checkpoint_stops_the_run_at_the_next_log_point(tmp_path, monkeypatch):
-    seen = []
-
-    def broken(self):
-        seen.append(self.latest())
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(Checkpoints, "raise_errors", broken)
-    with pytest.raises(OSError, match="no space left"):
-        train_and_evaluate(config_of(), tmp_path)
-    assert len(seen) == 1
 
 
 def test_devices_that_do_not_fit_are_refused_before_anything_is_written(tmp_path):
