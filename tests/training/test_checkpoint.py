@@ -1,8 +1,10 @@
 """Checkpoints: what comes back, and what is refused."""
 
 import dataclasses
+import re
 import shutil
 import time
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -181,3 +183,12 @@ def test_checksum_sees_one_bit():
     changed["a"]["b"].view(np.int32)[1, 1] ^= 1
     assert checksums(ones) == checksums({"a": {"b": jnp.ones((3, 4))}})
     assert checksums(ones) != checksums(changed)
+
+
+def test_the_page_on_checkpoints_names_tests_that_exist():
+    here = Path(__file__).parent
+    page = (here.parents[1] / "docs" / "checkpoints.md").read_text()
+    named = set(re.findall(r"`(test_\w+)`", page))
+    written = "".join(path.read_text() for path in here.glob("test_*.py"))
+    assert len(named) > 25
+    assert named <= set(re.findall(r"^def (test_\w+)\(", written, re.MULTILINE))
