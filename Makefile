@@ -1,13 +1,14 @@
 # make demo   sets up and trains the default job on embedded real data; shows the result
 # make ablation   six mechanisms x five seeds on the same data: a table, pictures, a page
 # make test   lint, types, tests
+# make audit   asks PyPI for known vulnerabilities of what is installed; needs the network
 # PYTHON=python3.13 make ...   chooses the interpreter for a new environment
 
 PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo ablation test lint types tests clean
+.PHONY: demo ablation test lint types tests audit clean
 
 demo: .venv/installed
 	$(BIN)/python -m chanattn.demo
@@ -26,6 +27,13 @@ types: .venv/installed-dev
 
 tests: .venv/installed-dev
 	$(BIN)/python -m pytest
+
+# Strict: a package that cannot be looked up fails the audit, which would pass in silence otherwise.
+audit: .venv/installed-dev
+	$(PYTHON) -m venv .venv/audit
+	.venv/audit/bin/python -m pip install --quiet 'pip-audit>=2.7,<3'
+	$(BIN)/python -m pip freeze --exclude-editable > .venv/audit/installed.txt
+	.venv/audit/bin/pip-audit --strict --disable-pip --no-deps --progress-spinner=off --requirement .venv/audit/installed.txt
 
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \

@@ -1,4 +1,4 @@
-"""Evaluates a run directory.
+"""Evaluates a run directory, or weights from elsewhere.
 
     python eval.py --workdir=runs/digits
     python eval.py --workdir=runs/digits --step=400 --raw --split=train
@@ -6,10 +6,20 @@
     python eval.py --workdir=runs/cifar10-eca --dataset=cifar10_1
 
 Prints a table and writes RUN/evaluation/<name>.json with the confusion matrix as a picture beside it.
+
+PyTorch weights, with timm's names or the authors', in the network and on the data of a config; written to
+--output=DIR where that is given:
+
+    python eval.py --config=configs/cifar10.py:identity --weights=resnet20.safetensors --output=runs/imported
+
 Exit codes: 0 done, 2 bad flags, 1 anything else.
 """
 
+import sys
+from collections.abc import Mapping
+
 from absl import flags
+from ml_collections import ConfigDict
 
 from chanattn import cli
 from chanattn.errors import UsageError
@@ -20,6 +30,13 @@ EMA = flags.DEFINE_bool(
     "ema", False, "moving averages of the weights; default: if the run has them"
 )
 RAW = flags.DEFINE_bool("raw", False, "the weights themselves, although the run has averages")
+WEIGHTS = flags.DEFINE_string(
+    "weights", None, "FILE.safetensors of a PyTorch network; with --config=FILE, without --workdir"
+)
+ALLOW_PICKLE = flags.DEFINE_bool(
+    "allow_pickle", False, "read --weights from a pickle (.pth, .pt, .bin) too, tensors alone"
+)
+OUTPUT = flags.DEFINE_string("output", None, "folder for the evaluation of --weights")
 SPLIT = flags.DEFINE_string("split", None, "split; default: the run's eval_split")
 DATASET = flags.DEFINE_string("dataset", None, "another data set with the same classes")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "where the data set lies")
@@ -29,15 +46,10 @@ PLATFORM = flags.DEFINE_string(
 )
 
 
-def main() -> None:
-    """Evaluates as the flags say."""
-    if not WORKDIR.value:
-        raise UsageError("--workdir=RUN is required")
+def main(config: ConfigDict | None = None) -> None:
+    """Evaluates as the flags say; with a config, weights that belong to no run."""
     if EMA.value and RAW.value:
         raise UsageError("--ema and --raw exclude each other")
-    step = _step()
-    from chanattn.training.evaluate import evaluate_run, show
-
     fields = {
         "dataset.eval_split": SPLIT.value,
         "dataset.name": DATASET.value,
@@ -46,6 +58,19 @@ def main() -> None:
         "platform": PLATFORM.value,
     }
     overrides = {path: value for path, value in fields.items() if value is not None}
+    if WEIGHTS.value is not None or config is not None:
+        _evaluate_weights(config, overrides)
+        return
+    for holder in (ALLOW_PICKLE, OUTPUT):
+        if holder.present:
+            raise UsageError(f"--{holder.name} is for --weights; a run writes to RUN/evaluation")
+    if not WORKDIR.value:
+        raise UsageError(
+            "--workdir=RUN is required, or --config=FILE with --weights=FILE.safetensors"
+        )
+    step = _step()
+    from chanattn.training.evaluate import evaluate_run, show
+
     ema = EMA.value if EMA.value or RAW.value else None
     show(evaluate_run(WORKDIR.value, step=step, ema=ema, **overrides))
 
@@ -59,5 +84,28 @@ def _step() -> int | str | None:
     return int(given)
 
 
+def _evaluate_weights(config: ConfigDict | None, overrides: Mapping[str, object]) -> None:
+    if not WEIGHTS.value:
+        raise UsageError(
+            "--config goes with --weights=FILE.safetensors; a run in --workdir has its own config"
+        )
+    if config is None:
+        raise UsageError("--weights needs --config=FILE: the network and the data set")
+    for holder in (WORKDIR, STEP, EMA, RAW):
+        if holder.present:
+            raise UsageError(f"--{holder.name} is for runs; leave it out with --weights")
+    from chanattn.training.evaluate import show
+    from chanattn.training.evaluate_weights import evaluate_weights
+
+    result = evaluate_weights(
+        config,
+        WEIGHTS.value,
+        allow_pickle=ALLOW_PICKLE.value,
+        output=OUTPUT.value,
+        **overrides,
+    )
+    show(result)
+
+
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, config=cli.gives_config(sys.argv))

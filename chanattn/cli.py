@@ -4,11 +4,14 @@ Exit codes: 0 done; 2 bad usage or config, one line on stderr and no traceback; 
 saved; 1 anything else, with its traceback (one line for a training that diverged or could not save).
 """
 
+import contextlib
 import difflib
 import importlib.util
+import inspect
 import re
 import sys
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -16,13 +19,14 @@ from typing import Any, NoReturn
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from chanattn.errors import NonFinite, Preempted, SaveFailed, UsageError, did_you_mean
+from chanattn.errors import NonFinite, Preempted, SaveFailed, UsageError, did_you_mean, visible
 from chanattn.training.config import flatten
 from chanattn.training.noise import hush_orbax
 
 FAILED, USAGE, PREEMPTED = 1, 2, 75
 
 _OVERRIDE = re.compile(r"--?(?P<no>no)?config\.(?P<path>[^=]*)(?P<value>=.*)?", re.DOTALL)
+_LONGEST_REASON = 200  # characters
 _KINDS = {
     int: "an integer",
     float: "a number",
@@ -59,7 +63,7 @@ def run(
         arguments: list[Any] = [loaded] if config else []
         main(*arguments, *([rest] if positionals else []))
     except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {visible(str(error))}", file=sys.stderr)
         sys.exit(USAGE)
     except (NonFinite, SaveFailed) as error:
         print(f"error: {error}", *getattr(error, "__notes__", []), sep="\n", file=sys.stderr)
@@ -92,6 +96,10 @@ def parse(
     try:
         rest = flag_values(argv)[1:]
     except flags.UnrecognizedFlagError as error:
+        if error.flagname.startswith("config."):
+            raise UsageError(
+                f"--{error.flagname} changes a field of --config=FILE, and there is none"
+            ) from error
         names = [name for name in flag_values if not name.startswith("config.")]
         raise UsageError(
             f"unknown flag --{error.flagname}.{did_you_mean(error.flagname, names)}"
@@ -110,21 +118,44 @@ def load_config(file: str) -> ConfigDict:
     Raises:
         UsageError: there is no such file, it defines no `get_config`, or it refuses the argument.
     """
-    name, colon, argument = file.partition(":")
-    recipe = load_module(name)
-    loaded = recipe.get_config(argument) if colon else recipe.get_config()
+    loaded = call(file, "get_config")
     if not isinstance(loaded, ConfigDict):
-        raise UsageError(f"get_config() of {name} returned no ConfigDict")
+        raise UsageError(f"get_config() of {file.partition(':')[0]} returned no ConfigDict")
     return loaded.lock()
+
+
+def call(file: str, function: str) -> Any:
+    """What a function of a recipe returns; `FILE:ARGUMENT` gives it an argument.
+
+    Raises:
+        UsageError: the file has no such function, or it refuses the argument or fails.
+    """
+    name, colon, argument = file.partition(":")
+    called = getattr(load_module(name), function, None)
+    if not callable(called):
+        raise UsageError(f"{function} of {name} is no function")
+    arguments = [argument] if colon else []
+    try:
+        inspect.signature(called).bind(*arguments)
+    except TypeError:
+        wanted = "takes no argument: leave out" if colon else "needs an argument: write"
+        raise UsageError(
+            f"{function}() of {name} {wanted} the part {':' + argument if colon else ':ARGUMENT'}"
+            f" behind the file's name"
+        ) from None
+    with _mistakes_in(name):
+        return called(*arguments)
 
 
 def load_module(name: str) -> ModuleType:
     """Runs a recipe file.
 
     Raises:
-        UsageError: there is no such file, or it defines no `get_config`.
+        UsageError: there is no such file, it fails, or it defines no `get_config`.
     """
     path = Path(name)
+    if path.is_dir():
+        raise UsageError(f"config file {name or '.'} is a folder; name a file in it")
     if not path.is_file():
         near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.py")], 1)
         hint = f" Did you mean {path.parent / near[0]}?" if near else ""
@@ -133,17 +164,57 @@ def load_module(name: str) -> ModuleType:
     if spec is None or spec.loader is None:
         raise UsageError(f"config file {name} is not a Python file")
     recipe = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(recipe)
+    with _mistakes_in(name):
+        spec.loader.exec_module(recipe)
     if not hasattr(recipe, "get_config"):
         raise UsageError(f"config file {name} defines no get_config()")
     return recipe
+
+
+@contextlib.contextmanager
+def _mistakes_in(name: str) -> Iterator[None]:
+    """Turns what a recipe raises into one line with the place in the file."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except SystemExit as error:
+        raise UsageError(f"config file {name} ends the program itself ({error!r})") from error
+    except OSError as error:
+        raise UsageError(f"config file {name} cannot be read: {error.strerror}") from error
+    except Exception as error:  # a recipe is code, which may raise anything
+        lines = [
+            frame.lineno
+            for frame in traceback.extract_tb(error.__traceback__)
+            if Path(frame.filename).name == Path(name).name
+        ]
+        line = error.lineno if isinstance(error, SyntaxError) else next(reversed(lines), None)
+        what = error.msg if isinstance(error, SyntaxError) else str(error)
+        place = f", line {line}" if line else ""
+        raise UsageError(
+            f"config file {name}{place}: {type(error).__name__}: {_shortened(what)}"
+        ) from error
+
+
+def _shortened(text: str) -> str:
+    """One line of bounded length: the message of a locked ConfigDict lists all of its fields."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_REASON else f"{line[:_LONGEST_REASON].rstrip()} ..."
+
+
+def gives_config(argv: Sequence[str]) -> bool:
+    """Whether a command line names a config."""
+    return any(re.match(r"--?config(=|$)", argument) for argument in argv[1:])
 
 
 def take_config_flag(argv: list[str]) -> tuple[str, list[str]]:
     """The value of `--config`, and the command line without it."""
     for i, argument in enumerate(argv):
         if re.match(r"--?config=", argument):
-            return argument.split("=", 1)[1], argv[:i] + argv[i + 1 :]
+            file = argument.split("=", 1)[1]
+            if not file:
+                break
+            return file, argv[:i] + argv[i + 1 :]
         if re.fullmatch(r"--?config", argument):
             if i + 1 == len(argv):
                 break
@@ -174,7 +245,8 @@ def _illegal_value(message: str, config: ConfigDict | None) -> str:
     """The message of absl in one line; for a config field it names the type wanted."""
     match = re.match(r"flag --config\.(?P<path>[^=]+)=(?P<value>.*?): ", message, re.DOTALL)
     if match is None or config is None:
-        return " ".join(message.split())
+        no_truth = r"\('Non-boolean argument to boolean flag', (.*)\)"  # a tuple in place of a text
+        return " ".join(re.sub(no_truth, r"\1 is neither true nor false", message).split())
     group, _, name = match["path"].rpartition(".")
     kind = (config[group] if group else config).get_type(name)
     return f"--config.{match['path']} must be {_KINDS[kind]}, not {match['value']!r}"

@@ -53,3 +53,15 @@ def did_you_mean(name: str, valid: list[str] | tuple[str, ...]) -> str:
 
     near = difflib.get_close_matches(name, valid, n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def visible(message: str) -> str:
+    """A message whose names can neither break its line nor command the terminal.
+
+    Characters that are not printable are escaped; only before the lines of a list, which are indented, breaks
+    stay.
+    """
+    return "\n  ".join(
+        "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+        for line in message.split("\n  ")
+    )

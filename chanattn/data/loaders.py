@@ -78,12 +78,13 @@ class Outline:
 
     Attributes:
         num_examples: in the split, corrupt ones included.
-        num_classes: of its data set.
+        num_classes, class_names: of its data set.
         image_shape: (H, W, 3) of a batch's images.
     """
 
     num_examples: int
     num_classes: int
+    class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
 
 
@@ -96,7 +97,8 @@ def outline(config: ConfigDict, split: str) -> Outline:
     source = open_source(config.dataset, split)
     check_num_classes(config, source.class_names)
     height, width, _ = _fit(config.dataset, source, random=False).shape
-    return Outline(len(source), len(source.class_names), (height, width, 3))
+    names = source.class_names
+    return Outline(len(source), len(names), names, (height, width, 3))
 
 
 class Pictures(NamedTuple):

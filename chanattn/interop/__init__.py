@@ -1,5 +1,6 @@
 """Weights to and from other frameworks."""
 
 from chanattn.interop.from_torch import from_torch
+from chanattn.interop.weights import read_weights
 
-__all__ = ["from_torch"]
+__all__ = ["from_torch", "read_weights"]

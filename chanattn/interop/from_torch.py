@@ -1,6 +1,6 @@
 """PyTorch parameters to Flax variables."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -10,12 +10,22 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from chanattn import attention, models
 from chanattn.errors import UsageError
-from chanattn.interop.names import Leaf, Skip, Table, find, mechanism_table, network_table
+from chanattn.interop.names import (
+    Leaf,
+    Match,
+    Rule,
+    Skip,
+    Table,
+    find,
+    mechanism_table,
+    network_table,
+)
 from chanattn.interop.names.rules import Layout
 
 _CONV_SLOT = [name for name in attention.names() if attention.describe(name).slot == "conv"]
 _STATISTICS = {"running_mean": "mean", "running_var": "var"}
 _IGNORED = ("num_batches_tracked",)
+_SHOWN = 3  # of the names that a message could list
 
 
 def from_torch(
@@ -43,8 +53,8 @@ def from_torch(
         n / (n - 1) in training and not at all in inference.
 
     Raises:
-        UsageError: The target or an option is unknown, a name has no counterpart, or, for networks, one is
-            missing or has another shape.
+        UsageError: The target or an option is unknown, names have no counterpart, or, for networks, some are
+            missing or have another shape; the message lists a few.
     """
     if isinstance(target, str) and target not in models.names():
         if image_size is not None:
@@ -64,31 +74,46 @@ def convert(state_dict: Mapping[str, Any], table: Table, groups: int = 1) -> dic
     """Rename and rearrange every array by a table; `groups` is that of the grouped dense layers.
 
     Raises:
-        UsageError: A name has no counterpart.
+        UsageError: Names have no counterpart, or an array has not the dimensions that its name promises.
     """
-    flat = {}
+    flat: dict[tuple[str, ...], Any] = {}
+    unknown = []
     for name, array in state_dict.items():
         leaf = name.rpartition(".")[2]
         if leaf in _IGNORED:
             continue
         match = find(name, table)
         if match is None:
-            raise UsageError(f"the PyTorch parameter {name!r} has no counterpart here")
-        value = np.asarray(array)
-        collection, path = "params", match.path
+            unknown.append(name)
+            continue
         if isinstance(match.entry, Skip):
             continue
-        if isinstance(match.entry, Leaf):
-            value = match.entry.layout(value)
-        elif leaf in _STATISTICS:
-            collection, path = "batch_stats", f"{path}/{_STATISTICS[leaf]}"
-        elif leaf == "weight":
-            ours, value = _weight(value, match.entry.layout, groups)
-            path = f"{path}/{ours}"
-        else:
-            path, value = f"{path}/{leaf}", value.ravel()
-        flat[(collection, *path.split("/"))] = jnp.asarray(value)
+        try:
+            path, value = _place(match, leaf, np.asarray(array), groups)
+        except (ValueError, IndexError) as error:
+            raise UsageError(
+                f"the PyTorch parameter {name!r} has shape {np.shape(array)}, which fits no such layer here"
+            ) from error
+        flat[tuple(path.split("/"))] = jnp.asarray(value)
+    if unknown:
+        first, *rest = unknown
+        more = f" (nor have {_some(rest)})" if rest else ""
+        raise UsageError(f"the PyTorch parameter {first!r} has no counterpart here{more}")
     return unflatten_dict(flat)
+
+
+def _place(match: Match, leaf: str, value: np.ndarray, groups: int) -> tuple[str, np.ndarray]:
+    """Collection and path of an array, and the array as it stands there."""
+    entry, path = match.entry, match.path
+    if isinstance(entry, Leaf):
+        return f"params/{path}", entry.layout(value)
+    if leaf in _STATISTICS:
+        return f"batch_stats/{path}/{_STATISTICS[leaf]}", value
+    assert isinstance(entry, Rule)
+    if leaf == "weight":
+        ours, value = _weight(value, entry.layout, groups)
+        return f"params/{path}/{ours}", value
+    return f"params/{path}/{leaf}", value.ravel()
 
 
 def _weight(w: np.ndarray, layout: Layout, groups: int) -> tuple[str, np.ndarray]:
@@ -113,10 +138,28 @@ def _check_complete(model: models.Network, variables: Mapping[str, Any], image_s
     image = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
     wanted = flatten_dict(dict(jax.eval_shape(model.init, jax.random.key(0), image)), sep="/")
     given = flatten_dict(variables, sep="/")
+    mistakes = []
     missing = sorted(wanted.keys() - given.keys())
     if missing:
-        raise UsageError(f"the PyTorch state lacks {len(missing)} arrays, e.g. for {missing[0]!r}")
-    for path, array in given.items():
-        if path not in wanted or wanted[path].shape != array.shape:
-            shape = wanted[path].shape if path in wanted else "nothing"
-            raise UsageError(f"{path!r} has shape {array.shape} in PyTorch, {shape} here")
+        mistakes.append(f"lacks {len(missing)} arrays, e.g. for {_some(missing)}")
+    unexpected = sorted(given.keys() - wanted.keys())
+    if unexpected:
+        mistakes.append(f"has {len(unexpected)} arrays too many, e.g. for {_some(unexpected)}")
+    shapes = [
+        f"{path!r} has shape {given[path].shape} in PyTorch, {wanted[path].shape} here"
+        for path in sorted(given.keys() & wanted.keys())
+        if given[path].shape != wanted[path].shape
+    ]
+    if shapes:
+        more = f", and {len(shapes) - _SHOWN} more differ" if len(shapes) > _SHOWN else ""
+        mistakes.append(f"does not fit: {', '.join(shapes[:_SHOWN])}{more}")
+    if mistakes:
+        raise UsageError(
+            f"the PyTorch state {'; it '.join(mistakes)}. Is it of this architecture, attention and number"
+            " of classes?"
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, names[:_SHOWN]))
+    return shown + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from rich.console import Console
 from rich.table import Table
 
-from chanattn import models
+from chanattn import cli, models
 
 
 def count_parameters(name: str, num_classes: int) -> int:
@@ -46,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

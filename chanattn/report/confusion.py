@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from chanattn.report.names import IN_PICTURES, for_picture, labels, one_line
+
 MOST_NAMED = 40  # with more classes their names no longer fit beside the matrix
 MOST_COUNTED = 20  # with more classes the counts no longer fit into the cells
 
@@ -17,7 +19,7 @@ def plot_confusion(
 
     Args:
         matrix: counts, (classes, classes); row: true class, column: predicted class.
-        class_names: one a class, in the order of the rows.
+        class_names: one a class, in the order of the rows; any text.
         path: of the PNG.
         title: a line above.
     """
@@ -28,12 +30,11 @@ def plot_confusion(
     axes = figure.subplots()
     image = axes.imshow(share, cmap="Blues", vmin=0.0, vmax=1.0)
     figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
-    axes.set(title=title, xlabel="predicted class", ylabel="true class")
+    axes.set(title=for_picture(one_line(title)), xlabel="predicted class", ylabel="true class")
     if classes <= MOST_NAMED:
-        axes.set_xticks(
-            range(classes), class_names, rotation=45, ha="right", rotation_mode="anchor"
-        )
-        axes.set_yticks(range(classes), class_names)
+        names = [for_picture(label) for label in labels(class_names, IN_PICTURES).values()]
+        axes.set_xticks(range(classes), names, rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(classes), names)
     if classes <= MOST_COUNTED:
         for (row, column), count in np.ndenumerate(matrix):
             if count:

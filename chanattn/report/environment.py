@@ -50,8 +50,8 @@ def notes(sweep: Sweep) -> list[str]:
 
 def _told(run: Run) -> dict[str, str]:
     """What a run says about its machine, each as a text."""
-    config = fields(run.config or {})
-    found = {f"config.{path}": config.get(path) for path in MACHINE}
+    recorded = fields(run.config or {})  # of a run that may be older than a field
+    found = {f"config.{path}": recorded.get(path) for path in MACHINE}
     for name in COMPARED:
         value = (run.environment or {}).get(name)
         if isinstance(value, Mapping):

@@ -72,9 +72,9 @@ def main(config: ConfigDict) -> None:
         recipe=config,
         changed=changed,
         grid=grid,
-        outlines=check(config, grid, file),
-        variants=chosen(grid, ONLY.value),
         seeds=grids.seeds(grid.seeds if SEEDS.value is None else _seeds(SEEDS.value)),
+        variants=chosen(grid, ONLY.value),
+        outlines=check(config, grid, file),  # last, because it takes seconds
         workdir=Path(WORKDIR.value) if WORKDIR.value else None,
         launcher=LAUNCHER.value,
         parallel=PARALLEL.value,

@@ -30,6 +30,9 @@ def check(recipe: ConfigDict, grid: Sweep, file: str) -> dict[str, Outline]:
     outlines: dict[str, Outline] = {}
     mistakes = [(_GRID, message) for message in _grid_mistakes(grid)]
     for name, overrides in grid.variants.items():
+        if not isinstance(overrides, Mapping):
+            mistakes.append((name, f"overrides are a dict of fields, not {overrides!r}"))
+            continue
         try:
             config = resolve(recipe, overrides)
             wrong = list(field_mistakes(config))

@@ -72,13 +72,13 @@ def load(file: str) -> tuple[ConfigDict, Sweep]:
         UsageError: there is no such file, it lacks one of the functions, or it refuses the argument.
     """
     config = cli.load_config(file)
-    name, colon, argument = file.partition(":")
+    name = file.partition(":")[0]
     module = cli.load_module(name)
     if not hasattr(module, "sweep"):
         raise UsageError(
             f"{name} defines no sweep(); it is a recipe for train.py. Sweeps are in configs/ablations"
         )
-    grid = module.sweep(argument) if colon else module.sweep()
+    grid = cli.call(file, "sweep")
     if not isinstance(grid, Sweep):
         raise UsageError(f"sweep() of {name} returned no chanattn.sweep.Sweep")
     return config, grid

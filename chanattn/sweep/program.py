@@ -94,6 +94,7 @@ def sweep(request: Request) -> None:
     assert folder is not None
     console = Console(soft_wrap=True, highlight=False)
     store.read(folder)  # refuses a folder of something else before its lock is written
+    store.refuse_shared_folders(request.grid.variants)
     with hold(folder, "another sweep runs in"):
         store.check_unchanged(folder, request.recipe, request.grid, request.name)
         store.write(

@@ -73,11 +73,9 @@ def request(
     from chanattn.sweep.search import Request
     from chanattn.training.config import changed_fields
 
-    name, colon, argument = file.partition(":")
-    module = cli.load_module(name)
     entries = {}
-    if hasattr(module, "search"):
-        entries = dict(module.search(argument) if colon else module.search())
+    if hasattr(cli.load_module(file.partition(":")[0]), "search"):
+        entries = dict(cli.call(file, "search"))
     entries |= dict(spaces.from_flag(text) for text in SPACE.value)
     space = spaces.space(entries)
     changed = {path: new for path, (_, new) in changed_fields(recipe, config).items()}

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +70,18 @@ def read(sweep: Path) -> dict[str, Any]:
                 f"{sweep} holds something else than a sweep; choose another --workdir"
             ) from None
         return {"variants": {}, "seeds": []}
+    except NotADirectoryError as error:
+        raise UsageError(f"{sweep} is a file; choose another --workdir") from error
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read ({error})") from error
+        raise UsageError(
+            f"{path} cannot be read ({error}); restore it, or choose another --workdir"
+        ) from error
     if not isinstance(index, dict) or index.get("format") != FORMAT:
         raise UsageError(f"{path} is not of format {FORMAT}, the only one known here")
+    if not isinstance(index.get("variants"), dict) or not isinstance(index.get("seeds"), list):
+        raise UsageError(
+            f"{path} is damaged: it lacks variants or seeds; restore it, or choose another --workdir"
+        )
     return index
 
 
@@ -135,7 +143,7 @@ def write(
     variants |= {
         known: entry for known, entry in index["variants"].items() if known not in variants
     }
-    _refuse_shared_folders(list(variants))
+    refuse_shared_folders(list(variants))
     every_seed = sorted({*index["seeds"], *seeds})
     sweep.mkdir(parents=True, exist_ok=True)
     write_json(
@@ -171,8 +179,12 @@ def _first_job(sweep: Path, variant: str, seeds: Sequence[int]) -> Job | None:
     return next((each for each in jobs if each.config.exists()), None)
 
 
-def _refuse_shared_folders(variants: Sequence[str]) -> None:
-    """Names that differ in case only are one folder on some file systems."""
+def refuse_shared_folders(variants: Iterable[str]) -> None:
+    """Names that differ in case only are one folder on some file systems.
+
+    Raises:
+        UsageError: two variants would share a folder.
+    """
     owners: dict[str, str] = {}
     for variant in variants:
         other = owners.setdefault(directory_name(variant).casefold(), variant)

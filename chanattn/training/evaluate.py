@@ -3,6 +3,7 @@
 import os
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from chanattn import data, models
 from chanattn.errors import UsageError
 from chanattn.layers import kernels
 from chanattn.report.confusion import plot_confusion
+from chanattn.report.names import labels, one_line
 from chanattn.tasks.classification import cross_entropy, top_k
 from chanattn.training import mesh as meshes
 from chanattn.training.checkpoint import Checkpoints
@@ -32,6 +35,7 @@ from chanattn.training.validate import validate
 
 MOST_CLASSES_PRINTED = 10
 RUNNING_AHEAD = 3  # batches
+_LONGEST_NAME = 200  # file systems take 255 bytes
 
 
 def evaluate_run(
@@ -62,7 +66,7 @@ def evaluate_run(
     """
     run = Path(workdir)
     trained = read_config(run)
-    config = _with_overrides(trained, overrides)
+    config = with_overrides(trained, overrides)
     with Checkpoints(run / CHECKPOINTS, read_only=True) as checkpoints:
         step = _choose_step(run, checkpoints, step)
         mesh = meshes.setup(config)
@@ -72,19 +76,28 @@ def evaluate_run(
             config.model, examples.num_classes, config.precision, config.param_dtype
         )
         averaged = trained.ema.decay > 0 if ema is None else ema
-        template = _template(model, examples.image_shape, mesh, averaged)
+        template = template_of(model, examples.image_shape, mesh, averaged)
         weights = checkpoints.restore_weights(step, template, ema=averaged)
 
-    predictions, seconds = predict(model, weights, examples)
-    dataset = config.dataset
     kind = "ema" if averaged else "raw"
-    name = re.sub(r"[^\w.-]+", "_", f"{dataset.name}-{dataset.eval_split}-step{step}-{kind}")
+    name = f"{config.dataset.name}-{config.dataset.eval_split}-step{step}-{kind}"
     result = {
         "run": str(run),
         "step": step,
         "weights": kind,
-        "dataset": dataset.name,
-        "split": dataset.eval_split,
+        **measured(config, mesh, model, weights, examples),
+    }
+    return result | write_result(run / "evaluation", name, run.name, result, examples.class_names)
+
+
+def measured(
+    config: ConfigDict, mesh: Mesh, model: nn.Module, weights: Weights, examples: Any
+) -> dict[str, Any]:
+    """What weights achieve on all examples, and how that was found out; JSON values."""
+    predictions, seconds = predict(model, weights, examples)
+    return {
+        "dataset": config.dataset.name,
+        "split": config.dataset.eval_split,
         **measures(predictions, examples.class_names),
         "corrupt_examples": examples.num_corrupt,
         "images_per_second": len(predictions.label) / seconds,
@@ -100,19 +113,42 @@ def evaluate_run(
             "timed": "reading, preparing and predicting the whole split; compilation left out",
         },
     }
-    folder = run / "evaluation"
+
+
+def write_result(
+    folder: Path, name: str, title: str, result: dict[str, Any], class_names: Sequence[str]
+) -> dict[str, str]:
+    """Writes an evaluation as JSON, with the confusion matrix as a picture beside it.
+
+    Args:
+        folder: made if absent.
+        name: of the two files; what does not belong into a file's name is replaced.
+        title: of the picture, before the data set.
+        result: what `evaluate_run` returns.
+        class_names: of the rows and columns of the matrix.
+
+    Returns:
+        `json` and `picture`, the paths of the files.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
+    name = re.sub(r"[^\w.-]+", "_", name)[:_LONGEST_NAME]
+    where = {"json": str(folder / f"{name}.json"), "picture": str(folder / f"{name}.png")}
     try:
-        folder.mkdir(exist_ok=True)
-        write_json(folder / f"{name}.json", result)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(Path(where["json"]), result)
+        plot_confusion(
+            np.asarray(result["confusion_matrix"]),
+            class_names,
+            where["picture"],
+            f"{title}: {result['dataset']} {result['split']}, top-1 {result['top1']:.2%}",
+        )
     except OSError as error:
-        raise UsageError(f"cannot write to {folder}: {error.strerror}") from error
-    plot_confusion(
-        np.asarray(result["confusion_matrix"]),
-        examples.class_names,
-        folder / f"{name}.png",
-        f"{run.name}: {dataset.name} {dataset.eval_split}, top-1 {result['top1']:.2%}",
-    )
-    return result | {"json": str(folder / f"{name}.json"), "picture": str(folder / f"{name}.png")}
+        raise UsageError(
+            f"cannot write to {folder}: {error.strerror}; free the place or its permissions"
+        ) from error
+    return where
 
 
 def predict(model: nn.Module, weights: Weights, examples: Any) -> tuple[Predictions, float]:
@@ -165,14 +201,16 @@ def predict(model: nn.Module, weights: Weights, examples: Any) -> tuple[Predicti
 def show(result: dict[str, Any], console: Console | None = None) -> None:
     """Prints an evaluation as a table."""
     console = console or Console(highlight=False)
-    table = Table(title=f"{result['run']}, step {result['step']} ({result['weights']} weights)")
-    table.add_column(f"{result['dataset']} {result['split']}")
+    of = f"{result['run']}, step {result['step']}" if "run" in result else result["file"]
+    table = Table(title=Text(one_line(f"{of} ({result['weights']} weights)")))
+    table.add_column(Text(one_line(f"{result['dataset']} {result['split']}")))
     table.add_column(f"{result['examples']:,} examples", justify="right")
     table.add_row("loss (nats)", f"{result['loss']:.4f}")
     table.add_row("top-1 accuracy", f"{result['top1']:.2%}")
     table.add_row("top-5 accuracy", f"{result['top5']:.2%}")
     table.add_row("expected calibration error", f"{result['expected_calibration_error']:.2%}")
     table.add_row("images/s", f"{result['images_per_second']:,.0f}", end_section=True)
+    shown_as = labels(result["per_class_accuracy"])
     counted = [
         (name, value) for name, value in result["per_class_accuracy"].items() if value is not None
     ]
@@ -181,13 +219,15 @@ def show(result: dict[str, Any], console: Console | None = None) -> None:
         shown = sorted(counted, key=lambda pair: pair[1])[:MOST_CLASSES_PRINTED]
         table.add_row(f"the {len(shown)} worst of {len(counted)} classes", "")
     for name, value in shown:
-        table.add_row(f"  {name}", f"{value:.2%}")
+        table.add_row(Text(f"  {shown_as[name]}"), f"{value:.2%}")
     console.print(table)
-    console.print(f"written to {result['json']}\n           {result['picture']}", soft_wrap=True)
+    if "json" in result:
+        written = f"written to {result['json']}\n           {result['picture']}"
+        console.print(written, soft_wrap=True, markup=False)
 
 
-def _with_overrides(trained: ConfigDict, overrides: dict[str, Any]) -> ConfigDict:
-    """The run's config, changed for the evaluation and checked."""
+def with_overrides(trained: ConfigDict, overrides: dict[str, Any]) -> ConfigDict:
+    """A config, changed for the evaluation and checked."""
     config = trained.copy_and_resolve_references()
     # The whole batch at once, over as many devices as divide it: neither changes an answer.
     changes = {"accumulate": 1, "cpu_devices": 0, "kernels": "auto"} | overrides
@@ -234,12 +274,15 @@ def _best_step(run: Path, steps: list[int]) -> int:
 
 def _check_classes(trained: ConfigDict, config: ConfigDict, mesh: Mesh, examples: Any) -> None:
     """Another data set must have the classes that the network was trained on, in the same order."""
-    if config.dataset.name == trained.dataset.name:
-        return
+    ours, theirs = config.dataset, trained.dataset
+    if ours.name == theirs.name and (
+        ours.eval_split == theirs.eval_split or ours.data_dir != theirs.data_dir
+    ):
+        return  # the same, or moved to another place
     own = data.evaluation(trained, mesh).class_names
     if tuple(own) != tuple(examples.class_names):
         raise UsageError(
-            f"{config.dataset.name} has other classes ({_some(examples.class_names)}) than"
+            f"{ours.name} {ours.eval_split} has other classes ({_some(examples.class_names)}) than"
             f" {trained.dataset.name} ({_some(own)}), on which the run was trained"
         )
 
@@ -248,7 +291,7 @@ def _some(names: tuple[str, ...]) -> str:
     return f"{len(names)}: {', '.join(names[:3])}" + (", ..." if len(names) > 3 else "")
 
 
-def _template(
+def template_of(
     model: nn.Module, image_shape: tuple[int, int, int], mesh: Mesh, averaged: bool
 ) -> Weights:
     """Shapes, types and placement of the weights; moving averages are float32."""

@@ -1,6 +1,7 @@
 """What a config stands for: devices, data, network, task, optimizer, checked against each other."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Self
 
 import flax.linen as nn
@@ -56,7 +57,7 @@ class Experiment:
         """
         mesh = setup(config)
         train, test = data.training(config, mesh), data.evaluation(config, mesh)
-        _check_classes(config, train.num_classes, test.num_classes)
+        _check_classes(config, train.class_names, test.class_names)
         model = _network(config, train.num_classes, train.image_shape)
         length = total_steps(config, train.steps_per_epoch, config.batch_size)
         schedule = make_schedule(config, length, train.steps_per_epoch)
@@ -143,7 +144,7 @@ def outline(config: ConfigDict) -> Outline:
     """
     train = data.outline(config, config.dataset.split)
     test = data.outline(config, config.dataset.eval_split)
-    _check_classes(config, train.num_classes, test.num_classes)
+    _check_classes(config, train.class_names, test.class_names)
     if train.num_examples < config.batch_size:
         raise UsageError(
             f"config.batch_size={config.batch_size} is larger than the {train.num_examples} examples of "
@@ -156,12 +157,20 @@ def outline(config: ConfigDict) -> Outline:
     return Outline(length, config.eval_every or steps_per_epoch, test.num_examples)
 
 
-def _check_classes(config: ConfigDict, train: int, test: int) -> None:
-    if test != train:
+def _check_classes(config: ConfigDict, train: Sequence[str], test: Sequence[str]) -> None:
+    """Refuses splits whose labels mean different things."""
+    split, eval_split = config.dataset.split, config.dataset.eval_split
+    if len(test) != len(train):
         raise UsageError(
-            f"split {config.dataset.split!r} has {train} classes, but "
-            f"{config.dataset.eval_split!r} has {test}; choose splits of one set."
+            f"split {split!r} has {len(train)} classes, but "
+            f"{eval_split!r} has {len(test)}; choose splits of one set."
         )
+    for number, (ours, theirs) in enumerate(zip(train, test, strict=True)):
+        if ours != theirs:
+            raise UsageError(
+                f"class {number} is {ours!r} in split {split!r}, but {theirs!r} in {eval_split!r}; "
+                "choose splits of one set."
+            )
 
 
 def _network(config: ConfigDict, num_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:

@@ -136,12 +136,19 @@ def _best_number() -> int:
 
 
 def _devices(platform: str) -> list[jax.Device]:
+    try:
+        found = jax.devices()
+    except RuntimeError as error:
+        raise UsageError(
+            f"JAX does not start ({' '.join(str(error).split())[:200]}); mend or unset JAX_PLATFORMS="
+            f"{os.environ.get('JAX_PLATFORMS', '')}."
+        ) from error
     if platform == "auto":
-        return jax.devices()
+        return found
     try:
         return jax.devices(platform)
     except RuntimeError:
-        present = sorted({device.platform for device in jax.devices()})
+        present = sorted({device.platform for device in found})
         raise UsageError(
             f"config.platform={platform!r} is absent: JAX sees {', '.join(present)}; install JAX for "
             f"{platform}, unset JAX_PLATFORMS, or use --config.platform=auto."

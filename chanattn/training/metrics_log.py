@@ -16,18 +16,33 @@ from typing import Any, TextIO
 import jax
 from ml_collections import ConfigDict
 
+from chanattn.errors import UsageError
 from chanattn.training.run_directory import METRICS, write_text
 
 
 def read_metrics(workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """The lines of `metrics.jsonl`, without a last one that a killed process left unfinished."""
+    """The lines of `metrics.jsonl`, without a last one that a killed process left unfinished.
+
+    Raises:
+        UsageError: another line is damaged.
+    """
     path = Path(workdir) / METRICS
     if not path.exists():
         return []
-    lines = path.read_text().split("\n")
-    return [
-        json.loads(line) for line in lines[:-1]
-    ]  # behind the last line break lies the unfinished one
+    lines = path.read_bytes().split(b"\n")[:-1]  # behind the last break lies the unfinished one
+    return [_parsed(path, number, line) for number, line in enumerate(lines, start=1)]
+
+
+def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        values = json.loads(line)
+    except ValueError:
+        values = None
+    if not isinstance(values, dict) or not {"step", "split"} <= values.keys():
+        raise UsageError(
+            f"{path}, line {number} is damaged: {line[:40]!r}; remove the line, whose figures are lost"
+        )
+    return values
 
 
 def read_scores(workdir: str | os.PathLike[str], last_step: int | None = None) -> dict[int, float]:

@@ -46,7 +46,7 @@ def check_run(
             `allow_config_change` is False; the message lists the fields that differ.
     """
     directory = Path(workdir)
-    _check_writable(directory)
+    check_writable(directory)
     if not (directory / CONFIG).exists():
         if (directory / CHECKPOINTS).exists():
             raise UsageError(
@@ -104,7 +104,9 @@ def read_config(workdir: str | os.PathLike[str]) -> ConfigDict:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(f"{workdir} holds no run: there is no {path}") from error
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read ({error})") from error
+        raise UsageError(
+            f"{path} cannot be read ({error}); restore it, or choose another --workdir"
+        ) from error
 
 
 def finish(workdir: str | os.PathLike[str], summary: Mapping[str, Any]) -> None:
@@ -162,19 +164,32 @@ def command_line() -> list[str]:
     return [argument.replace(here, "") for argument in sys.argv]
 
 
-def _check_writable(directory: Path) -> None:
-    """Finds the nearest folder that exists, and asks whether this process may write there."""
-    existing = directory.absolute()
-    while not existing.exists():
-        existing = existing.parent
+def check_writable(directory: Path, flag: str = "--workdir") -> None:
+    """Finds the nearest folder that exists, and asks whether this process may write there.
+
+    Args:
+        directory: what is to be written to or made.
+        flag: of the command line, that chooses it.
+
+    Raises:
+        UsageError: it may not, or that is no folder.
+    """
+    try:
+        existing = directory.absolute()
+        while not existing.exists():
+            existing = existing.parent
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(
+            f"cannot write to {str(directory)!r}: {reason}; choose another {flag}"
+        ) from error
     if not existing.is_dir():
         raise UsageError(
-            f"cannot write to {directory}: {existing} is a file; choose another --workdir"
+            f"cannot write to {directory}: {existing} is a file; choose another {flag}"
         )
     if not os.access(existing, os.W_OK | os.X_OK):
         raise UsageError(
-            f"cannot write to {directory}: no permission to write in {existing};"
-            " choose another --workdir"
+            f"cannot write to {directory}: no permission to write in {existing}; choose another {flag}"
         )
 
 

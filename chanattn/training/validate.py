@@ -111,7 +111,7 @@ RULES: dict[str, Rule] = {
     "dataset.split": text(empty=False),
     "dataset.eval_split": text(empty=False),
     "dataset.data_dir": text(empty=True),
-    "dataset.image_size": integer(0),
+    "dataset.image_size": integer(0, 16_384),
     "dataset.mean": numbers(number(-math.inf), 3),
     "dataset.std": numbers(number(0, ends="(]"), 3),
     "dataset.loader": choice("auto", "device", "stream"),

@@ -121,7 +121,7 @@ def test_place_without_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_data_set_with_other_classes_is_refused(run: Path) -> None:
-    with pytest.raises(UsageError, match="synthetic has other classes"):
+    with pytest.raises(UsageError, match="synthetic test has other classes"):
         evaluate_run(run, **{"dataset.name": "synthetic"})
 
 

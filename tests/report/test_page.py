@@ -19,6 +19,8 @@ NAMES = [
     "😀 👩‍👩‍👧",
     "n" * 300,
     "a\nb",
+    "../../../etc/passwd",
+    "javascript:alert(3)//</script><script>document.title='owned'</script>",
 ]
 VALUES = {
     name: [0.90 + 0.01 * (i % 4), 0.91 + 0.01 * (i % 4), None if i == 5 else 0.92]
@@ -163,7 +165,9 @@ def test_a_smuggled_script_would_not_run(opened: Any) -> None:
 def test_links_lead_to_the_runs_and_tables(opened: Any, page: Path) -> None:
     links = [link.get_property("href") for link in opened.find_elements("css selector", "a")]
     runs = [
-        page.parent.parent / "runs" / f"variant{i}" / f"seed{k}" for i in range(6) for k in range(3)
+        page.parent.parent / "runs" / f"variant{i}" / f"seed{k}"
+        for i in range(len(NAMES))
+        for k in range(3)
     ]
     assert links[: len(runs)] == [f"{run.as_uri()}/" for run in runs]
     assert links[len(runs) :] == [

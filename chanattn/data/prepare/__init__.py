@@ -47,5 +47,7 @@ def prepare(name: str, data_dir: str = "", archive: str = "") -> Path:
         if builder_class.name in without_tensorflow.FORMATS:
             return without_tensorflow.prepare(builder_class, folder, source)
         return with_tensorflow.prepare(name, folder, source)
-    except PermissionError as error:
-        raise UsageError(f"cannot write to {folder}: {error}; choose another --data_dir") from error
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        raise UsageError(
+            f"cannot write to {folder}: {error.strerror}; choose another --data_dir"
+        ) from error

@@ -3,14 +3,23 @@
 import argparse
 import signal
 import sys
+from typing import NoReturn
 
 from chanattn.data.prepare import prepare
-from chanattn.errors import UsageError
+from chanattn.errors import UsageError, visible
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as the other programs do."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program."""
+        self.exit(2, f"error: {visible(message)}; --help tells what there is\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Prepares one set; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m chanattn.data.prepare",
         description="Downloads a TFDS data set and writes it as array_record files.",
     )
@@ -27,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         folder = prepare(options.name, options.data_dir, options.archive)
     except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {visible(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)

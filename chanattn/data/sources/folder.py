@@ -1,5 +1,6 @@
 """Folders of pictures: `root/split/class/picture.jpg`, one folder a class."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,6 +46,12 @@ class Folder:
         self._files: list[str] = []
         self._labels: list[int] = []
         for label, path in enumerate(classes):
+            try:
+                os.listdir(path)  # the search below passes over what may not be read
+            except OSError as error:
+                raise UsageError(
+                    f"class folder {path} cannot be read: {error.strerror}; change its permissions"
+                ) from error
             files = sorted(str(f.relative_to(folder)) for f in path.rglob("*") if _is_picture(f))
             if not files:
                 raise UsageError(f"class folder {path} holds no pictures: {', '.join(SUFFIXES)}")
@@ -72,4 +79,7 @@ class Folder:
 
 
 def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+        return False
+    # A link that leads nowhere is told as a corrupt picture; reading a pipe would wait for ever.
+    return path.is_file() or (path.is_symlink() and not path.exists())

@@ -4,7 +4,10 @@
 that decoding happens where it can be done in parallel and at reduced size.
 """
 
+import contextlib
+import io
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 from chanattn.data.source import ImageShape, Record, Source
 from chanattn.errors import UsageError, did_you_mean
 
+_LONGEST_REASON = 200  # characters
 DEFAULT_DIR = "~/tensorflow_datasets"
 
 
@@ -119,15 +123,24 @@ def _builder(
     tried = []
     for folder in folders:
         try:
-            builder = tfds.builder(name, data_dir=folder)
+            with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints a page on TensorFlow
+                builder = tfds.builder(name, data_dir=folder)
         except tfds.core.registered.DatasetNotFoundError as error:
             valid = [*other_names, *tfds.list_builders(with_community_datasets=False)]
             raise UsageError(
                 f"unknown data set {name!r}: neither one of {', '.join(other_names)} nor of TFDS."
                 f"{did_you_mean(name, valid)}"
             ) from error
+        except ImportError as error:
+            raise UsageError(
+                f"data set {name!r} needs a package that is not installed ({_absent(error)}): pip install it,"
+                " or choose another set"
+            ) from error
         except (ValueError, AssertionError) as error:  # Unknown config or version of a known set.
-            raise UsageError(f"data set {name!r}: {' '.join(str(error).split())}") from error
+            raise UsageError(
+                f"data set {name!r} is written as NAME, NAME/CONFIG or NAME/CONFIG:VERSION; TFDS says of it: "
+                f"{_reason(error)}"
+            ) from error
         tried.append(str(builder.data_path))
         if builder.info.splits:
             _check_format(builder, name)
@@ -138,6 +151,19 @@ def _builder(
         f"data set {name!r} is not prepared: looked in {' and '.join(tried)}; prepare it with "
         f"`python -m chanattn.data.prepare {name}` or set config.dataset.data_dir or $TFDS_DATA_DIR"
     )
+
+
+def _absent(error: BaseException) -> str:
+    """The module that an import wanted: TFDS wraps the error, and the name is lost in that."""
+    while isinstance(error.__cause__, ImportError):
+        error = error.__cause__
+    return getattr(error, "name", None) or str(error)
+
+
+def _reason(error: BaseException) -> str:
+    """What TFDS says, in one line, without the arguments that it was given and the list of all configs."""
+    first = str(error).partition("\n")[0].partition(" Here are ")[0]
+    return re.sub(r"^Failed to construct dataset .*?}\": ", "", first)[:_LONGEST_REASON]
 
 
 def _check_format(builder: Any, name: str) -> None:

@@ -7,11 +7,12 @@ from chanattn.interop.names.networks import (
     network_table,
     osa_block_table,
 )
-from chanattn.interop.names.rules import Leaf, Part, Rule, Skip, Table, find
+from chanattn.interop.names.rules import Leaf, Match, Part, Rule, Skip, Table, find
 
 __all__ = [
     "MECHANISMS",
     "Leaf",
+    "Match",
     "Part",
     "Rule",
     "Skip",

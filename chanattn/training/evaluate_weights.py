@@ -1,0 +1,75 @@
+"""Evaluates weights that were trained elsewhere: a file of PyTorch parameters, without a run directory."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from chanattn import data, models
+from chanattn.errors import UsageError
+from chanattn.interop import from_torch, read_weights
+from chanattn.training import mesh as meshes
+from chanattn.training.evaluate import measured, template_of, with_overrides, write_result
+from chanattn.training.run_directory import check_writable
+
+
+def evaluate_weights(
+    config: ConfigDict,
+    file: str | os.PathLike[str],
+    *,
+    allow_pickle: bool = False,
+    output: str | os.PathLike[str] | None = None,
+    **overrides: Any,
+) -> dict[str, Any]:
+    """Evaluates imported weights on `config.dataset.eval_split`.
+
+    Args:
+        config: its data set and network; of the training nothing matters.
+        file: as `chanattn.interop.read_weights` takes it, with the names of timm or of the authors.
+        allow_pickle: read a pickle too.
+        output: folder for `<name>.json` and `<name>.png`; None: nothing is written.
+        **overrides: config fields to change by their dotted path.
+
+    Returns:
+        As `chanattn.training.evaluate.evaluate_run`, with `file` in place of run and step.
+
+    Raises:
+        UsageError: the config, the data, the file or the folder cannot be used, the weights are not those of
+            the config's network, or some are not finite.
+    """
+    config = with_overrides(config, overrides)
+    if output is not None:
+        check_writable(Path(output), "--output")
+    state = read_weights(file, allow_pickle)
+    for name, array in state.items():
+        if not np.isfinite(array).all():
+            raise UsageError(
+                f"{file} holds numbers that are not finite, in {name!r}: it is damaged"
+            )
+    mesh = meshes.setup(config)
+    examples = data.evaluation(config, mesh)
+    model = models.from_config(
+        config.model, examples.num_classes, config.precision, config.param_dtype
+    )
+    variables = from_torch(model, state, image_size=examples.image_shape[0])
+    weights = jax.tree.map(
+        lambda wanted, value: jax.device_put(jnp.asarray(value, wanted.dtype), wanted.sharding),
+        template_of(model, examples.image_shape, mesh, averaged=False),
+        {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})},
+    )
+    result = {
+        "file": str(file),
+        "model": config.model.name,
+        "attention": config.model.attention.name,
+        "weights": "imported",
+        **measured(config, mesh, model, weights, examples),
+    }
+    if output is None:
+        return result
+    stem = Path(file).stem
+    name = f"{config.dataset.name}-{config.dataset.eval_split}-{stem}"
+    return result | write_result(Path(output), name, stem, result, examples.class_names)

@@ -1,0 +1,88 @@
+"""Imported weights are evaluated without a run directory, and give what plain numpy makes of their logits."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import parity
+import pytest
+from ml_collections import ConfigDict
+from safetensors.numpy import save_file
+
+from chanattn import data, models
+from chanattn.errors import UsageError
+from chanattn.interop import from_torch
+from chanattn.training import evaluate_weights as program
+from chanattn.training import mesh as meshes
+from chanattn.training.evaluate_weights import evaluate_weights
+from configs import base
+
+
+@pytest.fixture
+def config() -> ConfigDict:
+    c = base.get_config()
+    c.steps = 1
+    c.batch_size = 16
+    c.dataset.name = "synthetic"
+    c.dataset.image_size = 8
+    c.dataset.synthetic_examples = 40
+    c.model.name = "resnet8"
+    c.model.shortcut = "projection"
+    c.model.attention.name = "simam"
+    return c
+
+
+@pytest.fixture
+def state(golden: Path) -> dict[str, np.ndarray]:
+    return dict(parity.state_dict(parity.load(golden / "nets" / "cifar_resnet8_simam.npz")))
+
+
+def test_the_result_is_that_of_the_logits(
+    config: ConfigDict, state: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    save_file(state, tmp_path / "net.safetensors")
+    result = evaluate_weights(config, tmp_path / "net.safetensors", output=tmp_path / "out" / "a")
+    examples = data.evaluation(config, meshes.setup(config))
+    model = models.create(
+        "resnet8", num_classes=10, shortcut="projection", attention={"name": "simam"}
+    )
+    variables = from_torch(model, state)
+    apply = jax.jit(model.apply)
+    right = total = 0
+    for feed in examples.feeds():
+        batch = examples.prepare(feed)
+        logits = np.asarray(apply(variables, batch["image"])[0])
+        real = np.asarray(batch["mask"]) > 0
+        right += int((logits.argmax(axis=1) == np.asarray(batch["label"]))[real].sum())
+        total += int(real.sum())
+    assert result["examples"] == total == 40
+    assert result["top1"] == right / total
+    assert sorted(path.name for path in (tmp_path / "out" / "a").iterdir()) == [
+        "synthetic-test-net.json",
+        "synthetic-test-net.png",
+    ]
+
+
+def test_without_a_folder_nothing_is_written(
+    config: ConfigDict,
+    state: dict[str, np.ndarray],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(program, "measured", lambda *_: {"top1": 0.5})  # compiles for seconds
+    save_file(state, tmp_path / "net.safetensors")
+    assert "json" not in evaluate_weights(config, tmp_path / "net.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["net.safetensors"]
+
+
+def test_numbers_that_are_not_finite_are_refused_and_nothing_is_written(
+    config: ConfigDict, state: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    state["conv1.weight"] = state["conv1.weight"] * jnp.nan
+    save_file(
+        {name: np.asarray(array) for name, array in state.items()}, tmp_path / "n.safetensors"
+    )
+    with pytest.raises(UsageError, match=r"not finite, in 'conv1\.weight'"):
+        evaluate_weights(config, tmp_path / "n.safetensors", output=tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["n.safetensors"]

@@ -1,0 +1,153 @@
+"""Data sets that are absent or not what they should be, and pictures that cannot be read."""
+
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from tests.reliability.case import Case
+from tests.reliability.making import both, data, text, tiny
+
+TRAIN = "train.py --config=tiny.py --workdir=RUN"
+FOLDER = f"{TRAIN} --config.dataset.name=folder --config.dataset.data_dir=D"
+PREPARE = "python -m chanattn.data.prepare"
+
+PIXELS = np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8)
+JPEG = cv2.imencode(".jpg", PIXELS)[1].tobytes()
+PNG = cv2.imencode(".png", PIXELS)[1].tobytes()
+
+
+def pictures(
+    folder: Path, classes: tuple[str, ...] = ("cat", "dog"), test: tuple[str, ...] = ()
+) -> None:
+    """D/train and D/test, 8 and 2 pictures a class, and the recipe."""
+    for split, count, names in (("train", 8, classes), ("test", 2, test or classes)):
+        for name in names:
+            place = folder / "D" / split / name
+            place.mkdir(parents=True)
+            for number in range(count):
+                (place / f"{number}.jpg").write_bytes(JPEG)
+    tiny(folder)
+
+
+def with_picture(content: bytes, name: str = "bad.jpg") -> Callable[[Path], None]:
+    """The folder with one more picture in a class of the training split."""
+    return both(pictures, data(f"D/train/cat/{name}", content))
+
+
+def _other_classes(folder: Path) -> None:
+    pictures(folder, test=("cat", "fox"))
+
+
+def _more_classes(folder: Path) -> None:
+    pictures(folder, test=("cat", "dog", "fox"))
+
+
+def _empty_class(folder: Path) -> None:
+    pictures(folder)
+    (folder / "D" / "train" / "fox").mkdir()
+
+
+def _line_break(folder: Path) -> None:
+    pictures(folder)
+    (folder / "D" / "train" / "a\nb").mkdir()
+
+
+def _empty(folder: Path) -> None:
+    tiny(folder)
+    (folder / "D" / "train").mkdir(parents=True)
+
+
+def _pipe(folder: Path) -> None:
+    pictures(folder, classes=("cat",))
+    (folder / "D" / "train" / "dog").mkdir()
+    (folder / "D" / "test" / "dog").mkdir()
+    (folder / "D" / "test" / "dog" / "0.jpg").write_bytes(JPEG)
+    os.mkfifo(folder / "D" / "train" / "dog" / "pipe.jpg")
+
+
+def _dangling(folder: Path) -> None:
+    pictures(folder)
+    (folder / "D" / "train" / "cat" / "gone.jpg").symlink_to("nowhere")
+
+
+def _unreadable(folder: Path) -> None:
+    pictures(folder)
+    (folder / "D" / "train" / "cat" / "0.jpg").chmod(0)
+
+
+def _unreadable_class(folder: Path) -> None:
+    pictures(folder)
+    (folder / "D" / "train" / "cat").chmod(0)
+
+
+def _sizes(folder: Path) -> None:
+    pictures(folder)
+    (folder / "D" / "train" / "cat" / "odd.png").write_bytes(
+        cv2.imencode(".png", np.zeros((5, 7, 3), np.uint8))[1].tobytes()
+    )
+
+
+def huge() -> bytes:
+    """A PNG of 57 bytes that announces 100,000 x 100,000 pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checked = kind + content
+        return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(b"")), chunk(b"IEND", b"")]
+    )
+
+
+CASES = (
+    Case("unknown set", f"{TRAIN} --config.dataset.name=cifar11", tiny),
+    Case("hostile name of a set", f"{TRAIN} --config.dataset.name=../../etc/passwd", tiny),
+    Case("set that is not prepared", "train.py --config=configs/cifar10.py --workdir=RUN"),
+    Case("unknown config of a set", f"{TRAIN} --config.dataset.name=cifar10/nope", tiny),
+    Case(
+        "set that needs another package",
+        f"{TRAIN} --config.dataset.name=coco",
+        tiny,
+        absent=("tensorflow",),
+    ),
+    Case("unknown split", f"{TRAIN} --config.dataset.split=trian", tiny),
+    Case("split that is not understood", f"{TRAIN} --config.dataset.split=train[::2]", tiny),
+    Case("split without examples", f"{TRAIN} --config.dataset.split=train[5:5]", tiny),
+    Case("folder that is not named", f"{TRAIN} --config.dataset.name=folder", tiny),
+    Case("folder that is absent", FOLDER, tiny),
+    Case("folder that is a file", FOLDER, both(tiny, text("D", ""))),
+    Case("folder without classes", FOLDER, _empty),
+    Case("class without pictures", FOLDER, _empty_class),
+    Case("line break in the name of a class", FOLDER, _line_break),
+    Case("more classes in the test split", FOLDER, _more_classes),
+    Case("other classes in the test split", FOLDER, _other_classes),
+    Case("split that the folder lacks", f"{FOLDER} --config.dataset.eval_split=val", pictures),
+    Case("split that leaves the folder", f"{FOLDER} --config.dataset.split=../D/train", pictures),
+    Case("picture of 0 bytes", FOLDER, with_picture(b"")),
+    Case("truncated JPEG", FOLDER, with_picture(JPEG[:-20])),
+    Case("truncated PNG", FOLDER, with_picture(PNG[:-20], "bad.png")),
+    Case("damaged JPEG", FOLDER, with_picture(JPEG[:2] + bytes(len(JPEG)) + JPEG[-2:])),
+    Case("text in place of a picture", FOLDER, with_picture(b"<svg onload=alert(1)>")),
+    Case("PNG of 100,000 x 100,000 pixels in 57 bytes", FOLDER, with_picture(huge(), "huge.png")),
+    Case("link that leads nowhere", FOLDER, _dangling),
+    Case("pipe in place of a picture", FOLDER, _pipe),
+    Case("picture that may not be read", FOLDER, _unreadable, unprivileged=True),
+    Case("class folder that may not be read", FOLDER, _unreadable_class, unprivileged=True),
+    Case("pictures of several sizes", f"{FOLDER} --config.dataset.image_size=0", _sizes),
+    Case("preparation of an unknown set", f"{PREPARE} cifar11"),
+    Case("preparation of what needs none", f"{PREPARE} digits"),
+    Case("preparation into a file", f"{PREPARE} cifar10 --data_dir=D", text("D", "")),
+    Case("archive that is absent", f"{PREPARE} cifar10 --data_dir=D --archive=cifar.tar.gz"),
+    Case(
+        "archive that is another file",
+        f"{PREPARE} cifar10 --data_dir=D --archive=cifar.tar.gz",
+        text("cifar.tar.gz", "no archive"),
+        writes=("D",),
+    ),
+)

@@ -1,0 +1,101 @@
+"""Run directories that cannot be written, belong to others or are damaged."""
+
+import fcntl
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
+
+from tests.reliability.case import Case
+from tests.reliability.making import both, run, text, tiny
+
+TRAIN = "train.py --config=tiny.py --workdir=RUN"
+TOUCHED = (r"RUN/(\.lock|config\.json|environment\.json)",)
+EVAL = "eval.py --workdir=RUN"
+_HELD: list[TextIO] = []  # locks of this process, until it ends
+
+
+def _unwritable(folder: Path) -> None:
+    tiny(folder)
+    (folder / "RUN").mkdir(mode=0o555)
+
+
+def _locked(folder: Path) -> None:
+    tiny(folder)
+    (folder / "RUN").mkdir()
+    _HELD.append((folder / "RUN" / ".lock").open("w"))
+    fcntl.flock(_HELD[-1], fcntl.LOCK_EX)
+
+
+def _without_config(folder: Path) -> None:
+    run(folder)
+    (folder / "RUN" / "config.json").unlink()
+
+
+def _of_another_field(folder: Path) -> None:
+    run(folder)
+    path = folder / "RUN" / "config.json"
+    path.write_text(path.read_text().replace('"steps"', '"stepss"'))
+
+
+def _flipped(folder: Path) -> None:
+    """Turns a byte in the largest file of the weights."""
+    run(folder)
+    files = (folder / "RUN" / "checkpoints" / "2" / "weights").rglob("*")
+    largest = max((path for path in files if path.is_file()), key=lambda path: path.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    largest.write_bytes(content)
+
+
+def _without_checkpoints(folder: Path) -> None:
+    tiny(folder)
+    (folder / "RUN").mkdir()
+    config = (folder.parent / "trained" / "RUN" / "config.json").read_text()
+    (folder / "RUN" / "config.json").write_text(config)
+
+
+def replaced(name: str, content: str) -> Callable[[Path], None]:
+    """The run with another content of one file."""
+    return both(run, text(f"RUN/{name}", content))
+
+
+CASES = (
+    Case("a file", TRAIN, both(tiny, text("RUN", ""))),
+    Case("below a file", "train.py --config=tiny.py --workdir=tiny.py/RUN", tiny),
+    Case("may not be written", TRAIN, _unwritable, unprivileged=True),
+    Case(
+        "name of 300 characters", ("train.py", "--config=tiny.py", f"--workdir={'r' * 300}"), tiny
+    ),
+    Case("in use by another process", TRAIN, _locked, writes=("RUN/.lock",)),
+    Case("run of another config", f"{TRAIN} --config.optimizer.learning_rate=1", run),
+    Case("checkpoints without a config", TRAIN, _without_config),
+    Case("damaged config.json", TRAIN, replaced("config.json", '{"steps": 2')),
+    Case("config.json that is a list", TRAIN, replaced("config.json", "[]")),
+    Case("config.json with an unknown field", EVAL, _of_another_field),
+    Case(
+        "damaged metrics.jsonl",
+        TRAIN,
+        replaced("metrics.jsonl", "{\n{}\n"),
+        writes=TOUCHED,
+    ),
+    Case(
+        "metrics.jsonl of other values",
+        TRAIN,
+        replaced("metrics.jsonl", "[1]\n"),
+        writes=TOUCHED,
+    ),
+    Case("evaluation of what is no run", EVAL),
+    Case("evaluation of a run without checkpoints", EVAL, _without_checkpoints),
+    Case("evaluation of a damaged config.json", EVAL, replaced("config.json", "\x00")),
+    Case("evaluation of a step that is absent", f"{EVAL} --step=7", run),
+    Case("evaluation of a damaged checkpoint", EVAL, _flipped),
+    Case("evaluation on an unknown set", f"{EVAL} --dataset=cifar11", run),
+    Case("evaluation on other classes", f"{EVAL} --dataset=digits", run),
+    Case("evaluation on an unknown split", f"{EVAL} --split=tset", run),
+    Case(
+        "evaluation where nothing may be written",
+        EVAL,
+        lambda folder: (run(folder), (folder / "RUN").chmod(0o555))[0],
+        unprivileged=True,
+    ),
+)
