@@ -1,0 +1,168 @@
+"""A long training, watched from outside: memory, threads, open files and the time of a step stay as they are.
+
+    python -m benchmarks.soak_training --steps=20000 --json=docs/reliability/soak-training.json
+
+The digits recipe by `train.py`, with moving averages, TensorBoard, and far more evaluations and checkpoints than
+anybody needs. Once a second this program reads what the kernel knows of the process. The first tenth of
+the samples is the warm-up; the tenth behind it and the last one are compared. `cpu_ms` is the processor time of
+a step with its share of everything else, `step_ms` the wall clock of steps alone, as the run logs it:
+whatever else the machine does moves the second, and hardly the first.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from benchmarks import output
+from chanattn import cli
+
+_EVERY = {"log_every": 50, "eval_every": 200, "checkpoint_every": 250}
+_SERIES = ("seconds", "step", "rss_mb", "threads", "files", "cpu_s")
+_POLL_S = 1.0
+_POINTS = 300  # samples kept in the file
+
+
+def main() -> None:
+    """Trains as the flags say."""
+    values = flags.FLAGS
+    with tempfile.TemporaryDirectory() as folder:
+        samples, speeds = watch(Path(folder, "run"), values.steps)
+    row = verdict(samples, speeds)
+    output.report("soak_training", [row], "")
+    if values.json:
+        path = Path(values.json)
+        series = dict(zip(_SERIES, zip(*thin(samples, _POINTS), strict=True), strict=True))
+        times = dict(
+            zip(("step", "step_ms"), zip(*thin(speeds, _POINTS), strict=True), strict=True)
+        )
+        output.save(path, "soak_training", [row], series=series, step_times=times)
+        print(f"written: {path}")
+
+
+Sample = tuple[float, ...]  # as `_SERIES` says
+
+
+def watch(workdir: Path, steps: int) -> tuple[list[Sample], list[Sample]]:
+    """Trains in another process.
+
+    Returns:
+        A sample a second: seconds, step, resident set in MB, threads, open files, seconds of the processor.
+        Of every log point: step, and milliseconds of a step since the one before.
+
+    Raises:
+        RuntimeError: the training failed.
+    """
+    fields = {"epochs": 0, "steps": steps, "ema.decay": 0.999, **_EVERY}
+    words = ["train.py", "--config=configs/digits.py", f"--workdir={workdir}"]
+    words += [f"--config.{field}={value}" for field, value in fields.items()]
+    samples: list[Sample] = []
+    start = time.monotonic()
+    with subprocess.Popen(
+        [sys.executable, *words], cwd=output.ROOT, stdout=subprocess.DEVNULL
+    ) as process:
+        try:
+            while process.poll() is None:
+                step = _last_step(workdir)
+                if step:
+                    samples.append((time.monotonic() - start, step, *_of_process(process.pid)))
+                time.sleep(_POLL_S)
+        finally:
+            process.kill()
+    if process.returncode:
+        raise RuntimeError(f"the training left with {process.returncode}")
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    speeds = [
+        (line["step"], 1000 / line["steps_per_second"])
+        for line in lines
+        if line["split"] == "train"
+    ]
+    return [sample for sample in samples if len(sample) == len(_SERIES)], speeds
+
+
+def verdict(samples: Sequence[Sample], speeds: Sequence[Sample]) -> dict[str, Any]:
+    """What changed between the second tenth of a training and the last."""
+    tenth = len(samples) // 10
+    early, late = samples[tenth : 2 * tenth], samples[-tenth:]
+    mean = {
+        name: [statistics.fmean(s[i] for s in part) for part in (early, late)]
+        for i, name in enumerate(_SERIES)
+    }
+    most = {
+        name: [max(s[i] for s in part) for part in (samples[tenth : 2 * tenth], samples[tenth:])]
+        for i, name in enumerate(_SERIES)
+    }
+    cpu = [
+        1000 * (part[-1][5] - part[0][5]) / (part[-1][1] - part[0][1])
+        for part in (samples[tenth : len(samples) // 2], samples[len(samples) // 2 :])
+    ]
+    length = len(speeds) // 10
+    times = [
+        statistics.median(speed[1] for speed in part)
+        for part in (speeds[length : len(speeds) // 2], speeds[len(speeds) // 2 :])
+    ]
+    return {
+        "steps": int(speeds[-1][0]),
+        "evaluations": int(speeds[-1][0]) // _EVERY["eval_every"],
+        "checkpoints": int(speeds[-1][0]) // _EVERY["checkpoint_every"],
+        "minutes": round(samples[-1][0] / 60, 1),
+        "rss_mb": [round(value) for value in mean["rss_mb"]],
+        "rss_growth": round(mean["rss_mb"][1] / mean["rss_mb"][0] - 1, 4),
+        "most_threads": [int(value) for value in most["threads"]],
+        "most_files": [int(value) for value in most["files"]],
+        "cpu_ms": [round(value, 2) for value in cpu],
+        "step_ms": [round(value, 2) for value in times],
+    }
+
+
+def thin(rows: Sequence[Sample], most: int) -> list[Sample]:
+    """At most that many rows, at equal distances, rounded to three decimals."""
+    stride = -(-len(rows) // most)
+    return [tuple(round(value, 3) for value in row) for row in rows[::stride]]
+
+
+def _of_process(pid: int) -> Sample:
+    """Resident set in MB, threads, open files and processor time; nothing of one that has just ended."""
+    here = Path(f"/proc/{pid}")
+    try:
+        status = dict(
+            line.split(":\t", 1) for line in (here / "status").read_text().splitlines() if line
+        )
+        files = len(list((here / "fd").iterdir()))
+        user, system = (here / "stat").read_text().rpartition(")")[2].split()[11:13]
+    except OSError:
+        return ()
+    if "VmRSS" not in status:
+        return ()
+    seconds = (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    resident = int(status["VmRSS"].split()[0]) * 1024 / 1e6
+    return resident, int(status["Threads"]), files, seconds
+
+
+def _last_step(workdir: Path) -> int:
+    """Step of the newest line of the log; 0 before the first."""
+    try:
+        lines = (workdir / "metrics.jsonl").read_text().split("\n")
+    except OSError:
+        return 0
+    return json.loads(lines[-2])["step"] if len(lines) > 1 else 0
+
+
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defines the flags of this program."""
+    v: Any = {"flag_values": values}
+    flags.DEFINE_integer("steps", 20_000, "of the training", lower_bound=1000, **v)
+    flags.DEFINE_string("json", "", "file to write", **v)
+
+
+if __name__ == "__main__":
+    define_flags()
+    cli.run(main)
