@@ -2,10 +2,10 @@
 
     python -m benchmarks.soak_sweep --runs=200 --share=0.33 --json=docs/reliability/soak-sweep.json
 
-The sweep is the command that a user gives (`python -m chanattn.sweep`, local launcher), two variants of a tiny
-training. This program watches the processes that it starts and sends SIGKILL to a share of them, each at a
-random moment of its life, whether it imports, compiles, trains, evaluates or saves. Some of the runs that were
-killed are then trained once more without any disturbance, and their numbers compared.
+The sweep is the command that a user gives (`python -m chanattn.sweep`, local launcher), two variants of a
+tiny training. This program watches the processes that it starts and sends SIGKILL to a share of them, each
+at a random moment of its life, whether it imports, compiles, trains, evaluates or saves. Some of the runs
+that were killed are then trained once more without any disturbance, and their numbers compared.
 """
 
 import json

@@ -2,11 +2,11 @@
 
     python -m benchmarks.soak_training --steps=20000 --json=docs/reliability/soak-training.json
 
-The digits recipe by `train.py`, with moving averages, TensorBoard, and far more evaluations and checkpoints than
-anybody needs. Once a second this program reads what the kernel knows of the process. The first tenth of
-the samples is the warm-up; the tenth behind it and the last one are compared. `cpu_ms` is the processor time of
-a step with its share of everything else, `step_ms` the wall clock of steps alone, as the run logs it:
-whatever else the machine does moves the second, and hardly the first.
+The digits recipe by `train.py`, with moving averages, TensorBoard, and far more evaluations and checkpoints
+than anybody needs. Once a second this program reads what the kernel knows of the process. The first tenth of
+the samples is the warm-up. `cpu_ms` is the processor time of a step with its share of everything else,
+`step_ms` the wall clock of steps alone, as the run logs it: whatever else the machine does moves the second,
+and hardly the first.
 """
 
 import json
@@ -89,38 +89,37 @@ def watch(workdir: Path, steps: int) -> tuple[list[Sample], list[Sample]]:
 
 
 def verdict(samples: Sequence[Sample], speeds: Sequence[Sample]) -> dict[str, Any]:
-    """What changed between the second tenth of a training and the last."""
+    """What changed in the course of a training, its first tenth left out.
+
+    Pairs are before and after: of memory the means of the second tenth and of the last, of the rest the
+    two halves of what is left: the most threads and files at a time, and the time of a step.
+    """
     tenth = len(samples) // 10
-    early, late = samples[tenth : 2 * tenth], samples[-tenth:]
-    mean = {
-        name: [statistics.fmean(s[i] for s in part) for part in (early, late)]
-        for i, name in enumerate(_SERIES)
-    }
-    most = {
-        name: [max(s[i] for s in part) for part in (samples[tenth : 2 * tenth], samples[tenth:])]
-        for i, name in enumerate(_SERIES)
-    }
-    cpu = [
-        1000 * (part[-1][5] - part[0][5]) / (part[-1][1] - part[0][1])
-        for part in (samples[tenth : len(samples) // 2], samples[len(samples) // 2 :])
+    memory = [
+        statistics.fmean(sample[2] for sample in part)
+        for part in (samples[tenth : 2 * tenth], samples[-tenth:])
     ]
-    length = len(speeds) // 10
-    times = [
-        statistics.median(speed[1] for speed in part)
-        for part in (speeds[length : len(speeds) // 2], speeds[len(speeds) // 2 :])
-    ]
+    halves = _halves(samples)
+    cpu = [1000 * (half[-1][5] - half[0][5]) / (half[-1][1] - half[0][1]) for half in halves]
+    steps = [statistics.median(speed[1] for speed in half) for half in _halves(speeds)]
     return {
         "steps": int(speeds[-1][0]),
         "evaluations": int(speeds[-1][0]) // _EVERY["eval_every"],
         "checkpoints": int(speeds[-1][0]) // _EVERY["checkpoint_every"],
         "minutes": round(samples[-1][0] / 60, 1),
-        "rss_mb": [round(value) for value in mean["rss_mb"]],
-        "rss_growth": round(mean["rss_mb"][1] / mean["rss_mb"][0] - 1, 4),
-        "most_threads": [int(value) for value in most["threads"]],
-        "most_files": [int(value) for value in most["files"]],
+        "rss_mb": [round(value) for value in memory],
+        "rss_growth": round(memory[1] / memory[0] - 1, 4),
+        "most_threads": [int(max(sample[3] for sample in half)) for half in halves],
+        "most_files": [int(max(sample[4] for sample in half)) for half in halves],
         "cpu_ms": [round(value, 2) for value in cpu],
-        "step_ms": [round(value, 2) for value in times],
+        "step_ms": [round(value, 2) for value in steps],
     }
+
+
+def _halves(rows: Sequence[Sample]) -> tuple[Sequence[Sample], Sequence[Sample]]:
+    """What comes behind the first tenth, halved."""
+    start, middle = len(rows) // 10, len(rows) * 11 // 20
+    return rows[start:middle], rows[middle:]
 
 
 def thin(rows: Sequence[Sample], most: int) -> list[Sample]:
