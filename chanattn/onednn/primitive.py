@@ -9,6 +9,7 @@ import ctypes
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -67,7 +68,7 @@ class Operation:
         self._threads = threads
         self._layouts = [layout for _, layout in arguments]
         self._calls: list[tuple[Pointer, list[tuple[int, int]]]] = []
-        self._local = threading.local()
+        self._prepared: dict[int, _Prepared] = {}
         places = list(range(len(arguments)))
         if packing is not None:
             plain, packed = packing.argument, len(arguments)
@@ -93,16 +94,19 @@ class Operation:
 
     def __call__(self, addresses: Sequence[int]) -> None:
         """Executes on the buffers at `addresses`; returns when done."""
-        if not hasattr(self._local, "memories"):
-            self._prepare()
-        dnn, stream = library(), _thread.stream()
+        # Not `threading.local`: of threads that Python has not started, such as XLA's, it forgets everything
+        # after each call, and what was created for them would never be used again.
+        number = threading.get_ident()
+        thread = _threads.get(number) or _threads.setdefault(number, _Thread())
+        prepared = self._prepared.get(number) or self._prepare(number)
+        dnn, stream = library(), thread.stream()
         dnnl.use_threads(self._threads)
         *offsets, size = self._offsets
-        scratch = _thread.scratch(size)
+        scratch = thread.scratch(size)
         places = [*addresses, *(scratch + offset for offset in offsets)]
-        for memory, address in zip(self._local.memories, places, strict=True):
+        for memory, address in zip(prepared.memories, places, strict=True):
             dnn.dnnl_memory_set_data_handle(memory, address)
-        for primitive, arguments in self._local.calls:
+        for primitive, arguments in prepared.calls:
             check(dnn.dnnl_primitive_execute(primitive, stream, len(arguments), arguments))
 
     def _add(self, description: Pointer, arguments: list[tuple[int, int]]) -> None:
@@ -113,21 +117,30 @@ class Operation:
             self._layouts.append(scratch)
         self._calls.append((create("dnnl_primitive_create", description), arguments))
 
-    def _prepare(self) -> None:
-        """Makes the memory objects of this thread, and the arguments that refer to them."""
+    def _prepare(self, number: int) -> "_Prepared":
+        """Makes the memory objects of a thread, and the arguments that refer to them."""
         memories = [create("dnnl_memory_create", md, engine(), None) for md in self._layouts]
-        self._local.memories = memories
-        self._local.calls = [
+        calls = [
             (primitive, (_Argument * len(pairs))(*[_Argument(i, memories[k]) for i, k in pairs]))
             for primitive, pairs in self._calls
         ]
+        self._prepared[number] = _Prepared(memories, calls)
+        return self._prepared[number]
 
 
-class _Thread(threading.local):
+class _Prepared(NamedTuple):
+    """An operation made ready for one thread: the buffers by place, and the primitives with theirs."""
+
+    memories: list[Pointer]
+    calls: list[tuple[Pointer, "ctypes.Array[_Argument]"]]
+
+
+class _Thread:
     """What belongs to a thread: a stream, which must not be shared, and scratch memory."""
 
-    handle: Pointer | None = None
-    buffer: np.ndarray = np.empty(0, np.uint8)
+    def __init__(self) -> None:
+        self.handle: Pointer | None = None
+        self.buffer = np.empty(0, np.uint8)
 
     def stream(self) -> Pointer:
         if self.handle is None:
@@ -142,7 +155,9 @@ class _Thread(threading.local):
         return start + -start % _ALIGNMENT
 
 
-_thread = _Thread()
+_threads: dict[
+    int, _Thread
+] = {}  # by identifier; one that is used again belongs to a dead thread's heir
 
 
 def query(description: Pointer, what: int) -> Pointer:

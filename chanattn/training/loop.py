@@ -48,7 +48,7 @@ def train_and_evaluate(
 
     Raises:
         UsageError: the config, the data, the devices or the directory do not fit; nothing has been written.
-        Preempted: SIGTERM or SIGINT arrived; the state is saved.
+        Preempted: SIGTERM or SIGINT arrived; every step made is saved.
         NonFinite: the training diverged; the last good checkpoint is kept.
     """
     workdir = Path(workdir)
@@ -56,13 +56,13 @@ def train_and_evaluate(
     check_run(workdir, config, allow_config_change=allow_config_change)
     if config.compilation_cache:
         compilation_cache.enable(config.compilation_cache)
-    experiment = Experiment.build(config)
 
     with ExitStack() as stack:
+        interrupt = stack.enter_context(Interrupt())
+        experiment = Experiment.build(config)
         stack.enter_context(experiment.train)
         stack.enter_context(exclusive(workdir))
         open_run(workdir, config, allow_config_change=allow_config_change)
-        interrupt = stack.enter_context(Interrupt())
         checkpoints = Checkpoints(workdir / CHECKPOINTS, config.checkpoint.keep)
         stack.enter_context(checkpoints)
         step = checkpoints.latest() or 0
@@ -138,7 +138,9 @@ class _Run:
             return
         feeds = self._experiment.train.feeds(self._step)
         first = next(feeds)
+        self._stop_if_told_early()
         train_step = self._compile(state, first)
+        self._stop_if_told_early()
         running: deque[Window] = deque()
         for feed in itertools.chain([first], feeds):
             state, window = train_step(state, feed)
@@ -149,6 +151,14 @@ class _Run:
             self._between_steps(state, window)
             if self._step == self._experiment.total_steps:
                 return
+
+    def _stop_if_told_early(self) -> None:
+        """Stops before the first step: what there is to save is saved, and compiling may take minutes."""
+        if self._interrupt.received_anywhere():
+            raise Preempted(
+                f"stopped by {self._interrupt.name} before the first step of this process; the same command "
+                "continues the run."
+            )
 
     def _compile(self, state: TrainState, feed: Any) -> TrainStep:
         start = time.monotonic()
