@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +95,10 @@ def kill(
             if start_s and rng.random() < _WHILE_STARTING:
                 time.sleep(rng.uniform(0, 2 * start_s))
             else:
-                _until(process, lambda before=before: _mark(workdir) != before)
+                _until(process, partial(_changed, workdir, before))
                 start_s = time.monotonic() - born
                 goal = _last_step(workdir) + rng.randint(1, max(1, 2 * steps // kills))
-                _until(process, lambda goal=goal: _last_step(workdir) >= goal)
+                _until(process, partial(_has_reached, workdir, goal))
                 time.sleep(rng.uniform(0, _JITTER_S))
             if process.poll() is not None:
                 raise RuntimeError(f"the training left with {process.returncode} before all kills")
@@ -176,6 +177,14 @@ def _mark(workdir: Path) -> tuple[int, int]:
     except FileNotFoundError:
         return 0, 0
     return status.st_ino, status.st_mtime_ns
+
+
+def _changed(workdir: Path, before: tuple[int, int]) -> bool:
+    return _mark(workdir) != before
+
+
+def _has_reached(workdir: Path, step: int) -> bool:
+    return _last_step(workdir) >= step
 
 
 def _last_step(workdir: Path) -> int:

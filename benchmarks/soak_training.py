@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,10 @@ from benchmarks import output
 from chanattn import cli
 
 _EVERY = {"log_every": 50, "eval_every": 200, "checkpoint_every": 250}
-_SERIES = ("seconds", "step", "rss_mb", "threads", "files", "cpu_s")
+_SERIES = ("seconds", "step", "memory_mb", "threads", "files", "cpu_s")
+_MEMORY = 0.05  # growth that is allowed
+# Threads and files come and go with every checkpoint; the clock of a shared machine is no measure.
+_NOISE = {"most_threads": 0.25, "most_files": 0.25, "cpu_ms": 0.10}
 _POLL_S = 1.0
 _POINTS = 300  # samples kept in the file
 
@@ -46,6 +49,8 @@ def main() -> None:
         )
         output.save(path, "soak_training", [row], series=series, step_times=times)
         print(f"written: {path}")
+    if grown := growth(row):
+        raise RuntimeError(f"something grows: {', '.join(grown)}")
 
 
 Sample = tuple[float, ...]  # as `_SERIES` says
@@ -55,7 +60,8 @@ def watch(workdir: Path, steps: int) -> tuple[list[Sample], list[Sample]]:
     """Trains in another process.
 
     Returns:
-        A sample a second: seconds, step, resident set in MB, threads, open files, seconds of the processor.
+        A sample a second: seconds, step, resident memory of its own in MB, threads, open files, seconds of
+            the processor.
         Of every log point: step, and milliseconds of a step since the one before.
 
     Raises:
@@ -80,7 +86,7 @@ def watch(workdir: Path, steps: int) -> tuple[list[Sample], list[Sample]]:
     if process.returncode:
         raise RuntimeError(f"the training left with {process.returncode}")
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    speeds = [
+    speeds: list[Sample] = [
         (line["step"], 1000 / line["steps_per_second"])
         for line in lines
         if line["split"] == "train"
@@ -107,13 +113,23 @@ def verdict(samples: Sequence[Sample], speeds: Sequence[Sample]) -> dict[str, An
         "evaluations": int(speeds[-1][0]) // _EVERY["eval_every"],
         "checkpoints": int(speeds[-1][0]) // _EVERY["checkpoint_every"],
         "minutes": round(samples[-1][0] / 60, 1),
-        "rss_mb": [round(value) for value in memory],
-        "rss_growth": round(memory[1] / memory[0] - 1, 4),
+        "memory_mb": [round(value) for value in memory],
+        "memory_growth": round(memory[1] / memory[0] - 1, 4),
         "most_threads": [int(max(sample[3] for sample in half)) for half in halves],
         "most_files": [int(max(sample[4] for sample in half)) for half in halves],
         "cpu_ms": [round(value, 2) for value in cpu],
         "step_ms": [round(value, 2) for value in steps],
     }
+
+
+def growth(row: Mapping[str, Any]) -> list[str]:
+    """What grew in a training by its `verdict`: memory by more than 5 %, any other by more than is noise."""
+    grown = ["memory"] if row["memory_growth"] > _MEMORY else []
+    for name, noise in _NOISE.items():
+        before, after = row[name]
+        if after > before * (1 + noise):
+            grown.append(name)
+    return grown
 
 
 def _halves(rows: Sequence[Sample]) -> tuple[Sequence[Sample], Sequence[Sample]]:
@@ -129,7 +145,11 @@ def thin(rows: Sequence[Sample], most: int) -> list[Sample]:
 
 
 def _of_process(pid: int) -> Sample:
-    """Resident set in MB, threads, open files and processor time; nothing of one that has just ended."""
+    """Memory in MB, threads, open files and processor time; nothing of one that has just ended.
+
+    The memory is the anonymous part of the resident set: what the process has allocated. Pages of files, such
+    as libraries, come and go as the kernel pleases.
+    """
     here = Path(f"/proc/{pid}")
     try:
         status = dict(
@@ -139,10 +159,10 @@ def _of_process(pid: int) -> Sample:
         user, system = (here / "stat").read_text().rpartition(")")[2].split()[11:13]
     except OSError:
         return ()
-    if "VmRSS" not in status:
+    if "RssAnon" not in status:
         return ()
     seconds = (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-    resident = int(status["VmRSS"].split()[0]) * 1024 / 1e6
+    resident = int(status["RssAnon"].split()[0]) * 1024 / 1e6
     return resident, int(status["Threads"]), files, seconds
 
 
