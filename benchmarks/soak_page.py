@@ -39,11 +39,12 @@ def replace(page: str, text: str) -> str:
 
 def section(reports: Mapping[str, Report]) -> str:
     """The text of the section, Markdown."""
-    training = reports["soak-training.json"]
-    kills, sweep = reports["soak-kills.json"], reports["soak-sweep.json"]
-    return "\n".join(
-        [*_training(training), "", *_kills(kills), "", *_sweep(sweep), "", *_how(reports), ""]
-    )
+    parts = {"soak-training": _training, "soak-kills": _kills, "soak-sweep": _sweep}
+    lines = []
+    for name, describing in parts.items():
+        if f"{name}.json" in reports:
+            lines += [*describing(reports[f"{name}.json"]), ""]
+    return "\n".join([*lines, *_how(reports), ""])
 
 
 def _training(report: Report) -> list[str]:
