@@ -20,6 +20,21 @@ PICTURE = "soak-training.png"
 BEGIN, END = "<!-- load: made by python -m benchmarks.soak_page -->", "<!-- end of load -->"
 Report = Mapping[str, Any]
 
+_MEMORY = {
+    "memory_mb": "memory allocated and resident",
+    "rss_mb": "resident set, with pages of files, which the kernel takes back at times",
+}
+_MEASURES = {
+    **{
+        name: f"{label}, MB: mean of the second tenth, of the last"
+        for name, label in _MEMORY.items()
+    },
+    "most_threads": "most threads at a time: first half, second half",
+    "most_files": "most open files at a time: first half, second half",
+    "cpu_ms": "processor time a step, all else included, ms: first half, second half",
+    "step_ms": "wall clock a step, median, the machine being shared, ms: first half, second half",
+}
+
 
 def main() -> None:
     """Writes section and picture."""
@@ -49,20 +64,18 @@ def section(reports: Mapping[str, Report]) -> str:
 
 def _training(report: Report) -> list[str]:
     (row,) = report["rows"]
-    halves = "first half, second half"
+    measured = [(label, row[name]) for name, label in _MEASURES.items() if name in row]
     return [
         f"**A long training**: {row['steps']:,} steps of the digits recipe (SE-ResNet-8, batch 64, moving"
         f" averages, TensorBoard) with {row['evaluations']} evaluations and {row['checkpoints']}"
         f" checkpoints in {row['minutes']:g} minutes. Its first tenth is the warm-up, and left out.",
         "",
-        "| | before | after |",
-        "|---|---|---|",
-        "| allocated resident memory, MB: mean of the second tenth, of the last"
-        f" ({row['memory_growth']:+.1%}) | {_pair(row['memory_mb'])} |",
-        f"| most threads at a time: {halves} | {_pair(row['most_threads'])} |",
-        f"| most open files at a time: {halves} | {_pair(row['most_files'])} |",
-        f"| processor time a step, all else included, ms: {halves} | {_pair(row['cpu_ms'])} |",
-        f"| wall clock a step, median, ms: {halves} | {_pair(row['step_ms'])} |",
+        "| | before | after | change |",
+        "|---|---|---|---|",
+        *(
+            f"| {label} | {_pair(pair)} | {pair[1] / pair[0] - 1:+.1%} |"
+            for label, pair in measured
+        ),
         "",
         f"![Memory and time of a step over the training](reliability/{PICTURE})",
     ]
@@ -114,9 +127,10 @@ def _pair(values: list[float]) -> str:
 def draw(report: Report, path: Path) -> None:
     """Resident memory and time of a step over the steps of the training, as a PNG."""
     series, times = report["series"], report["step_times"]
+    memory = next(name for name in _MEMORY if name in series)
     figure = Figure(figsize=(7.0, 4.0), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
-    above.plot(series["step"], series["memory_mb"], color="C0")
+    above.plot(series["step"], series[memory], color="C0")
     above.set_ylabel("resident memory, MB")
     below.plot(times["step"], times["step_ms"], color="C1")
     below.set_ylabel("time of a step, ms")
