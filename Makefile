@@ -1,6 +1,7 @@
 # make demo   sets up and trains the default job on embedded real data; shows the result
 # make ablation   six mechanisms x five seeds on the same data: a table, pictures, a page
 # make test   lint, types, tests
+# make soak   long tests, an hour and more: kills, memory, a large sweep; new figures in docs/reliability.md
 # make audit   asks PyPI for known vulnerabilities of what is installed; needs the network
 # PYTHON=python3.13 make ...   chooses the interpreter for a new environment
 
@@ -8,7 +9,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo ablation test lint types tests audit clean
+.PHONY: demo ablation test soak lint types tests audit clean
 
 demo: .venv/installed
 	$(BIN)/python -m chanattn.demo
@@ -17,6 +18,13 @@ ablation: .venv/installed
 	$(BIN)/python -m chanattn.sweep --config=configs/ablations/mechanisms.py:digits --workdir=runs/ablation
 
 test: lint types tests
+
+soak: .venv/installed-dev
+	$(BIN)/python -m pytest --soak -n 0
+	$(BIN)/python -m benchmarks.soak_kills --json=docs/reliability/soak-kills.json
+	$(BIN)/python -m benchmarks.soak_training --json=docs/reliability/soak-training.json
+	$(BIN)/python -m benchmarks.soak_sweep --json=docs/reliability/soak-sweep.json
+	$(BIN)/python -m benchmarks.soak_page
 
 lint: .venv/installed-dev
 	$(BIN)/ruff format --check .

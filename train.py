@@ -40,7 +40,10 @@ def main(config: ConfigDict) -> None:
         mesh.initialize_distributed(coordinator, processes, number)
     elif (coordinator, processes, number) != (None, None, None):
         raise UsageError("--coordinator, --num_processes and --process_id go together")
-    loop.train_and_evaluate(config, WORKDIR.value, allow_config_change=ALLOW_CONFIG_CHANGE.value)
+    with mesh.leaving_at_once_if_it_fails():
+        loop.train_and_evaluate(
+            config, WORKDIR.value, allow_config_change=ALLOW_CONFIG_CHANGE.value
+        )
 
 
 if __name__ == "__main__":

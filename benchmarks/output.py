@@ -1,7 +1,7 @@
 """What every benchmark leaves: a table on the terminal, and a JSON file that says how it was made.
 
     {"benchmark": "startup", "hardware": {...}, "rows": [...],
-     "how": {"command", "date", "versions", "variables"}}
+     "how": {"command", "date", "git", "versions", "variables"}}
 
 `python -m benchmarks.results` reads these files.
 """
@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from chanattn.training.run_directory import write_json
+from chanattn.training.run_directory import git_revision, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 Row = Mapping[str, Any]
@@ -53,14 +53,17 @@ def report(benchmark: str, rows: Sequence[Row], path: str) -> None:
         console.print(f"written: {path}", soft_wrap=True)
 
 
-def save(path: Path, benchmark: str, rows: Sequence[Row]) -> None:
-    """Writes the rows with the hardware and how they were made; the folder is made if absent."""
+def save(path: Path, benchmark: str, rows: Sequence[Row], **more: Any) -> None:
+    """Writes the rows, and what else is given, with the hardware and how they were made.
+
+    The folder is made if absent.
+    """
     # Asked last: it starts JAX, which on a GPU takes most of the memory that child processes need.
     from chanattn.analysis.hardware import hardware
 
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"benchmark": benchmark, "hardware": hardware(), "how": how(benchmark), "rows": rows}
-    write_json(path, content)
+    write_json(path, content | more)
 
 
 def how(benchmark: str) -> dict[str, Any]:
@@ -69,6 +72,7 @@ def how(benchmark: str) -> dict[str, Any]:
     return {
         "command": " ".join(["python", "-m", f"benchmarks.{benchmark}", *arguments]),
         "date": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        "git": git_revision(),
         "versions": {"python": platform.python_version()}
         | {name: metadata.version(name) for name in _PACKAGES},
         "variables": {

@@ -36,6 +36,7 @@ def get_config() -> ConfigDict:
     c.compilation_cache = (
         ""  # folder for compiled programs; empty: none, or $JAX_COMPILATION_CACHE_DIR
     )
+    c.deterministic = False  # GPU: only operations that give the same bits every time; slower
     c.precision = "float32"  # float32 | bfloat16: type of activations; norm statistics stay float32
     c.param_dtype = "float32"  # float32 | bfloat16: type of the stored parameters
 

@@ -18,6 +18,19 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Long tests run alone, by `make soak`; each has a short form among the others."""
+    parser.addoption("--soak", action="store_true", help="run the tests marked soak, and no others")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out the long tests, or all others."""
+    wanted = config.getoption("--soak")
+    chosen = [item for item in items if (item.get_closest_marker("soak") is not None) == wanted]
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = chosen
+
+
 @pytest.fixture(scope="session")
 def golden() -> Path:
     """Committed numeric fixtures."""

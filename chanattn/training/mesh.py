@@ -4,18 +4,23 @@ Parameters are replicated. Under `jax.jit` the step computes what one device wou
 so batch-norm statistics are those of the global batch, whatever the number of devices.
 """
 
+import contextlib
 import os
+import sys
+import traceback
 from collections import defaultdict
+from collections.abc import Iterator
 
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
-from chanattn.errors import UsageError
+from chanattn.errors import NonFinite, Preempted, UsageError
 from chanattn.layers import kernels
 from chanattn.training.allocator import keep_freed_memory
 
 AXIS = "data"
+_DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
 
 def initialize_distributed(coordinator: str, num_processes: int, process_id: int) -> None:
@@ -39,6 +44,26 @@ def initialize_distributed(coordinator: str, num_processes: int, process_id: int
     jax.distributed.initialize(coordinator, num_processes, process_id)
 
 
+@contextlib.contextmanager
+def leaving_at_once_if_it_fails() -> Iterator[None]:
+    """Ends a process of several on an unexpected error: with its traceback and exit code 1, without waiting.
+
+    Errors that all processes meet together pass. Another one is often the death of a process; the usual way
+    out would wait for it until the heartbeat ends this process too, after 100 s and by SIGABRT.
+    """
+    try:
+        yield
+    except (UsageError, Preempted, NonFinite):
+        raise
+    except Exception:
+        if jax.process_count() == 1:
+            raise
+        traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
+
+
 def setup(config: ConfigDict) -> Mesh:
     """Selects the platform and builds the mesh.
 
@@ -53,7 +78,9 @@ def setup(config: ConfigDict) -> Mesh:
     kernels.choose(config.kernels)
     if config.platform == "cpu":
         jax.config.update("jax_platforms", "cpu")
-    _offer_cpu_devices(config.cpu_devices or _best_number())
+    if config.deterministic:
+        _ask_for_deterministic_operations()
+    in_time = _offer_cpu_devices(config.cpu_devices or _best_number())
     if config.platform in {"auto", "cpu"}:
         keep_freed_memory()  # before JAX starts its threads, which keep the arenas that they begin with
     devices = _devices(config.platform)
@@ -63,6 +90,11 @@ def setup(config: ConfigDict) -> Mesh:
     processes, each = len(by_process), min(len(local) for local in by_process.values())
 
     on_cpu = devices[0].platform == "cpu"
+    if config.deterministic and not (on_cpu or in_time):
+        raise UsageError(
+            "config.deterministic comes too late, JAX has started without it; set "
+            f"XLA_FLAGS={_DETERMINISTIC} before, or start another process."
+        )
     part = config.batch_size // config.accumulate
     if on_cpu and config.cpu_devices:
         if config.cpu_devices > each:
@@ -113,8 +145,15 @@ def describe(mesh: Mesh) -> list[str]:
     ]
 
 
-def _offer_cpu_devices(number: int) -> None:
-    """Asks for virtual CPU devices, and for threads that they can wait in.
+def _ask_for_deterministic_operations() -> None:
+    """Adds to `XLA_FLAGS`, which XLA reads when it starts; the CPU's operations are deterministic anyway."""
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    if _DETERMINISTIC not in flags:
+        os.environ["XLA_FLAGS"] = " ".join([*flags, _DETERMINISTIC])
+
+
+def _offer_cpu_devices(number: int) -> bool:
+    """Asks for virtual CPU devices, and for threads that they can wait in; returns whether JAX still listens.
 
     Devices meet inside the threads of XLA's pool, which has one a core. With a device a core, all of them
     may wait for a device whose work has none left to run on; XLA then ends the process after 40 s ("Expected
@@ -126,7 +165,8 @@ def _offer_cpu_devices(number: int) -> None:
         jax.config.update("jax_num_cpu_devices", number)
     except RuntimeError:
         # JAX runs already, as in a notebook or a test: `setup` takes what it finds.
-        return
+        return False
+    return True
 
 
 def _best_number() -> int:

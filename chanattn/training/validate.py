@@ -105,6 +105,7 @@ RULES: dict[str, Rule] = {
     "cpu_devices": integer(0),
     "kernels": choice(*kernels.NAMES),
     "compilation_cache": text(empty=True),
+    "deterministic": boolean(),
     "precision": choice("float32", "bfloat16"),
     "param_dtype": choice("float32", "bfloat16"),
     "dataset.name": text(empty=False),

@@ -27,6 +27,7 @@ OUT_OF_RANGE = {
     "kernels": "fast",
     "compilation_cache": 3,
     "precision": "float64",
+    "deterministic": None,
     "param_dtype": "float16",
     "dataset.name": "",
     "dataset.split": "",

@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -66,21 +67,39 @@ def test_eight_devices_train_like_one(one_device, tmp_path):
         np.testing.assert_allclose(values, expected, rtol=2e-4)
 
 
-def test_two_processes_train_save_and_resume_like_one(one_device, tmp_path):
-    def both(*arguments):
+def test_two_processes_train_like_one_though_one_is_killed_and_the_pair_starts_again(
+    one_device, tmp_path
+):
+    def both():
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             address = f"127.0.0.1:{probe.getsockname()[1]}"
-        flags = (f"--coordinator={address}", "--num_processes=2", *arguments)
-        return finish(*(train(tmp_path, *flags, f"--process_id={i}") for i in range(2)))
+        flags = (f"--coordinator={address}", "--num_processes=2", "--config.steps=40")
+        return [train(tmp_path, *flags, f"--process_id={i}") for i in range(2)]
 
-    first, second = both("--config.steps=4")
-    assert "devices: 2 x cpu" in first
-    assert "devices" not in second
+    first, second = both()
+    try:
+        deadline = time.monotonic() + 240
+        while len(losses(tmp_path)[0]) < 6:
+            assert first.poll() is None, first.communicate()[0]
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        second.kill()
+        output = first.communicate(timeout=100)[
+            0
+        ]  # of JAX's heartbeat; a broken connection is seen at once
+    finally:
+        for process in (first, second):
+            process.kill()
+            process.communicate()
+    assert first.returncode not in {0, 75}
+    assert "Traceback" in output
+    assert "devices: 2 x cpu" in output
     with Checkpoints(tmp_path / "checkpoints", read_only=True) as checkpoints:
-        assert checkpoints.steps() == [4]
-    first, _ = both("--config.steps=8", "--allow_config_change")
-    assert "continuing from step 4" in first
+        assert 4 <= checkpoints.latest() < 40
+    first, second = finish(*both())
+    assert "continuing from step" in first
+    assert "devices" not in second
     steps, values = losses(tmp_path)
-    assert steps == list(range(1, 9))
-    np.testing.assert_allclose(values, losses(one_device)[1], rtol=2e-4)
+    assert steps == list(range(1, 41))
+    np.testing.assert_allclose(values[:8], losses(one_device)[1], rtol=2e-4)

@@ -7,7 +7,6 @@ import signal
 import pytest
 
 from chanattn import cli
-from chanattn.errors import Preempted
 from chanattn.training import loop
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.experiment import Experiment
@@ -17,28 +16,22 @@ from chanattn.training.step import _Seeded
 from tests.training.test_loop import config_of, outcome
 
 
-@pytest.fixture
-def short():
+def config(loader="device"):
     """The config of a run that logs, evaluates and saves within a few steps."""
-
-    def build(loader="device", **changes):
-        config = config_of(loader, steps=12, log_every=1, eval_every=5, checkpoint_every=4)
-        config.update(changes)
-        return config
-
-    return build
+    c = config_of(loader, steps=20, log_every=1, eval_every=5, checkpoint_every=4)
+    c.model.attention.name = "identity"
+    return c
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """What the short run computes when nobody disturbs it, by loader."""
+    """What the run computes when nobody disturbs it, by loader."""
     outcomes = {}
 
-    def of(config):
-        loader = config.dataset.loader
+    def of(loader):
         if loader not in outcomes:
             run = tmp_path_factory.mktemp(loader)
-            train_and_evaluate(config, run)
+            train_and_evaluate(config(loader), run)
             outcomes[loader] = outcome(run)
         return outcomes[loader]
 
@@ -62,68 +55,54 @@ def terminate():
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-# Where the signal comes: what it comes in front of, in which of its calls, and the step that is saved then.
+def terminate_and_interrupt():
+    terminate()
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def start(run, patch, *moments):
+    """Trains as `train.py` does, with a signal in front of a call of each of the functions given."""
+    for owner, name, number, call in moments:
+        patch.setattr(owner, name, before(getattr(owner, name), call, number))
+    with pytest.raises(SystemExit) as left:
+        cli.run(lambda: train_and_evaluate(config(), run), argv=["train.py"])
+    patch.undo()
+    return left.value.code
+
+
+# One process after another continues the run: the call that its signal comes before, and the step that is
+# saved then.
 MOMENTS = {
     "while data and network are built": (Experiment, "build", 1, 0),
-    "while the initial state is computed": (Experiment, "create_state", 1, 0),
+    "while the state is initialised": (Experiment, "create_state", 1, 0),
     "during compilation": (_Seeded, "compile", 1, 0),
     "during a step": (_Seeded, "__call__", 3, 3),
-    "during an evaluation": (
-        loop,
-        "measure",
-        3,
-        11,
-    ),  # the raw weights of the second one, after step 10
-    "while a checkpoint is saved": (Checkpoints, "save", 2, 9),
+    "during the evaluation after step 5": (loop, "measure", 1, 6),
+    "while step 8 is saved": (Checkpoints, "save", 1, 9),
 }
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_sigterm_is_answered_with_75_and_loses_nothing(
-    short, undisturbed, tmp_path, monkeypatch, capsys, moment
+def test_sigterm_at_any_moment_is_answered_with_75_and_loses_nothing(
+    undisturbed, tmp_path, monkeypatch, capsys
 ):
-    owner, name, number, saved = MOMENTS[moment]
-    monkeypatch.setattr(owner, name, before(getattr(owner, name), terminate, number))
-    with pytest.raises(SystemExit) as left:
-        cli.run(lambda: train_and_evaluate(short(), tmp_path), argv=["train.py"])
-    assert left.value.code == 75
-    told = capsys.readouterr().err
-    assert told.startswith("stopped by SIGTERM")
-    assert len(told.splitlines()) == 1
-    monkeypatch.undo()
-    assert not (tmp_path / "summary.json").exists()
-    with Checkpoints(tmp_path / "checkpoints", read_only=True) as checkpoints:
-        assert (checkpoints.latest() or 0) == saved
-    train_and_evaluate(short(), tmp_path)
-    assert outcome(tmp_path) == undisturbed(short())
+    for owner, name, number, saved in MOMENTS.values():
+        assert start(tmp_path, monkeypatch, (owner, name, number, terminate)) == 75
+        told = capsys.readouterr().err
+        assert told.startswith("stopped by SIGTERM")
+        assert len(told.splitlines()) == 1
+        assert not (tmp_path / "summary.json").exists()
+        with Checkpoints(tmp_path / "checkpoints", read_only=True) as checkpoints:
+            assert (checkpoints.latest() or 0) == saved
 
+    # More signals while it saves what the first has asked for.
+    saving = [(Checkpoints, name, 1, terminate_and_interrupt) for name in ("save", "wait", "close")]
+    assert start(tmp_path, monkeypatch, (_Seeded, "__call__", 2, terminate), *saving) == 75
+    assert "stopped by SIGTERM after step 11, which is saved" in capsys.readouterr().err
 
-def test_signals_while_the_state_is_saved_do_not_spoil_it(
-    short, undisturbed, tmp_path, monkeypatch
-):
-    def again():
-        terminate()
-        os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(_Seeded, "__call__", before(_Seeded.__call__, terminate, 3))
-    for name in ("save", "wait", "close"):
-        monkeypatch.setattr(Checkpoints, name, before(getattr(Checkpoints, name), again))
-    with pytest.raises(Preempted, match="stopped by SIGTERM after step 3, which is saved"):
-        train_and_evaluate(short(), tmp_path)
-    monkeypatch.undo()
-    train_and_evaluate(short(), tmp_path)
-    assert outcome(tmp_path) == undisturbed(short())
-
-
-def test_a_signal_after_the_last_step_lets_the_run_end(short, undisturbed, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        loop, "measure", before(loop.measure, terminate, 6)
-    )  # the averages, at the end
-    with pytest.raises(SystemExit) as left:
-        cli.run(lambda: train_and_evaluate(short(), tmp_path), argv=["train.py"])
-    assert left.value.code == 0
+    # Nothing is left to save or to continue behind the last step.
+    assert start(tmp_path, monkeypatch, (loop, "measure", 4, terminate)) == 0
     assert (tmp_path / "summary.json").exists()
-    assert outcome(tmp_path) == undisturbed(short())
+    assert outcome(tmp_path) == undisturbed("device")
 
 
 @pytest.fixture
@@ -142,19 +121,18 @@ def no_hang():
 
 @pytest.mark.usefixtures("no_hang")
 def test_a_killed_process_of_the_data_pipeline_is_an_error_and_the_run_continues(
-    short, undisturbed, tmp_path, monkeypatch
+    undisturbed, tmp_path, monkeypatch
 ):
     def kill():
         os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
 
-    config = short("stream", steps=30)
-    config.dataset.workers = 1
-    monkeypatch.setattr(MetricsLog, "write", before(MetricsLog.write, kill, 5))
+    stream = config("stream")
+    stream.dataset.workers = 1
+    monkeypatch.setattr(MetricsLog, "write", before(MetricsLog.write, kill, 2))
     with pytest.raises(RuntimeError, match="terminated unexpectedly with exit code -9"):
-        train_and_evaluate(config, tmp_path)
+        train_and_evaluate(stream, tmp_path)
     monkeypatch.undo()
     assert not multiprocessing.active_children()
-    assert 4 <= read_metrics(tmp_path)[-1]["step"] < 30
-    train_and_evaluate(config, tmp_path)
-    config.dataset.workers = 0
-    assert outcome(tmp_path) == undisturbed(config)
+    assert 1 <= read_metrics(tmp_path)[-1]["step"] < 20
+    train_and_evaluate(stream, tmp_path)
+    assert outcome(tmp_path) == undisturbed("stream")

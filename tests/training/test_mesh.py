@@ -8,11 +8,12 @@ from chanattn import onednn
 from chanattn.errors import UsageError
 from chanattn.layers import kernels
 from chanattn.training import mesh as meshes
+from chanattn.training.run_directory import environment
 
 
 def config_of(**changes):
     values = {"platform": "auto", "cpu_devices": 0, "batch_size": 16, "accumulate": 1}
-    values |= {"kernels": "auto"}
+    values |= {"kernels": "auto", "deterministic": False}
     return ConfigDict(values | changes)
 
 
@@ -97,6 +98,23 @@ def test_an_absent_platform_is_an_error_and_never_the_cpu(platform):
         pytest.skip("there is an accelerator")
     with pytest.raises(UsageError, match=f"config.platform='{platform}' is absent: JAX sees cpu"):
         meshes.setup(config_of(platform=platform))
+
+
+def test_deterministic_operations_are_asked_for_once_beside_other_flags_and_recorded(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=somewhere")
+    for _ in range(2):
+        meshes.setup(config_of(deterministic=True, cpu_devices=1))
+    flags = "--xla_dump_to=somewhere --xla_gpu_deterministic_ops=true"
+    assert environment()["variables"]["XLA_FLAGS"] == flags
+
+
+def test_a_gpu_that_has_started_without_deterministic_operations_is_refused(devices, monkeypatch):
+    monkeypatch.setattr(FakeDevice, "platform", "gpu")
+    monkeypatch.setenv("XLA_FLAGS", "")
+    devices(1)
+    meshes.setup(config_of())
+    with pytest.raises(UsageError, match=r"set XLA_FLAGS=--xla_gpu_deterministic_ops=true before"):
+        meshes.setup(config_of(deterministic=True))
 
 
 def test_mesh_splits_batches_and_copies_the_rest():
