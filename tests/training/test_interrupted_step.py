@@ -80,7 +80,7 @@ def straight(case):
 CASES = st.sampled_from([(4, "device", 2**32 - 1), (10, "device", 0), (10, "stream", 1)])
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(case=CASES, stop=st.integers(1, STEPS - 1))
 def test_stopped_after_any_step_and_restored_it_ends_with_the_same_bits(
     tmp_path_factory, case, stop
