@@ -7,6 +7,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # The workers of pytest share the cores: threads that wait for each other would wait for those of the others.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import jax
 import pytest
 from hypothesis import settings
 
@@ -21,6 +22,13 @@ SHARED = ROOT.parent / "shared"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Long tests run alone, by `make soak`; each has a short form among the others."""
     parser.addoption("--soak", action="store_true", help="run the tests marked soak, and no others")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compiles quickly, for here programs run once; long tests and the guard of the speed optimise."""
+    if not config.getoption("--soak"):
+        os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"  # for processes that tests start
+        jax.config.update("jax_disable_most_optimizations", True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

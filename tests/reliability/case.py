@@ -30,7 +30,7 @@ class Case:
         absent: modules that shall seem not to be installed.
         environment: variables.
         unprivileged: permissions shall count, for root too.
-        varies: pattern of what a library words in the message, which its versions do differently.
+        varies: pattern of what a library words, or chooses, in the message: it is not the same everywhere.
     """
 
     title: str

@@ -115,14 +115,3 @@ def optimizer_config():
             },
         }
     )
-
-
-def pytest_configure(config):
-    config.addinivalue_line("markers", "soak: takes minutes; only run when asked for by -m soak")
-
-
-def pytest_collection_modifyitems(config, items):
-    if "soak" not in config.option.markexpr:
-        for item in items:
-            if item.get_closest_marker("soak"):
-                item.add_marker(pytest.mark.skip(reason="run by make soak"))

@@ -95,7 +95,7 @@ def test_sigterm_at_any_moment_is_answered_with_75_and_loses_nothing(
             assert (checkpoints.latest() or 0) == saved
 
     # More signals while it saves what the first has asked for.
-    saving = [(Checkpoints, name, 1, terminate_and_interrupt) for name in ("save", "wait", "close")]
+    saving = [(Checkpoints, name, 1, terminate_and_interrupt) for name in ("save", "close")]
     assert start(tmp_path, monkeypatch, (_Seeded, "__call__", 2, terminate), *saving) == 75
     assert "stopped by SIGTERM after step 11, which is saved" in capsys.readouterr().err
 

@@ -88,7 +88,12 @@ CASES = (
     Case("evaluation of a run without checkpoints", EVAL, _without_checkpoints),
     Case("evaluation of a damaged config.json", EVAL, replaced("config.json", "\x00")),
     Case("evaluation of a step that is absent", f"{EVAL} --step=7", run),
-    Case("evaluation of a damaged checkpoint", EVAL, _flipped),
+    Case(
+        "evaluation of a damaged checkpoint",
+        EVAL,
+        _flipped,
+        varies=r"(?<=weights/).*(?= differ)",  # where an array lies in the file is Orbax's choice
+    ),
     Case("evaluation on an unknown set", f"{EVAL} --dataset=cifar11", run),
     Case("evaluation on other classes", f"{EVAL} --dataset=digits", run),
     Case("evaluation on an unknown split", f"{EVAL} --split=tset", run),
