@@ -20,19 +20,12 @@ PICTURE = "soak-training.png"
 BEGIN, END = "<!-- load: made by python -m benchmarks.soak_page -->", "<!-- end of load -->"
 Report = Mapping[str, Any]
 
-_MEMORY = {
-    "memory_mb": "memory allocated and resident",
-    "rss_mb": "resident set, with pages of files, which the kernel takes back at times",
-}
 _MEASURES = {
-    **{
-        name: f"{label}, MB: mean of the second tenth, of the last"
-        for name, label in _MEMORY.items()
-    },
+    "memory_mb": "memory allocated and resident, MB: mean of the second tenth, of the last",
     "most_threads": "most threads at a time: first half, second half",
     "most_files": "most open files at a time: first half, second half",
     "cpu_ms": "processor time a step, all else included, ms: first half, second half",
-    "step_ms": "wall clock a step, median, the machine being shared, ms: first half, second half",
+    "step_ms": "wall clock a step, median, ms: first half, second half",
 }
 
 
@@ -127,10 +120,9 @@ def _pair(values: list[float]) -> str:
 def draw(report: Report, path: Path) -> None:
     """Resident memory and time of a step over the steps of the training, as a PNG."""
     series, times = report["series"], report["step_times"]
-    memory = next(name for name in _MEMORY if name in series)
     figure = Figure(figsize=(7.0, 4.0), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
-    above.plot(series["step"], series[memory], color="C0")
+    above.plot(series["step"], series["memory_mb"], color="C0")
     above.set_ylabel("resident memory, MB")
     below.plot(times["step"], times["step_ms"], color="C1")
     below.set_ylabel("time of a step, ms")
