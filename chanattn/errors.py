@@ -43,7 +43,10 @@ class Damaged(UsageError):
     """
 
     def __init__(self, where: object, step: int, reason: str) -> None:
-        super().__init__(f"checkpoint {where} is damaged ({reason}); choose another step.")
+        super().__init__(
+            f"checkpoint {where} is damaged ({reason}); choose another --step, or train on: the same command"
+            " goes back to the newest good one"
+        )
         self.step, self.reason = step, reason
 
 

@@ -58,7 +58,7 @@ def _draw(
     panels = [
         (look, band)
         for row, look, band in zip(rows, shown, bands, strict=True)
-        if not row.is_baseline
+        if not row.is_baseline and band is not None
     ] or [(shown[0], baseline)]
     lines = -(-len(panels) // MOST_COLUMNS)
     columns = -(-len(panels) // lines)
