@@ -55,11 +55,10 @@ def _draw(
     metric: Metric, rows: Sequence[Row], shown: Sequence[Look], bands: Sequence[Band | None]
 ) -> Figure:
     baseline = next(band for row, band in zip(rows, bands, strict=True) if row.is_baseline)
-    panels = [
-        (look, band)
-        for row, look, band in zip(rows, shown, bands, strict=True)
-        if not row.is_baseline and band is not None
-    ] or [(shown[0], baseline)]
+    entries = list(zip(rows, shown, bands, strict=True))
+    panels = [(look, band) for row, look, band in entries if band and not row.is_baseline]
+    if not panels:
+        panels = [(look, band) for _, look, band in entries if band]
     lines = -(-len(panels) // MOST_COLUMNS)
     columns = -(-len(panels) // lines)
     figure = Figure(figsize=(WIDTH, 0.7 + 2.0 * lines), layout="constrained")
