@@ -34,7 +34,7 @@ class SaveFailed(OSError):
     """
 
 
-class Damaged(UsageError):
+class DamagedCheckpoint(UsageError):
     """A checkpoint is not what was saved.
 
     Attributes:

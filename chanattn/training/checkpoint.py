@@ -23,7 +23,7 @@ import jax
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
-from chanattn.errors import Damaged, SaveFailed, UsageError
+from chanattn.errors import DamagedCheckpoint, SaveFailed, UsageError
 from chanattn.training import manifest as manifests
 from chanattn.training.folders import folders, is_complete, lack, remove_half_deleted, set_aside
 from chanattn.training.manifest import Manifest
@@ -147,7 +147,7 @@ class Checkpoints:
             template: `abstract_state` of the same config.
 
         Raises:
-            Damaged: the checkpoint is not what was saved.
+            DamagedCheckpoint: the checkpoint is not what was saved.
             UsageError: it holds another network.
         """
         parts = self._restore(step, parts_of(template))
@@ -162,7 +162,7 @@ class Checkpoints:
             ema: return the averages, which are float32.
 
         Raises:
-            Damaged: the checkpoint is not what was saved.
+            DamagedCheckpoint: the checkpoint is not what was saved.
             UsageError: it has no averages, or holds another network.
         """
         name = "ema" if ema else "weights"
@@ -176,7 +176,7 @@ class Checkpoints:
         """The JSON values saved with a step.
 
         Raises:
-            Damaged: they are not what was saved.
+            DamagedCheckpoint: they are not what was saved.
         """
         values = self._read(step, {_PROGRESS: ocp.args.JsonRestore()})[_PROGRESS]
         if manifests.of_json(values) != self.manifest(step)["progress"]:
@@ -187,21 +187,21 @@ class Checkpoints:
         """What a checkpoint holds, see `chanattn.training.manifest`.
 
         Raises:
-            Damaged: it is absent or not what was saved.
+            DamagedCheckpoint: it is absent or not what was saved.
         """
         folder = self.directory / str(step)
         if not is_complete(folder):
             raise self.damaged(step, lack(folder))
-        if not (folder / _MANIFEST).exists():  # so it is in those of versions before 0.1
+        if not (folder / _MANIFEST).exists():  # written before there were manifests
             raise self.damaged(step, "it has no manifest, so what it holds cannot be verified")
         found = self._read(step, {_MANIFEST: ocp.args.JsonRestore()})[_MANIFEST]
         if not manifests.is_sound(found):
             raise self.damaged(step, "the manifest differs from what was saved")
         return found
 
-    def damaged(self, step: int, reason: str) -> Damaged:
+    def damaged(self, step: int, reason: str) -> DamagedCheckpoint:
         """The error that says what is wrong with a checkpoint."""
-        return Damaged(self.directory / str(step), step, reason)
+        return DamagedCheckpoint(self.directory / str(step), step, reason)
 
     def set_aside(self, steps: Sequence[int]) -> None:
         """Puts damaged checkpoints out of the way, by renaming them `damaged-STEP`."""

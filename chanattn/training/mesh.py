@@ -15,7 +15,7 @@ import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
-from chanattn.errors import NonFinite, Preempted, UsageError
+from chanattn.errors import NonFinite, Preempted, SaveFailed, UsageError
 from chanattn.layers import kernels
 from chanattn.training.allocator import keep_freed_memory
 
@@ -49,16 +49,20 @@ def leaving_at_once_if_it_fails() -> Iterator[None]:
     """Ends a process of several on an unexpected error: with its traceback and exit code 1, without waiting.
 
     Errors that all processes meet together pass. Another one is often the death of a process; the usual way
-    out would wait for it until the heartbeat ends this process too, after 100 s and by SIGABRT.
+    out would wait for it until the heartbeat ends this process too, after 100 s and by SIGABRT. A checkpoint
+    that could not be written is one line, as with a single process.
     """
     try:
         yield
     except (UsageError, Preempted, NonFinite):
         raise
-    except Exception:
+    except Exception as error:
         if jax.process_count() == 1:
             raise
-        traceback.print_exc()
+        if isinstance(error, SaveFailed):
+            print(f"error: {error}", file=sys.stderr)
+        else:
+            traceback.print_exc()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from chanattn.errors import Damaged
+from chanattn.errors import DamagedCheckpoint
 from chanattn.training.experiment import Experiment
 from chanattn.training.mesh import describe
 from chanattn.training.state import TrainState
@@ -34,7 +34,7 @@ def head(
     state: TrainState,
     step: int,
     checkpoints: Path,
-    damaged: Sequence[Damaged],
+    damaged: Sequence[DamagedCheckpoint],
 ) -> list[str]:
     """Lines that say what is about to be trained, and from where.
 

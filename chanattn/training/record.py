@@ -7,7 +7,7 @@ from importlib import metadata
 from typing import Any, Self
 
 from chanattn import __version__
-from chanattn.errors import Damaged
+from chanattn.errors import DamagedCheckpoint
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -60,7 +60,7 @@ class Record:
             self.train_images += images
             self.train_seconds += images / rates["images_per_second"]
 
-    def add_damaged(self, damaged: Iterable[Damaged]) -> None:
+    def add_damaged(self, damaged: Iterable[DamagedCheckpoint]) -> None:
         """Notes checkpoints that were found damaged and set aside."""
         self.damaged += [{"step": error.step, "reason": error.reason} for error in damaged]
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from chanattn.errors import Damaged, UsageError
+from chanattn.errors import DamagedCheckpoint, UsageError
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.state import TrainState
 
@@ -15,7 +15,7 @@ Restored = tuple[TrainState, dict[str, Any]]
 
 def restore_newest(
     checkpoints: Checkpoints, template: TrainState, *, prefer_multiples_of: int = 1
-) -> tuple[Restored | None, list[Damaged]]:
+) -> tuple[Restored | None, list[DamagedCheckpoint]]:
     """The state and the JSON values of the newest checkpoint that is as it was saved.
 
     Damaged newer ones are set aside, by renaming them, once an older one has been read.
@@ -33,13 +33,13 @@ def restore_newest(
     """
     found = checkpoints.found()
     found = [step for step in found if step % prefer_multiples_of == 0] or found
-    damaged: list[Damaged] = []
+    damaged: list[DamagedCheckpoint] = []
     for step in reversed(found):
         restored: Restored | None = None
         wrong = checkpoints.damaged(step, "another process could not read it")
         try:
             restored = checkpoints.restore(step, template), checkpoints.progress(step)
-        except Damaged as error:
+        except DamagedCheckpoint as error:
             wrong = error
         if _all_agree(restored is not None):
             checkpoints.set_aside([error.step for error in damaged])

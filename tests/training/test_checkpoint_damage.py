@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from chanattn.errors import Damaged, UsageError
+from chanattn.errors import DamagedCheckpoint, UsageError
 from chanattn.tasks.classification import Classification
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.recovery import restore_newest
@@ -135,7 +135,7 @@ def test_no_damage_to_any_file_brings_garbage_back(directory, states, template):
             kinds[number % 3](path)
             try:
                 state, values = checkpoints.restore(9, template), checkpoints.progress(9)
-            except Damaged:
+            except DamagedCheckpoint:
                 noticed += 1
             else:
                 assert_identical(state, states[9])

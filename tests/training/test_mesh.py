@@ -1,11 +1,13 @@
 """Choice of devices, with as many virtual ones as the test process has."""
 
+import os
+
 import jax
 import pytest
 from ml_collections import ConfigDict
 
 from chanattn import onednn
-from chanattn.errors import UsageError
+from chanattn.errors import SaveFailed, UsageError
 from chanattn.layers import kernels
 from chanattn.training import mesh as meshes
 from chanattn.training.run_directory import environment
@@ -131,3 +133,17 @@ def test_mesh_splits_batches_and_copies_the_rest():
 def test_contradictory_process_flags_are_refused(coordinator, number, index):
     with pytest.raises(UsageError, match="--coordinator=HOST:PORT"):
         meshes.initialize_distributed(coordinator, number, index)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(SaveFailed("the disk is full"), "error: the disk is full\n"), (OSError("gone"), "Traceback")],
+)
+def test_one_process_of_several_that_fails_alone_leaves_at_once(monkeypatch, capsys, error, told):
+    left = []
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(os, "_exit", left.append)
+    with meshes.leaving_at_once_if_it_fails():
+        raise error
+    assert left == [1]
+    assert capsys.readouterr().err.startswith(told)
