@@ -19,7 +19,16 @@ from typing import Any, NoReturn
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from chanattn.errors import NonFinite, Preempted, SaveFailed, UsageError, did_you_mean, visible
+from chanattn.errors import (
+    NonFinite,
+    Preempted,
+    RunFailed,
+    SaveFailed,
+    UsageError,
+    did_you_mean,
+    visible,
+)
+from chanattn.streams import fill_gaps, say
 from chanattn.training.config import flatten
 from chanattn.training.noise import hush_orbax
 
@@ -57,19 +66,20 @@ def run(
     if {"--help", "-h"} & set(argv[1:]):
         print(_help())
         sys.exit(0)
+    fill_gaps()
     hush_orbax()
     try:
         loaded, rest = parse(argv, config=config, positionals=positionals)
         arguments: list[Any] = [loaded] if config else []
         main(*arguments, *([rest] if positionals else []))
     except UsageError as error:
-        print(f"error: {visible(str(error))}", file=sys.stderr)
+        say(f"error: {visible(str(error))}", *getattr(error, "__notes__", []))
         sys.exit(USAGE)
-    except (NonFinite, SaveFailed) as error:
-        print(f"error: {error}", *getattr(error, "__notes__", []), sep="\n", file=sys.stderr)
+    except (NonFinite, RunFailed, SaveFailed) as error:
+        say(f"error: {error}", *getattr(error, "__notes__", []))
         sys.exit(FAILED)
     except Preempted as error:
-        print(error, file=sys.stderr)
+        say(str(error))
         sys.exit(PREEMPTED)
     sys.exit(0)
 

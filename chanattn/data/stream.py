@@ -11,6 +11,7 @@ import grain
 from absl import flags
 
 from chanattn.data.batches import HostBatch
+from chanattn.streams import STOPPING
 
 _AHEAD = 2  # Finished batches each worker, or each thread, may have waiting.
 _MAX_THREADS = 16
@@ -60,12 +61,12 @@ def stream(batches: RandomAccessBatches, start: int, stop: int | None, workers: 
 def _start_worker(index: int, count: int) -> None:
     """Prepares a worker process for the signals and the end of its parent.
 
-    Ctrl-C and a cluster's SIGTERM reach the whole process group; the parent saves its state first and then
-    ends its workers itself. A parent that is killed cannot, so the worker watches it.
+    Ctrl-C, a broken connection and a cluster's SIGTERM reach the whole process group; the parent saves its
+    state first and then ends its workers itself. A parent that is killed cannot, so the worker watches it.
     """
     del index, count
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 

@@ -15,8 +15,9 @@ import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
-from chanattn.errors import NonFinite, Preempted, SaveFailed, UsageError
+from chanattn.errors import NonFinite, Preempted, RunFailed, SaveFailed, UsageError
 from chanattn.layers import kernels
+from chanattn.streams import say
 from chanattn.training.allocator import keep_freed_memory
 
 AXIS = "data"
@@ -59,8 +60,8 @@ def leaving_at_once_if_it_fails() -> Iterator[None]:
     except Exception as error:
         if jax.process_count() == 1:
             raise
-        if isinstance(error, SaveFailed):
-            print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, RunFailed | SaveFailed):
+            say(f"error: {error}")
         else:
             traceback.print_exc()
         sys.stdout.flush()

@@ -20,8 +20,10 @@ import jax
 from ml_collections import ConfigDict
 
 from chanattn import __version__
-from chanattn.errors import UsageError
+from chanattn.errors import RunFailed, UsageError
 from chanattn.layers import kernels
+from chanattn.training import plain_path
+from chanattn.training.agreement import decided
 from chanattn.training.config import changed_fields, from_json, to_json
 
 CONFIG = "config.json"
@@ -29,6 +31,7 @@ ENVIRONMENT = "environment.json"
 METRICS = "metrics.jsonl"
 SUMMARY = "summary.json"
 CHECKPOINTS = "checkpoints"
+_BELOW = 300  # bytes: the longest path in a run directory, which Orbax or an evaluation makes
 
 PACKAGES = (
     *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "ml-collections"),
@@ -45,8 +48,15 @@ def check_run(
         UsageError: the directory cannot be written, or it holds a run with another config and
             `allow_config_change` is False; the message lists the fields that differ.
     """
+    if "://" in os.fspath(workdir):
+        raise UsageError(
+            f"--workdir={os.fspath(workdir)} is an address, and a run is kept in a folder: mount it, or "
+            "train in a folder and copy that"
+        )
     directory = Path(workdir)
     check_writable(directory)
+    _check_room_for_names(directory.absolute())
+    plain_path.check(directory.absolute())
     if not (directory / CONFIG).exists():
         if (directory / CHECKPOINTS).exists():
             raise UsageError(
@@ -76,19 +86,22 @@ def open_run(
     Raises:
         UsageError: as `check_run`; nothing is written then.
     """
-    check_run(workdir, config, allow_config_change=allow_config_change)
+    return decided(lambda: _open_run(workdir, config, allow_config_change))
+
+
+def _open_run(workdir: str | os.PathLike[str], config: ConfigDict, config_change: bool) -> bool:
+    check_run(workdir, config, allow_config_change=config_change)
     directory = Path(workdir)
     checkpoints = directory / CHECKPOINTS
     resumed = checkpoints.is_dir() and any(entry.name.isdigit() for entry in checkpoints.iterdir())
-    if jax.process_index() == 0:
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            if (directory / CONFIG).exists() and changed_fields(read_config(directory), config):
-                (directory / SUMMARY).unlink(missing_ok=True)  # it told of the run as it was
-            write_text(directory / CONFIG, to_json(config))
-            write_json(directory / ENVIRONMENT, environment())
-        except OSError as error:
-            raise UsageError(_unwritable(directory, error)) from error
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if (directory / CONFIG).exists() and changed_fields(read_config(directory), config):
+            (directory / SUMMARY).unlink(missing_ok=True)  # it told of the run as it was
+        write_text(directory / CONFIG, to_json(config))
+        write_json(directory / ENVIRONMENT, environment())
+    except OSError as error:
+        raise UsageError(_unwritable(directory, error)) from error
     return resumed
 
 
@@ -110,9 +123,21 @@ def read_config(workdir: str | os.PathLike[str]) -> ConfigDict:
 
 
 def finish(workdir: str | os.PathLike[str], summary: Mapping[str, Any]) -> None:
-    """Writes `summary.json`, the last file of a run; only the first process does."""
-    if jax.process_index() == 0:
-        write_json(Path(workdir) / SUMMARY, dict(summary))
+    """Writes `summary.json`, which says that a run is done; only the first process does.
+
+    Raises:
+        RunFailed: it cannot be written.
+    """
+    if jax.process_index() != 0:
+        return
+    path = Path(workdir) / SUMMARY
+    try:
+        write_json(path, dict(summary))
+    except OSError as error:
+        raise RunFailed(
+            f"the run is done and saved, but {path} could not be written ({error.strerror}); mend that, "
+            "and the same command writes it"
+        ) from error
 
 
 def write_json(path: Path, value: object) -> None:
@@ -190,6 +215,17 @@ def check_writable(directory: Path, flag: str = "--workdir") -> None:
     if not os.access(existing, os.W_OK | os.X_OK):
         raise UsageError(
             f"cannot write to {directory}: no permission to write in {existing}; choose another {flag}"
+        )
+
+
+def _check_room_for_names(directory: Path) -> None:
+    """Refuses a path so long that what a run writes below it would have none."""
+    longest = os.pathconf("/", "PC_PATH_MAX")
+    length = len(os.fsencode(directory))
+    if length + _BELOW > longest:
+        raise UsageError(
+            f"the path of --workdir has {length} bytes; a run needs {_BELOW} for its own files, and "
+            f"{longest} are possible: choose a shorter one"
         )
 
 
