@@ -67,8 +67,8 @@ class Part:
 def main() -> None:
     """Runs as the flags say."""
     values = flags.FLAGS
-    chosen = choose(parts(values.torch_python, tiny=values.tiny), values.parts)
-    folder, console = Path(values.folder), Console(highlight=False, soft_wrap=True)
+    chosen = choose(parts(str(values.torch_python or ""), tiny=values.tiny), values.parts)
+    folder, console = values.folder, Console(highlight=False, soft_wrap=True)
     if values.dry_run:
         for part in chosen:
             console.print(
@@ -213,8 +213,8 @@ def _sees_gpu() -> bool:
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags of this program."""
     v: Any = {"flag_values": values}
-    flags.DEFINE_string("folder", "benchmarks/results", "where files go", **v)
-    flags.DEFINE_string("torch_python", "", "interpreter with torch and timm; empty: no peer", **v)
+    cli.define_path("folder", "benchmarks/results", "where files go", **v)
+    cli.define_path("torch_python", None, "interpreter with torch and timm; default: no peer", **v)
     flags.DEFINE_string("parts", "*", "names or patterns, separated by commas", **v)
     flags.DEFINE_float("minutes", 25.0, "after which no part is begun", lower_bound=0.0, **v)
     flags.DEFINE_bool("dry_run", False, "print the commands only", **v)

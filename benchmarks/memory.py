@@ -134,7 +134,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_integer("batch_size", 0, "images a step; 0: each row's own", lower_bound=0, **v)
     flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "of the activations", **v)
     flags.DEFINE_bool("child", False, "measure one row in this process, and print JSON", **v)
-    flags.DEFINE_string("json", "", "file to write", **v)
+    cli.define_path("json", None, "file to write", **v)
 
 
 if __name__ == "__main__":

@@ -193,7 +193,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_integer("steps", 100, "of a training", lower_bound=1, **v)
     flags.DEFINE_integer("repeat", 8, "killed runs trained again to compare", lower_bound=0, **v)
     flags.DEFINE_integer("seed", 0, "of the kills", **v)
-    flags.DEFINE_string("json", "", "file to write", **v)
+    cli.define_path("json", None, "file to write", **v)
 
 
 if __name__ == "__main__":

@@ -40,15 +40,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         samples, speeds = watch(Path(folder, "run"), values.steps)
     row = verdict(samples, speeds)
-    output.report("soak_training", [row], "")
+    output.report("soak_training", [row], None)
     if values.json:
-        path = Path(values.json)
         series = dict(zip(_SERIES, zip(*thin(samples, _POINTS), strict=True), strict=True))
         times = dict(
             zip(("step", "step_ms"), zip(*thin(speeds, _POINTS), strict=True), strict=True)
         )
-        output.save(path, "soak_training", [row], series=series, step_times=times)
-        print(f"written: {path}")
+        output.save(values.json, "soak_training", [row], series=series, step_times=times)
+        print(f"written: {values.json}")
     if grown := growth(row):
         raise RuntimeError(f"something grows: {', '.join(grown)}")
 
@@ -179,7 +178,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags of this program."""
     v: Any = {"flag_values": values}
     flags.DEFINE_integer("steps", 20_000, "of the training", lower_bound=1000, **v)
-    flags.DEFINE_string("json", "", "file to write", **v)
+    cli.define_path("json", None, "file to write", **v)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from chanattn.errors import NonFinite, Preempted, SaveFailed, UsageError, did_you_mean, visible
+from chanattn.paths import to_path
 from chanattn.training.config import flatten
 from chanattn.training.noise import hush_orbax
 
@@ -34,6 +35,42 @@ _KINDS = {
     str: "a text",
     tuple: "a tuple",
 }
+
+
+flags.disclaim_key_flags()  # a path flag belongs to the module that asks for it
+
+
+class _PathParser(flags.ArgumentParser[Path]):
+    """See `to_path`."""
+
+    syntactic_help = "a path"
+
+    def parse(self, argument: str | Path) -> Path:
+        return to_path(argument)
+
+    def flag_type(self) -> str:
+        return "path"
+
+
+def define_path(
+    name: str, default: str | None, help: str, flag_values: flags.FlagValues = flags.FLAGS
+) -> flags.FlagHolder[Path | None]:
+    """Defines a flag whose value is a path, as `chanattn.paths.to_path` understands it.
+
+    Args:
+        name: of the flag.
+        default: None if there is none; an empty path is refused.
+        help: one line.
+        flag_values: that the flag is added to.
+    """
+    return flags.DEFINE(
+        _PathParser(),
+        name,
+        default,
+        help,
+        flag_values=flag_values,
+        serializer=flags.ArgumentSerializer[Path](),
+    )
 
 
 def run(
@@ -153,7 +190,7 @@ def load_module(name: str) -> ModuleType:
     Raises:
         UsageError: there is no such file, it fails, or it defines no `get_config`.
     """
-    path = Path(name)
+    path = to_path(name) if name else Path()
     if path.is_dir():
         raise UsageError(f"config file {name or '.'} is a folder; name a file in it")
     if not path.is_file():

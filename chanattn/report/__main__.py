@@ -10,12 +10,11 @@ group of columns each.
 Exit codes: 0 done, 2 bad flags or no comparable sweep, 1 anything else.
 """
 
-from pathlib import Path
-
 from absl import flags
 
 from chanattn import cli
 from chanattn.errors import UsageError
+from chanattn.paths import to_path
 from chanattn.report import table, terminal
 from chanattn.report.comparison import compare_all
 from chanattn.report.metric import Metric
@@ -27,7 +26,7 @@ METRIC = flags.DEFINE_string(
 SORT = flags.DEFINE_string(
     "sort", "", "column of table.csv that orders the rows, best first; -COLUMN turns it around"
 )
-OUTPUT = flags.DEFINE_string("output", None, "folder of the report; default: SWEEP/report")
+OUTPUT = cli.define_path("output", None, "folder of the report; default: SWEEP/report")
 
 
 def main(sweeps: list[str]) -> None:
@@ -36,8 +35,8 @@ def main(sweeps: list[str]) -> None:
         raise UsageError("give the directory of a sweep: python -m chanattn.report SWEEP")
     if len(sweeps) > 1 and not OUTPUT.value:
         raise UsageError("a report on several sweeps belongs to none of them: give --output=DIR")
-    folders = [Path(sweep) for sweep in sweeps]
-    output = Path(OUTPUT.value) if OUTPUT.value else folders[0] / "report"
+    folders = [to_path(sweep) for sweep in sweeps]
+    output = OUTPUT.value or folders[0] / "report"
     comparisons = compare_all(folders, Metric.parse(METRIC.value))
     written = write_files(comparisons, output, SORT.value)
     terminal.show(table.merged(comparisons, SORT.value))

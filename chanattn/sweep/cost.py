@@ -60,8 +60,8 @@ def measure(sweep: Path, stop: Callable[[], bool]) -> bool:
 
 def main() -> None:
     """Measures all variants that have runs: side by side, so that the figures can be compared."""
-    sweep = Path(flags.FLAGS.workdir or "")
-    if not flags.FLAGS.workdir:
+    sweep = flags.FLAGS.workdir
+    if sweep is None:
         raise UsageError("--workdir=SWEEP is required")
     from chanattn.analysis.cost import of_configs
     from chanattn.training import compilation_cache
@@ -86,5 +86,5 @@ def _known(sweep: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("workdir", None, "folder of the sweep")
+    cli.define_path("workdir", None, "folder of the sweep")
     cli.run(main)

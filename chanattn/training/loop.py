@@ -11,6 +11,7 @@ import jax
 from ml_collections import ConfigDict
 
 from chanattn.errors import NonFinite, Preempted
+from chanattn.paths import to_path
 from chanattn.report.curves import plot_curves
 from chanattn.training import compilation_cache, nonfinite
 from chanattn.training.checkpoint import Checkpoints
@@ -55,7 +56,7 @@ def train_and_evaluate(
         NonFinite: the training diverged, and `config.nonfinite` lets it not go on; the last good checkpoint
             is kept.
     """
-    workdir = Path(workdir)
+    workdir = to_path(workdir)
     validate(config)
     check_run(workdir, config, allow_config_change=allow_config_change)
     if config.compilation_cache:
