@@ -53,7 +53,7 @@ def main(config: ConfigDict | None = None) -> None:
     fields = {
         "dataset.eval_split": SPLIT.value,
         "dataset.name": DATASET.value,
-        "dataset.data_dir": None if DATA_DIR.value is None else str(DATA_DIR.value),
+        "dataset.data_dir": None if DATA_DIR.value is None else str(DATA_DIR.value.absolute()),
         "batch_size": BATCH_SIZE.value,
         "platform": PLATFORM.value,
     }

@@ -90,7 +90,7 @@ def main() -> None:
         outcome, seconds = _run(part, folder, left)
         console.print(f"    {outcome} after {seconds:.0f} s", markup=False)
         rows.append({"part": part.name, "outcome": outcome, "seconds": seconds})
-    output.report("gpu", rows, str(folder / "gpu.json"))
+    output.report("gpu", rows, folder / "gpu.json")
     if any(row["outcome"] not in ("done", "was there") for row in rows):
         sys.exit(cli.FAILED)
 

@@ -12,12 +12,13 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from chanattn.class_names import difference, read_classes
 from chanattn.errors import UsageError
 from chanattn.sweep.check import by_owner
 from chanattn.sweep.grid import Sweep, resolve
@@ -125,6 +126,27 @@ def check_unchanged(sweep: Path, recipe: ConfigDict, grid: Sweep, name: str) -> 
         f"{sweep} holds this sweep with another recipe ({'; '.join(lines)}); choose another"
         " --workdir, undo the change, or give the changed variant a name of its own"
     )
+
+
+def check_classes(sweep: Path, names: Mapping[str, Sequence[str]]) -> None:
+    """Refuses to continue a sweep whose runs were trained on other classes.
+
+    Args:
+        sweep: its folder, which need not exist.
+        names: of the classes of the data set now, by variant.
+
+    Raises:
+        UsageError: the classes are others than those of a run.
+    """
+    for variant, now in names.items():
+        for run in sorted((sweep / "runs" / directory_name(variant)).glob("seed*")):
+            own = read_classes(run)
+            wrong = None if own is None else difference(own, now)
+            if wrong:
+                raise UsageError(
+                    f"the classes of the data set are not those that {run} was trained on ({wrong}); restore"
+                    " them, or choose another --workdir"
+                )
 
 
 def write(

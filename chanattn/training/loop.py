@@ -26,11 +26,22 @@ from chanattn.training.progress import Progress
 from chanattn.training.record import Record
 from chanattn.training.recovery import restore_newest
 from chanattn.training.retention import ranked, retention
-from chanattn.training.run_directory import CHECKPOINTS, check_run, finish, open_run
+from chanattn.training.run_directory import (
+    CHECKPOINTS,
+    check_classes,
+    check_run,
+    finish,
+    open_run,
+    record_classes,
+)
 from chanattn.training.state import TrainState, Window, reported
 from chanattn.training.validate import validate
 
 CURVES = "curves.png"
+_NOT_COMPARED = (
+    "WARNING: this run was begun before the names of its classes were recorded, so they could not be "
+    "compared; from now on, those that the data set has today are the run's"
+)
 
 
 def train_and_evaluate(
@@ -66,8 +77,10 @@ def train_and_evaluate(
         interrupt = stack.enter_context(Interrupt())
         experiment = Experiment.build(config)
         stack.enter_context(experiment.train)
+        compared = check_classes(workdir, experiment.train.class_names)
         stack.enter_context(exclusive(workdir))
         open_run(workdir, config, allow_config_change=allow_config_change)
+        record_classes(workdir, experiment.train.class_names)
         save_every = experiment.every(config.checkpoint_every)
         checkpoints = Checkpoints(workdir / CHECKPOINTS, retention(config, save_every))
         stack.enter_context(checkpoints)
@@ -87,6 +100,8 @@ def train_and_evaluate(
         )
         for line in head(experiment, state, step, checkpoints.directory, damaged):
             progress.note(line)
+        if not compared:
+            progress.note(_NOT_COMPARED)
         run = _Run(experiment, checkpoints, record, log, progress, interrupt, step)
         record = run.train(state)
     if is_primary():
