@@ -180,7 +180,7 @@ def _run(part: Part, folder: Path, left: float) -> tuple[str, float]:
     if left <= 0:
         return "no time left", 0.0
     start = time.monotonic()
-    with (folder / f"gpu-{part.name}.log").open("w") as log:
+    with (folder / f"gpu-{part.name}.log").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
             part.command(folder.absolute()),
             cwd=output.ROOT,

@@ -114,7 +114,7 @@ def _resident_mb(*, peak: bool = False) -> float:
     Not from getrusage: there a new process begins with the peak of the one that has started it.
     """
     name = "VmHWM:" if peak else "VmRSS:"
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     (kilobytes,) = [line.split()[1] for line in lines if line.startswith(name)]
     return int(kilobytes) * 1024 / 1e6
 
@@ -123,7 +123,7 @@ def _reset_resident_peak() -> float:
     """Begins a new peak at the present resident set, which it returns."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text(_RESET_PEAK)
+    Path("/proc/self/clear_refs").write_text(_RESET_PEAK, encoding="utf-8")
     return _resident_mb()
 
 

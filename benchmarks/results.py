@@ -50,7 +50,7 @@ def main(folders: list[str]) -> None:
             "name one folder, for instance: python -m benchmarks.results benchmarks/results"
         )
     page, target = generate(to_path(folders[0])), flags.FLAGS.output
-    target.write_text(page)
+    target.write_text(page, encoding="utf-8")
     print(f"written: {target}")
 
 
@@ -80,7 +80,7 @@ def read(folder: Path) -> dict[str, Report]:
     reports: dict[str, Report] = {}
     for file in files:
         try:
-            report = json.loads(file.read_text())
+            report = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise UsageError(f"{file} is no JSON: {error}") from error
         keys = {"benchmark", "hardware", "how", "rows"}

@@ -84,7 +84,8 @@ def watch(workdir: Path, steps: int) -> tuple[list[Sample], list[Sample]]:
             process.kill()
     if process.returncode:
         raise RuntimeError(f"the training left with {process.returncode}")
-    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    text = (workdir / "metrics.jsonl").read_text(encoding="utf-8")
+    lines = [json.loads(line) for line in text.splitlines()]
     speeds: list[Sample] = [
         (line["step"], 1000 / line["steps_per_second"])
         for line in lines
@@ -151,11 +152,10 @@ def _of_process(pid: int) -> Sample:
     """
     here = Path(f"/proc/{pid}")
     try:
-        status = dict(
-            line.split(":\t", 1) for line in (here / "status").read_text().splitlines() if line
-        )
+        text = (here / "status").read_text(encoding="utf-8")
+        status = dict(line.split(":\t", 1) for line in text.splitlines() if line)
         files = len(list((here / "fd").iterdir()))
-        user, system = (here / "stat").read_text().rpartition(")")[2].split()[11:13]
+        user, system = (here / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[11:13]
     except OSError:
         return ()
     if "RssAnon" not in status:
@@ -168,7 +168,7 @@ def _of_process(pid: int) -> Sample:
 def _last_step(workdir: Path) -> int:
     """Step of the newest line of the log; 0 before the first."""
     try:
-        lines = (workdir / "metrics.jsonl").read_text().split("\n")
+        lines = (workdir / "metrics.jsonl").read_text(encoding="utf-8").split("\n")
     except OSError:
         return 0
     return json.loads(lines[-2])["step"] if len(lines) > 1 else 0

@@ -8,6 +8,8 @@ import contextlib
 import difflib
 import importlib.util
 import inspect
+import io
+import os
 import re
 import sys
 import traceback
@@ -95,7 +97,10 @@ def run(
         print(_help())
         sys.exit(0)
     hush_orbax()
+    _adapt_to_surroundings()
     try:
+        if any(name.startswith("JAX_") for name in os.environ):
+            _import_jax()
         loaded, rest = parse(argv, config=config, positionals=positionals)
         arguments: list[Any] = [loaded] if config else []
         main(*arguments, *([rest] if positionals else []))
@@ -109,6 +114,28 @@ def run(
         print(error, file=sys.stderr)
         sys.exit(PREEMPTED)
     sys.exit(0)
+
+
+def _adapt_to_surroundings() -> None:
+    """What a terminal cannot show, it shows escaped; and no variable chooses a backend of matplotlib.
+
+    Pictures go to files only, and a program started from a notebook inherits the notebook's backend, which
+    may not be installed for it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    os.environ["MPLBACKEND"] = "agg"
+
+
+def _import_jax() -> None:
+    try:
+        import jax  # noqa: F401
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(
+            f"JAX does not accept an environment variable ({reason}); mend or unset it"
+        ) from error
 
 
 def parse(

@@ -123,7 +123,7 @@ class Run:
 
     def _lines(self) -> list[dict[str, Any]]:
         try:
-            text = (self.directory / "metrics.jsonl").read_text(errors="replace")
+            text = (self.directory / "metrics.jsonl").read_text(encoding="utf-8", errors="replace")
         except OSError:
             return []
         lines = []

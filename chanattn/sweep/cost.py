@@ -73,13 +73,13 @@ def main() -> None:
         jobs = [job(sweep, name, seed) for seed in index["seeds"]]
         begun = next((each for each in jobs if each.workdir.is_dir()), None)
         if begun is not None:
-            configs[name] = from_json(begun.config.read_text())
+            configs[name] = from_json(begun.config.read_text(encoding="utf-8"))
     write_json(sweep / COST, of_configs(configs, note=lambda line: print(f"  {line}", flush=True)))
 
 
 def _known(sweep: Path) -> dict[str, Any]:
     try:
-        known: dict[str, Any] = json.loads((sweep / COST).read_text())
+        known: dict[str, Any] = json.loads((sweep / COST).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return {}
     return known

@@ -253,7 +253,7 @@ def _conclude(request: Request, study: Study, console: Console) -> None:
 
 def _value(job: Job, metric: str) -> float:
     """The metric of the last evaluation, of the averaged weights where there are any."""
-    final = json.loads((job.workdir / SUMMARY).read_text())["final"]
+    final = json.loads((job.workdir / SUMMARY).read_text(encoding="utf-8"))["final"]
     return float(final.get("ema", final["test"])[metric])
 
 

@@ -64,7 +64,7 @@ def read(sweep: Path) -> dict[str, Any]:
     """
     path = sweep / INDEX
     try:
-        index = json.loads(path.read_text())
+        index = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         if sweep.is_dir() and any(not entry.name.startswith(".") for entry in sweep.iterdir()):
             raise UsageError(
@@ -114,7 +114,7 @@ def check_unchanged(sweep: Path, recipe: ConfigDict, grid: Sweep, name: str) -> 
         except UsageError as error:  # only of a variant that is gone: the others have been checked
             changes.append((variant, str(error)))
             continue
-        before = from_json(begun.config.read_text())
+        before = from_json(begun.config.read_text(encoding="utf-8"))
         for path, (old, new) in changed_fields(before, now).items():
             changes.append((variant, f"{path} {old!r} -> {new!r}"))
     if not changes:

@@ -40,7 +40,7 @@ def main() -> None:
     from chanattn.training.config import from_json
 
     try:
-        config = from_json(given.job_config.read_text())
+        config = from_json(given.job_config.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"--job_config={given.job_config} cannot be read ({error})") from error
     if given.cache and not config.compilation_cache:

@@ -73,7 +73,7 @@ def _processor() -> str:
     home directory that the machines of a cluster share, may run into one that is unknown there.
     """
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")

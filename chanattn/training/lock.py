@@ -44,7 +44,7 @@ def hold(directory: str | os.PathLike[str], taken: str) -> Iterator[None]:
     """
     try:
         Path(directory).mkdir(parents=True, exist_ok=True)
-        file = (Path(directory) / LOCK).open("w")
+        file = (Path(directory) / LOCK).open("w", encoding="utf-8")
     except OSError as error:
         raise UsageError(
             f"cannot write to {directory}: {error.strerror}; choose another --workdir"
@@ -58,7 +58,7 @@ def hold(directory: str | os.PathLike[str], taken: str) -> Iterator[None]:
 def is_held(directory: str | os.PathLike[str]) -> bool:
     """Whether another process holds the directory now."""
     try:
-        file = (Path(directory) / LOCK).open("r+")
+        file = (Path(directory) / LOCK).open("r+", encoding="utf-8")
     except OSError:  # nobody has ever held it
         return False
     with file:

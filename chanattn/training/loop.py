@@ -20,7 +20,7 @@ from chanattn.training.interrupt import Interrupt
 from chanattn.training.lock import exclusive
 from chanattn.training.measure import measure
 from chanattn.training.mesh import is_primary
-from chanattn.training.metrics_log import MetricsLog, read_scores
+from chanattn.training.metrics_log import MetricsLog, check_views, read_scores
 from chanattn.training.overview import count_parameters, head
 from chanattn.training.progress import Progress
 from chanattn.training.record import Record
@@ -78,6 +78,8 @@ def train_and_evaluate(
         experiment = Experiment.build(config)
         stack.enter_context(experiment.train)
         compared = check_classes(workdir, experiment.train.class_names)
+        if is_primary():
+            check_views(config)
         stack.enter_context(exclusive(workdir))
         open_run(workdir, config, allow_config_change=allow_config_change)
         record_classes(workdir, experiment.train.class_names)

@@ -148,7 +148,7 @@ def read_config(workdir: str | os.PathLike[str]) -> ConfigDict:
     """
     path = Path(workdir) / CONFIG
     try:
-        return from_json(path.read_text())
+        return from_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(f"{workdir} holds no run: there is no {path}") from error
     except (OSError, ValueError) as error:
@@ -172,7 +172,7 @@ def write_text(path: Path, text: str) -> None:
     """Writes `text` atomically: to a temporary file beside `path`, to the disk, then renamed."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -4,7 +4,6 @@ What only the data or the machine can tell (does the data set exist, do devices 
 is checked where that is known, with the same kind of error.
 """
 
-import importlib.util
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -199,11 +198,6 @@ def validate(config: ConfigDict) -> None:
     _check_schedule(config)
     _check_data(config)
     _check_model(config)
-    if config.logging.wandb_project and importlib.util.find_spec("wandb") is None:
-        raise UsageError(
-            "logging.wandb_project needs Weights & Biases, which is not installed:"
-            " pip install 'chanattn[wandb]'"
-        )
 
 
 def field_mistakes(config: ConfigDict) -> Iterator[str]:
