@@ -165,6 +165,9 @@ def check(values: flags.FlagValues) -> None:
             raise UsageError(f"--{flag}={path}: there is no such folder")
         if path is not None and path.is_dir():
             raise UsageError(f"--{flag}={path} is a folder; name a file")
+    given = [path for path in (values.json, values.markdown, values.plot) if path is not None]
+    if len(set(given)) < len(given):
+        raise UsageError("--json, --markdown and --plot write a file each; name different ones")
     if values.plot and values.plot.suffix != ".png":
         raise UsageError(f"--plot={values.plot}: the name must end in .png")
 

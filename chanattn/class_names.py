@@ -1,7 +1,8 @@
 """The names of a run's classes: `classes.json` of a run directory, and whether other names mean the same.
 
 A label is a number; what it means, the order of the names says. Names that differ only in their Unicode form
-(a composed `é`, or `e` with an accent behind it, as some file systems write it) are one name.
+(a composed `é`, or `e` with an accent behind it, as some file systems write it) are one name; so are those
+that one locale decodes and another leaves as bytes.
 """
 
 import json
@@ -85,7 +86,15 @@ def fingerprint(names: Sequence[str]) -> int:
 
 
 def _forms(names: Sequence[str]) -> list[str]:
-    return [unicodedata.normalize("NFC", name) for name in names]
+    return [unicodedata.normalize("NFC", _decoded(name)) for name in names]
+
+
+def _decoded(name: str) -> str:
+    """A folder's name that a locale without UTF-8 has left as escaped bytes, as other locales read it."""
+    try:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half of a pair, which is no byte
+        return name
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -24,6 +24,14 @@ def test_names_differ_where_their_composed_forms_do(one: list[str], other: list[
     assert difference(one, [unicodedata.normalize("NFD", name) for name in one]) is None
 
 
+def test_a_name_read_in_an_ascii_locale_is_the_same() -> None:
+    for name in ("caf\u00e9", "\u65e5\u672c", "\U0001f600"):
+        read = name.encode().decode("ascii", "surrogateescape")  # what Python makes of the folder
+        assert read != name
+        assert difference([read], [name]) is None
+    assert difference(["a\udcff"], ["a"]) is not None
+
+
 @pytest.mark.parametrize(
     ("own", "found", "told"),
     [

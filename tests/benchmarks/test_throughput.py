@@ -90,6 +90,7 @@ def test_batches() -> None:
         (["--torch-python=python"], "only for --against=timm"),
         (["--json=absent/file.json"], "no such folder"),
         (["--json=."], "is a folder"),
+        (["--json=a.png", "--plot=./a.png"], "name different ones"),
         (["--plot=picture.jpg"], r"must end in \.png"),
     ],
 )
