@@ -96,7 +96,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_integer("steps", 256, "timed in each round, at least", lower_bound=1, **v)
     flags.DEFINE_integer("rounds", 5, "how often the programs take turns", lower_bound=1, **v)
     flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "of the activations", **v)
-    flags.DEFINE_string("json", "", "file to write", **v)
+    cli.define_path("json", None, "file to write", **v)
 
 
 if __name__ == "__main__":

@@ -67,8 +67,8 @@ class Part:
 def main() -> None:
     """Runs as the flags say."""
     values = flags.FLAGS
-    chosen = choose(parts(values.torch_python, tiny=values.tiny), values.parts)
-    folder, console = Path(values.folder), Console(highlight=False, soft_wrap=True)
+    chosen = choose(parts(str(values.torch_python or ""), tiny=values.tiny), values.parts)
+    folder, console = values.folder, Console(highlight=False, soft_wrap=True)
     if values.dry_run:
         for part in chosen:
             console.print(
@@ -90,7 +90,7 @@ def main() -> None:
         outcome, seconds = _run(part, folder, left)
         console.print(f"    {outcome} after {seconds:.0f} s", markup=False)
         rows.append({"part": part.name, "outcome": outcome, "seconds": seconds})
-    output.report("gpu", rows, str(folder / "gpu.json"))
+    output.report("gpu", rows, folder / "gpu.json")
     if any(row["outcome"] not in ("done", "was there") for row in rows):
         sys.exit(cli.FAILED)
 
@@ -180,7 +180,7 @@ def _run(part: Part, folder: Path, left: float) -> tuple[str, float]:
     if left <= 0:
         return "no time left", 0.0
     start = time.monotonic()
-    with (folder / f"gpu-{part.name}.log").open("w") as log:
+    with (folder / f"gpu-{part.name}.log").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
             part.command(folder.absolute()),
             cwd=output.ROOT,
@@ -213,8 +213,8 @@ def _sees_gpu() -> bool:
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags of this program."""
     v: Any = {"flag_values": values}
-    flags.DEFINE_string("folder", "benchmarks/results", "where files go", **v)
-    flags.DEFINE_string("torch_python", "", "interpreter with torch and timm; empty: no peer", **v)
+    cli.define_path("folder", "benchmarks/results", "where files go", **v)
+    cli.define_path("torch_python", None, "interpreter with torch and timm; default: no peer", **v)
     flags.DEFINE_string("parts", "*", "names or patterns, separated by commas", **v)
     flags.DEFINE_float("minutes", 25.0, "after which no part is begun", lower_bound=0.0, **v)
     flags.DEFINE_bool("dry_run", False, "print the commands only", **v)

@@ -30,7 +30,9 @@ class Watch:
     def _now(self) -> tuple[int, float]:
         """Number of our cores, and seconds that others have used them since the machine started."""
         try:
-            lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
+            lines = [
+                line.split() for line in Path("/proc/stat").read_text(encoding="utf-8").splitlines()
+            ]
             names = {f"cpu{number}" for number in os.sched_getaffinity(0)}
             ours = [line for line in lines if line[0] in names]
             busy = sum(_busy_ticks(line) for line in ours)
@@ -47,5 +49,5 @@ def _busy_ticks(line: Sequence[str]) -> int:
 
 def _process_ticks(pid: int) -> int:
     # The command's name may hold blanks; it ends at the last parenthesis.
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])

@@ -114,7 +114,7 @@ def _resident_mb(*, peak: bool = False) -> float:
     Not from getrusage: there a new process begins with the peak of the one that has started it.
     """
     name = "VmHWM:" if peak else "VmRSS:"
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     (kilobytes,) = [line.split()[1] for line in lines if line.startswith(name)]
     return int(kilobytes) * 1024 / 1e6
 
@@ -123,7 +123,7 @@ def _reset_resident_peak() -> float:
     """Begins a new peak at the present resident set, which it returns."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text(_RESET_PEAK)
+    Path("/proc/self/clear_refs").write_text(_RESET_PEAK, encoding="utf-8")
     return _resident_mb()
 
 
@@ -134,7 +134,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_integer("batch_size", 0, "images a step; 0: each row's own", lower_bound=0, **v)
     flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "of the activations", **v)
     flags.DEFINE_bool("child", False, "measure one row in this process, and print JSON", **v)
-    flags.DEFINE_string("json", "", "file to write", **v)
+    cli.define_path("json", None, "file to write", **v)
 
 
 if __name__ == "__main__":

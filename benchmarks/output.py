@@ -38,18 +38,18 @@ _PACKAGES = (
 _VARIABLES = ("JAX_", "XLA_", "OMP_", "CUDA_VISIBLE", "NVIDIA_TF32", "GLIBC_TUNABLES", "LD_PRELOAD")
 
 
-def report(benchmark: str, rows: Sequence[Row], path: str) -> None:
+def report(benchmark: str, rows: Sequence[Row], path: Path | None) -> None:
     """Prints the rows as a table and writes them to a file.
 
     Args:
         benchmark: its name, that of the module in this folder.
         rows: one result each, with the same keys.
-        path: of the JSON file; empty: none is written.
+        path: of the JSON file; None: none is written.
     """
     console = Console(width=None if Console().is_terminal else 200)
     console.print(_table(benchmark, rows))
     if path:
-        save(Path(path), benchmark, rows)
+        save(path, benchmark, rows)
         console.print(f"written: {path}", soft_wrap=True)
 
 

@@ -20,6 +20,7 @@ from benchmarks.table import notes_of
 from chanattn import cli
 from chanattn.analysis.hardware import describe
 from chanattn.errors import UsageError
+from chanattn.paths import to_path
 
 Report = Mapping[str, Any]
 Cells = Sequence[Sequence[str]]
@@ -48,8 +49,8 @@ def main(folders: list[str]) -> None:
         raise UsageError(
             "name one folder, for instance: python -m benchmarks.results benchmarks/results"
         )
-    page, target = generate(Path(folders[0])), Path(flags.FLAGS.output)
-    target.write_text(page)
+    page, target = generate(to_path(folders[0])), flags.FLAGS.output
+    target.write_text(page, encoding="utf-8")
     print(f"written: {target}")
 
 
@@ -79,7 +80,7 @@ def read(folder: Path) -> dict[str, Report]:
     reports: dict[str, Report] = {}
     for file in files:
         try:
-            report = json.loads(file.read_text())
+            report = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise UsageError(f"{file} is no JSON: {error}") from error
         keys = {"benchmark", "hardware", "how", "rows"}
@@ -243,7 +244,7 @@ def _versions(report: Report) -> str:
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags of this program."""
     v: Any = {"flag_values": values}
-    flags.DEFINE_string("output", str(ROOT / "benchmarks" / "RESULTS.md"), "the page", **v)
+    cli.define_path("output", str(ROOT / "benchmarks" / "RESULTS.md"), "the page", **v)
 
 
 if __name__ == "__main__":

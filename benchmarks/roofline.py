@@ -153,7 +153,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_integer("copy_mb", 512, "size of the array that is copied", lower_bound=1, **v)
     flags.DEFINE_integer("product", 4096, "side of the square matrices", lower_bound=1, **v)
     flags.DEFINE_integer("rounds", 7, "how often the measurements take turns", lower_bound=1, **v)
-    flags.DEFINE_string("json", "", "file to write", **v)
+    cli.define_path("json", None, "file to write", **v)
 
 
 if __name__ == "__main__":

@@ -204,7 +204,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_bool("child", False, "train --numbers in this process --way, and print JSON", **v)
     flags.DEFINE_enum("way", "vmap", WAYS, "of --child", **v)
     flags.DEFINE_string("numbers", "0", "seeds of --child", **v)
-    flags.DEFINE_string("json", "", "file to write", **v)
+    cli.define_path("json", None, "file to write", **v)
 
 
 if __name__ == "__main__":

@@ -128,7 +128,8 @@ def compare(straight: Path, killed: Path) -> list[dict[str, Any]]:
 
 def log(workdir: Path) -> list[dict[str, Any]]:
     """What a run has logged, without what depends on the clock."""
-    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    text = (workdir / "metrics.jsonl").read_text(encoding="utf-8")
+    lines = [json.loads(line) for line in text.splitlines()]
     return [{name: line[name] for name in line if name not in _CLOCK} for line in lines]
 
 
@@ -189,7 +190,7 @@ def _has_reached(workdir: Path, step: int) -> bool:
 
 def _last_step(workdir: Path) -> int:
     """Step of the newest complete line of the log; 0: there is none."""
-    lines = (workdir / "metrics.jsonl").read_text().split("\n")
+    lines = (workdir / "metrics.jsonl").read_text(encoding="utf-8").split("\n")
     return json.loads(lines[-2])["step"] if len(lines) > 1 else 0
 
 
@@ -199,7 +200,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_integer("kills", 30, "how often the training is killed", lower_bound=1, **v)
     flags.DEFINE_integer("steps", 300, "of the training", lower_bound=1, **v)
     flags.DEFINE_integer("seed", 0, "of the kills", **v)
-    flags.DEFINE_string("json", "", "file to write", **v)
+    cli.define_path("json", None, "file to write", **v)
 
 
 if __name__ == "__main__":

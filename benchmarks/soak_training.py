@@ -40,15 +40,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         samples, speeds = watch(Path(folder, "run"), values.steps)
     row = verdict(samples, speeds)
-    output.report("soak_training", [row], "")
+    output.report("soak_training", [row], None)
     if values.json:
-        path = Path(values.json)
         series = dict(zip(_SERIES, zip(*thin(samples, _POINTS), strict=True), strict=True))
         times = dict(
             zip(("step", "step_ms"), zip(*thin(speeds, _POINTS), strict=True), strict=True)
         )
-        output.save(path, "soak_training", [row], series=series, step_times=times)
-        print(f"written: {path}")
+        output.save(values.json, "soak_training", [row], series=series, step_times=times)
+        print(f"written: {values.json}")
     if grown := growth(row):
         raise RuntimeError(f"something grows: {', '.join(grown)}")
 
@@ -85,7 +84,8 @@ def watch(workdir: Path, steps: int) -> tuple[list[Sample], list[Sample]]:
             process.kill()
     if process.returncode:
         raise RuntimeError(f"the training left with {process.returncode}")
-    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    text = (workdir / "metrics.jsonl").read_text(encoding="utf-8")
+    lines = [json.loads(line) for line in text.splitlines()]
     speeds: list[Sample] = [
         (line["step"], 1000 / line["steps_per_second"])
         for line in lines
@@ -152,11 +152,10 @@ def _of_process(pid: int) -> Sample:
     """
     here = Path(f"/proc/{pid}")
     try:
-        status = dict(
-            line.split(":\t", 1) for line in (here / "status").read_text().splitlines() if line
-        )
+        text = (here / "status").read_text(encoding="utf-8")
+        status = dict(line.split(":\t", 1) for line in text.splitlines() if line)
         files = len(list((here / "fd").iterdir()))
-        user, system = (here / "stat").read_text().rpartition(")")[2].split()[11:13]
+        user, system = (here / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[11:13]
     except OSError:
         return ()
     if "RssAnon" not in status:
@@ -169,7 +168,7 @@ def _of_process(pid: int) -> Sample:
 def _last_step(workdir: Path) -> int:
     """Step of the newest line of the log; 0 before the first."""
     try:
-        lines = (workdir / "metrics.jsonl").read_text().split("\n")
+        lines = (workdir / "metrics.jsonl").read_text(encoding="utf-8").split("\n")
     except OSError:
         return 0
     return json.loads(lines[-2])["step"] if len(lines) > 1 else 0
@@ -179,7 +178,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags of this program."""
     v: Any = {"flag_values": values}
     flags.DEFINE_integer("steps", 20_000, "of the training", lower_bound=1000, **v)
-    flags.DEFINE_string("json", "", "file to write", **v)
+    cli.define_path("json", None, "file to write", **v)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import itertools
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
@@ -39,11 +38,12 @@ _STAGES = 3  # of a measurement beside its rounds: our side, the peer's, warming
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags of this program."""
     text, number, one_of = flags.DEFINE_string, flags.DEFINE_integer, flags.DEFINE_enum
+    path = cli.define_path
     v: Any = {"flag_values": values}
     text("rows", "resnet20*", "comma-separated names or patterns; '*' is all", **v)
     text("modes", "train,infer", "train, infer or both", **v)
     one_of("against", None, ["timm", "flax"], "the peer; default: none", **v)
-    text("torch_python", None, "interpreter with torch and timm, for --against=timm", **v)
+    path("torch_python", None, "interpreter with torch and timm, for --against=timm", **v)
     one_of("torch_compile", "auto", ["auto", "never", "always"], "auto: the faster counts", **v)
     number("rounds", 5, "how often both sides take turns", lower_bound=1, **v)
     flags.DEFINE_float("seconds", 2.0, "about how long a turn takes", lower_bound=0.0, **v)
@@ -52,9 +52,9 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     one_of("kernels", "auto", ["auto", "onednn", "xla", "plain"], "ours, on a CPU", **v)
     number("threads", 0, "cores of both sides; 0: all", lower_bound=0, **v)
     number("devices", 0, "our CPU devices; 0: as the training loop", lower_bound=0, **v)
-    text("json", None, "file for everything measured, renewed after every row", **v)
-    text("markdown", None, "file for the table", **v)
-    text("plot", None, "file for a picture, .png", **v)
+    path("json", None, "file for everything measured, renewed after every row", **v)
+    path("markdown", None, "file for the table", **v)
+    path("plot", None, "file for a picture, .png", **v)
 
 
 def main() -> None:
@@ -70,7 +70,7 @@ def main() -> None:
     device = "cpu" if ours.start(values.devices, values.kernels) == "cpu" else "gpu"
     settings = bench.Settings(
         against=values.against,
-        torch_python=values.torch_python,
+        torch_python=values.torch_python and str(values.torch_python),
         torch_compile=values.torch_compile,
         rounds=values.rounds,
         seconds=values.seconds,
@@ -161,11 +161,14 @@ def check(values: flags.FlagValues) -> None:
         raise UsageError("--torch-python is only for --against=timm")
     for flag in ("json", "markdown", "plot"):
         path = values[flag].value
-        if path is not None and not (path and Path(path).absolute().parent.is_dir()):
+        if path is not None and not path.absolute().parent.is_dir():
             raise UsageError(f"--{flag}={path}: there is no such folder")
-        if path is not None and Path(path).is_dir():
+        if path is not None and path.is_dir():
             raise UsageError(f"--{flag}={path} is a folder; name a file")
-    if values.plot and Path(values.plot).suffix != ".png":
+    given = [path for path in (values.json, values.markdown, values.plot) if path is not None]
+    if len(set(given)) < len(given):
+        raise UsageError("--json, --markdown and --plot write a file each; name different ones")
+    if values.plot and values.plot.suffix != ".png":
         raise UsageError(f"--plot={values.plot}: the name must end in .png")
 
 
@@ -175,9 +178,9 @@ def write(values: flags.FlagValues, report: dict[str, Any]) -> None:
     from chanattn.training.run_directory import write_json, write_text
 
     if values.json:
-        write_json(Path(values.json), report)
+        write_json(values.json, report)
     if values.markdown:
-        write_text(Path(values.markdown), table.markdown(report))
+        write_text(values.markdown, table.markdown(report))
     if values.plot and report["rows"]:
         plot.plot(report, values.plot)
 

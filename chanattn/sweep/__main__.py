@@ -25,7 +25,7 @@ from chanattn.errors import UsageError
 from chanattn.sweep import launchers, search_flags
 from chanattn.training.config import changed_fields
 
-WORKDIR = flags.DEFINE_string(
+WORKDIR = cli.define_path(
     "workdir", None, "folder of the sweep: written, or continued if it holds this sweep"
 )
 SEEDS = flags.DEFINE_list(
@@ -75,7 +75,7 @@ def main(config: ConfigDict) -> None:
         seeds=grids.seeds(grid.seeds if SEEDS.value is None else _seeds(SEEDS.value)),
         variants=chosen(grid, ONLY.value),
         outlines=check(config, grid, file),  # last, because it takes seconds
-        workdir=Path(WORKDIR.value) if WORKDIR.value else None,
+        workdir=WORKDIR.value,
         launcher=LAUNCHER.value,
         parallel=PARALLEL.value,
         retry_failed=RETRY_FAILED.value,
@@ -95,7 +95,7 @@ def _search(file: str, config: ConfigDict) -> None:
             cli.load_config(file),
             config,
             seeds=grids.seeds(1 if SEEDS.value is None else _seeds(SEEDS.value)),
-            workdir=Path(WORKDIR.value or ""),
+            workdir=WORKDIR.value or Path(),
             launcher=LAUNCHER.value,
             parallel=PARALLEL.value,
             max_losses=MAX_LOSSES.value,

@@ -60,8 +60,8 @@ def measure(sweep: Path, stop: Callable[[], bool]) -> bool:
 
 def main() -> None:
     """Measures all variants that have runs: side by side, so that the figures can be compared."""
-    sweep = Path(flags.FLAGS.workdir or "")
-    if not flags.FLAGS.workdir:
+    sweep = flags.FLAGS.workdir
+    if sweep is None:
         raise UsageError("--workdir=SWEEP is required")
     from chanattn.analysis.cost import of_configs
     from chanattn.training import compilation_cache
@@ -73,18 +73,18 @@ def main() -> None:
         jobs = [job(sweep, name, seed) for seed in index["seeds"]]
         begun = next((each for each in jobs if each.workdir.is_dir()), None)
         if begun is not None:
-            configs[name] = from_json(begun.config.read_text())
+            configs[name] = from_json(begun.config.read_text(encoding="utf-8"))
     write_json(sweep / COST, of_configs(configs, note=lambda line: print(f"  {line}", flush=True)))
 
 
 def _known(sweep: Path) -> dict[str, Any]:
     try:
-        known: dict[str, Any] = json.loads((sweep / COST).read_text())
+        known: dict[str, Any] = json.loads((sweep / COST).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return {}
     return known
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("workdir", None, "folder of the sweep")
+    cli.define_path("workdir", None, "folder of the sweep")
     cli.run(main)

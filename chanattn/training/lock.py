@@ -43,7 +43,7 @@ def hold(directory: str | os.PathLike[str], taken: str) -> Iterator[None]:
     """
     try:
         Path(directory).mkdir(parents=True, exist_ok=True)
-        file = (Path(directory) / LOCK).open("w")
+        file = (Path(directory) / LOCK).open("w", encoding="utf-8")
     except OSError as error:
         raise UsageError(
             f"cannot write to {directory}: {error.strerror}; choose another --workdir"
@@ -61,7 +61,7 @@ def hold(directory: str | os.PathLike[str], taken: str) -> Iterator[None]:
 def is_held(directory: str | os.PathLike[str]) -> bool:
     """Whether another process holds the directory now; whoever wants to may take it meanwhile."""
     try:
-        file = (Path(directory) / LOCK).open()
+        file = (Path(directory) / LOCK).open(encoding="utf-8")
     except OSError:  # nobody has ever held it
         return False
     with file:

@@ -11,6 +11,7 @@ import jax
 from ml_collections import ConfigDict
 
 from chanattn.errors import NonFinite, Preempted, SaveFailed
+from chanattn.paths import to_path
 from chanattn.report.curves import plot_curves
 from chanattn.streams import say
 from chanattn.training import compilation_cache, nonfinite
@@ -21,18 +22,29 @@ from chanattn.training.interrupt import Interrupt
 from chanattn.training.lock import exclusive
 from chanattn.training.measure import measure
 from chanattn.training.mesh import is_primary
-from chanattn.training.metrics_log import MetricsLog, read_scores
+from chanattn.training.metrics_log import MetricsLog, check_views, read_scores
 from chanattn.training.overview import count_parameters, head
 from chanattn.training.progress import Progress
 from chanattn.training.record import Record
 from chanattn.training.recovery import restore_newest
 from chanattn.training.retention import ranked, retention
-from chanattn.training.run_directory import CHECKPOINTS, check_run, finish, open_run
+from chanattn.training.run_directory import (
+    CHECKPOINTS,
+    check_classes,
+    check_run,
+    finish,
+    open_run,
+    record_classes,
+)
 from chanattn.training.state import TrainState, Window, reported
 from chanattn.training.validate import validate
 from chanattn.training.worker_errors import WorkerErrors
 
 CURVES = "curves.png"
+_NOT_COMPARED = (
+    "WARNING: this run was begun before the names of its classes were recorded, so they could not be "
+    "compared; from now on, those that the data set has today are the run's"
+)
 
 
 def train_and_evaluate(
@@ -59,12 +71,12 @@ def train_and_evaluate(
         NonFinite: the training diverged, and `config.nonfinite` lets it not go on; the last good checkpoint
             is kept.
     """
+    workdir = to_path(workdir)
     validate(config)
     if (
         not jax.distributed.is_initialized()
-    ):  # else process 0 does, in `open_run`: JAX must start first
+    ):  # else process 0 does, in `open_run`, once JAX has started
         check_run(workdir, config, allow_config_change=allow_config_change)
-    workdir = Path(workdir)
     if config.compilation_cache:
         compilation_cache.enable(config.compilation_cache)
 
@@ -73,9 +85,19 @@ def train_and_evaluate(
         workers = stack.enter_context(WorkerErrors())
         experiment = Experiment.build(config)
         stack.enter_context(experiment.train)
+        notes = []
+        if not check_classes(workdir, experiment.train.class_names):
+            notes.append(_NOT_COMPARED)
+        if is_primary():
+            check_views(config)
         stack.enter_context(exclusive(workdir))
         summary = _train(
-            experiment, workdir, interrupt, workers, allow_config_change=allow_config_change
+            experiment,
+            workdir,
+            interrupt,
+            workers,
+            notes,
+            allow_config_change=allow_config_change,
         )
         finish(workdir, summary)
         if is_primary():
@@ -88,6 +110,7 @@ def _train(
     workdir: Path,
     interrupt: Interrupt,
     workers: WorkerErrors,
+    notes: list[str],
     *,
     allow_config_change: bool,
 ) -> dict[str, Any]:
@@ -95,6 +118,7 @@ def _train(
     config = experiment.config
     with ExitStack() as stack:
         open_run(workdir, config, allow_config_change=allow_config_change)
+        record_classes(workdir, experiment.train.class_names)
         save_every = experiment.every(config.checkpoint_every)
         checkpoints = Checkpoints(workdir / CHECKPOINTS, retention(config, save_every))
         stack.enter_context(checkpoints)
@@ -112,7 +136,7 @@ def _train(
         progress = stack.enter_context(
             Progress(experiment.total_steps, step, config.batch_size, enabled=is_primary())
         )
-        for line in head(experiment, state, step, checkpoints.directory, damaged):
+        for line in [*head(experiment, state, step, checkpoints.directory, damaged), *notes]:
             progress.note(line)
         saved_step = None if restored is None else step
         run = _Run(

@@ -61,6 +61,35 @@ def read_scores(workdir: str | os.PathLike[str], last_step: int | None = None) -
     return scores["ema"] or scores["test"]
 
 
+def check_views(config: ConfigDict) -> None:
+    """Refuses a view that cannot be opened; writes nothing.
+
+    Raises:
+        UsageError: Weights & Biases is not installed, or it lets this machine not in.
+    """
+    if not config.logging.wandb_project:
+        return
+    try:
+        import wandb
+    except ImportError as error:
+        raise UsageError(
+            "logging.wandb_project needs Weights & Biases, which is not installed:"
+            " pip install 'chanattn[wandb]'"
+        ) from error
+    try:
+        wandb.login()  # asks for a key only at a terminal, and for nothing with WANDB_MODE=offline
+    except (wandb.Error, ValueError) as error:
+        raise UsageError(_no_access(error)) from error
+
+
+def _no_access(error: Exception) -> str:
+    reason = " ".join(str(error).split())[:200]
+    return (
+        f"Weights & Biases cannot be used ({reason}); run `wandb login`, set WANDB_MODE=offline, or leave"
+        " logging.wandb_project empty"
+    )
+
+
 class MetricsLog:
     """Writes metrics of one run; in a run of several processes only the first one writes.
 
@@ -84,7 +113,11 @@ class MetricsLog:
         self._workdir, self._config = Path(workdir), config
         self._views: list[_TensorBoard | _WeightsAndBiases] = []
         self._file: TextIO | None = None
-        self._open(resume_step, evaluated)
+        try:
+            self._open(resume_step, evaluated)
+        except BaseException:
+            self.close()
+            raise
 
     def _open(self, step: int, evaluated: bool) -> None:
         if jax.process_index() != 0:
@@ -97,7 +130,8 @@ class MetricsLog:
             or (line["step"] == step and (evaluated or line["split"] == "train"))
         ]
         write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
-        self._file = path.open("a", buffering=1)  # a line is on its way as soon as it is complete
+        # A line is on its way as soon as it is complete.
+        self._file = path.open("a", buffering=1, encoding="utf-8")
         self._views = []
         if self._config.logging.tensorboard:
             self._views.append(_TensorBoard(self._workdir, step))
@@ -183,14 +217,17 @@ class _WeightsAndBiases:
         identifier = workdir / "wandb_run_id"
         if not identifier.exists():
             write_text(identifier, secrets.token_hex(8))
-        self._run = wandb.init(
-            project=config.logging.wandb_project,
-            id=identifier.read_text(),
-            resume="allow",
-            name=workdir.name,
-            dir=str(workdir),
-            config=config.to_dict(),
-        )
+        try:
+            self._run = wandb.init(
+                project=config.logging.wandb_project,
+                id=identifier.read_text(encoding="utf-8"),
+                resume="allow",
+                name=workdir.resolve().name,
+                dir=str(workdir),
+                config=config.to_dict(),
+            )
+        except (wandb.Error, ValueError) as error:
+            raise UsageError(_no_access(error)) from error
 
     def write(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
         self._run.log({f"{split}/{name}": value for name, value in metrics.items()}, step=step)

@@ -15,7 +15,7 @@ def test_a_result_file_holds_rows_hardware_and_how(
     monkeypatch.setenv("OMP_SCHEDULE", "static")
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "cache"))
     path = tmp_path / "new" / "a.json"
-    output.report("startup", [{"recipe": "digits", "first_step_s": 1.5}], str(path))
+    output.report("startup", [{"recipe": "digits", "first_step_s": 1.5}], path)
     written = json.loads(path.read_text())
     assert written["benchmark"] == "startup"
     assert written["rows"] == [{"recipe": "digits", "first_step_s": 1.5}]

@@ -88,6 +88,7 @@ def accuracy(rate: float, seed: int) -> float:
 def request(workdir: Path, **changes: object) -> Request:
     fields = {
         "file": TINY,
+        "class_names": tuple(f"class {i}" for i in range(10)),
         "recipe": honest_splits(cli.load_config(TINY)),
         "changed": {},
         "space": space(SPACE),
@@ -338,3 +339,13 @@ def test_a_search_that_is_killed_goes_on_with_the_trial_that_it_was_at(tmp_path:
     written = result(tmp_path)
     summary = json.loads((began.parent / "summary.json").read_text())
     assert [trial["value"] for trial in written["trials"]] == [summary["final"]["test"]["top1"]]
+
+
+def test_a_search_is_not_continued_on_other_classes(tmp_path: Path, launch: Callable) -> None:
+    launch(accuracy)
+    search.search(request(tmp_path, trials=1))
+    run = tmp_path / "runs" / "trial_0000" / "seed1"
+    (run / "classes.json").write_text(json.dumps({"names": ["cat"]}))
+    with pytest.raises(UsageError, match=r"trial_0000/seed1 was trained on.*absent: 'cat'"):
+        search.search(request(tmp_path, trials=2))
+    assert not (tmp_path / "runs" / "trial_0001").exists()

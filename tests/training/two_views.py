@@ -1,4 +1,4 @@
-"""One of two processes of a run, the second of which sees the shared disk late or wrongly; prints what both decide.
+"""One of two processes of a run, the second of which sees the disk late or wrongly; prints what both decide.
 
 python two_views.py COORDINATOR NUMBER DIRECTORY
 """

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from chanattn.data.source import ImageShape, Record, Source
 from chanattn.errors import UsageError
+from chanattn.paths import to_path
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -26,7 +27,7 @@ def open_split(dataset: ConfigDict, split: str) -> Source:
             "data set 'folder' needs its root: set config.dataset.data_dir to a folder that holds "
             "<split>/<class>/<picture>"
         )
-    folder = Path(dataset.data_dir).expanduser() / split
+    folder = to_path(dataset.data_dir) / split
     if not folder.is_dir():
         raise UsageError(
             f"no folder {folder}: config.dataset.data_dir must hold {split}/<class>/<picture>, or "

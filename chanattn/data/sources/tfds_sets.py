@@ -19,6 +19,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from chanattn.data.source import ImageShape, Record, Source
 from chanattn.errors import UsageError, did_you_mean
+from chanattn.paths import to_path
 
 _LONGEST_REASON = 200  # characters
 DEFAULT_DIR = "~/tensorflow_datasets"
@@ -74,14 +75,14 @@ def declared(
     return tuple(features[image].shape), tuple(features[label].names or ())
 
 
-def data_dirs(data_dir: str) -> list[Path]:
+def data_dirs(data_dir: str | os.PathLike[str]) -> list[Path]:
     """Where prepared sets are looked for: the folder given, else $TFDS_DATA_DIR, else TFDS's own."""
     if data_dir:
-        return [Path(data_dir).expanduser()]
+        return [to_path(data_dir)]
     folders = [DEFAULT_DIR]
     if os.environ.get("TFDS_DATA_DIR"):
         folders.insert(0, os.environ["TFDS_DATA_DIR"])
-    return [Path(folder).expanduser() for folder in folders]
+    return [to_path(folder) for folder in folders]
 
 
 class TfdsSplit:
