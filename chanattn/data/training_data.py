@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from chanattn import streams
 from chanattn.data import placement
 from chanattn.data.batches import TrainingBatches
 from chanattn.data.corrupt import CorruptCount
@@ -24,8 +25,6 @@ from chanattn.errors import UsageError
 
 #: What one step gets: a pytree of global arrays on the mesh. Opaque to all but `prepare`.
 Feed = Any
-
-_ORDER = 1  # Keeps the order's random numbers apart from all others drawn from the seed.
 
 
 class TrainingData(abc.ABC):
@@ -154,7 +153,7 @@ class DeviceTrainingData(TrainingData):
 
 def epoch_order(seed: jax.Array, epoch: jax.Array, examples: int) -> jax.Array:
     """A permutation of 0 .. examples - 1, (examples,) int32, that depends on seed and epoch alone."""
-    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _ORDER), epoch)
+    key = jax.random.fold_in(streams.key(seed, "order"), epoch)
     return jax.random.permutation(key, examples)
 
 

@@ -84,7 +84,7 @@ def test_random_crop_sees_the_same_box_in_jpeg_and_pixels():
     fit = Fit((32, 32, 3), resize=True, random=True)
     for seed in range(20):
         from_jpeg = fit(encode(image), (seed,)).astype(int)
-        assert np.abs(from_jpeg - fit(image, (seed,))).mean() < 2
+        assert np.abs(from_jpeg - fit(image, (seed,))).mean() < 2.5
     assert not np.array_equal(fit(image, (1,)), fit(image, (2,)))
 
 
