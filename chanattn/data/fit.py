@@ -37,7 +37,7 @@ class Box(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-    """Brings a stored picture to `shape`.
+    """Brings a stored picture to `shape`; one that has that size already is taken as it is, unless `random`.
 
     Attributes:
         shape: (H, W, C) of the result.
@@ -92,6 +92,8 @@ class Fit:
     def _box(self, stored: tuple[int, int], seed: Seed) -> Box:
         if self.random:
             return random_box(stored, generator(seed[0], "crop", *seed[1:]))
+        if stored == self.shape[:2]:
+            return Box(0, 0, *stored)
         return centre_box(stored, self.crop, aspect=self.shape[1] / self.shape[0])
 
 
