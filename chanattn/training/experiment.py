@@ -59,6 +59,8 @@ class Experiment:
         mesh = setup(config)
         train, test = data.training(config, mesh), data.evaluation(config, mesh)
         _check_classes(config, train.class_names, test.class_names)
+        data.check_splits(config, train.source, test.source)
+        data.check_shared_memory(train, test)
         model = _network(config, train.num_classes, train.image_shape)
         length = total_steps(config, train.steps_per_epoch, config.batch_size)
         schedule = make_schedule(config, length, train.steps_per_epoch)
@@ -148,6 +150,7 @@ def outline(config: ConfigDict) -> Outline:
     train = data.outline(config, config.dataset.split)
     test = data.outline(config, config.dataset.eval_split)
     _check_classes(config, train.class_names, test.class_names)
+    data.check_splits(config, train.source, test.source)
     if train.num_examples < config.batch_size:
         raise UsageError(
             f"config.batch_size={config.batch_size} is larger than the {train.num_examples} examples of "

@@ -116,6 +116,7 @@ RULES: dict[str, Rule] = {
     "dataset.name": text(empty=False),
     "dataset.split": text(empty=False),
     "dataset.eval_split": text(empty=False),
+    "dataset.allow_overlap": boolean(),
     "dataset.data_dir": path(),
     "dataset.image_size": integer(0, 16_384),
     "dataset.mean": numbers(number(-math.inf), 3),

@@ -32,6 +32,7 @@ OUT_OF_RANGE = {
     "dataset.name": "",
     "dataset.split": "",
     "dataset.eval_split": "",
+    "dataset.allow_overlap": None,
     "dataset.data_dir": "file:///data",
     "dataset.image_size": -1,
     "dataset.mean": (0.5, 0.5),

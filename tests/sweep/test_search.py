@@ -282,7 +282,7 @@ def test_flags_make_a_request() -> None:
         ({"search_space": ["batch_size=int:8:100"]}, "batch_size=100"),
         ({"launcher": "slurm", "parallel": 0}, "--search on slurm needs --parallel=N"),
         ({"changes": {"batch_size": 8}}, "--config.batch_size sets what the search is to choose"),
-        ({"search_split": "test"}, "would make them worthless"),
+        ({"search_split": "test"}, "would make those worthless"),
     ],
 )
 def test_flags_that_make_no_sense_are_refused(values: dict, message: str) -> None:
