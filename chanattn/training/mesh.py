@@ -148,10 +148,11 @@ def is_primary() -> bool:
 def describe(mesh: Mesh) -> list[str]:
     """The JAX process line and the device line of a run's head."""
     kinds = sorted({device.device_kind for device in mesh.devices.flat})
+    lacking = kernels.lacking()
     return [
         f"JAX {jax.__version__}, process {jax.process_index()} of {jax.process_count()}",
         f"devices: {mesh.size} x {', '.join(kinds)} ({mesh.devices.flat[0].platform}), "
-        f"convolutions: {kernels.current()}",
+        f"convolutions: {kernels.current()}{f' ({lacking})' if lacking else ''}",
     ]
 
 
