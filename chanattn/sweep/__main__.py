@@ -23,6 +23,7 @@ from ml_collections import ConfigDict
 from chanattn import cli
 from chanattn.errors import UsageError
 from chanattn.sweep import launchers, search_flags
+from chanattn.sweep.watch import STALL_MINUTES as STALL_MINUTES_DEFAULT
 from chanattn.training.config import changed_fields
 
 WORKDIR = cli.define_path(
@@ -39,7 +40,16 @@ PARALLEL = flags.DEFINE_integer(
 DRY_RUN = flags.DEFINE_bool("dry_run", False, "show the grid and the time it takes; write nothing")
 RETRY_FAILED = flags.DEFINE_bool("retry_failed", False, "try runs again that have failed")
 MAX_LOSSES = flags.DEFINE_integer(
-    "max_losses", 3, "how often the worker of a run may vanish before the run counts as failed"
+    "max_losses",
+    3,
+    "how often the worker of a run may vanish before the run counts as failed",
+    lower_bound=0,
+)
+STALL_MINUTES = flags.DEFINE_float(
+    "stall_minutes",
+    STALL_MINUTES_DEFAULT,
+    "end a worker that neither writes nor computes for so long, and count it as vanished; 0: never",
+    lower_bound=0,
 )
 COST = flags.DEFINE_bool("cost", True, "measure what each variant costs, after the runs")
 for _name in launchers.NAMES:
@@ -80,6 +90,7 @@ def main(config: ConfigDict) -> None:
         parallel=PARALLEL.value,
         retry_failed=RETRY_FAILED.value,
         max_losses=MAX_LOSSES.value,
+        stall=60 * STALL_MINUTES.value,
         cost=COST.value,
     )
     (dry_run if DRY_RUN.value else sweep)(request)
@@ -99,6 +110,7 @@ def _search(file: str, config: ConfigDict) -> None:
             launcher=LAUNCHER.value,
             parallel=PARALLEL.value,
             max_losses=MAX_LOSSES.value,
+            stall=60 * STALL_MINUTES.value,
         )
     )
 

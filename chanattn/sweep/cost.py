@@ -18,6 +18,7 @@ from absl import flags
 from chanattn import cli
 from chanattn.errors import UsageError
 from chanattn.sweep.store import job, read
+from chanattn.sweep.watch import Watch
 from chanattn.training.config import from_json
 from chanattn.training.run_directory import write_json
 
@@ -37,12 +38,13 @@ def missing(sweep: Path) -> list[str]:
     return [name for name in with_runs if name not in known]
 
 
-def measure(sweep: Path, stop: Callable[[], bool]) -> bool:
+def measure(sweep: Path, stop: Callable[[], bool], stall: float) -> bool:
     """Measures in a process of its own, which prints what it does.
 
     Args:
         sweep: its folder.
         stop: asked every moment whether to give up.
+        stall: see `launchers.create`.
 
     Returns:
         Whether there are figures now.
@@ -51,9 +53,10 @@ def measure(sweep: Path, stop: Callable[[], bool]) -> bool:
     with subprocess.Popen(
         program, start_new_session=True
     ) as child:  # Ctrl-C is for this process alone
-        while child.poll() is None:
+        watch = Watch(child, sweep, stall)
+        while watch.poll() is None:
             if stop():
-                child.terminate()
+                watch.stop()
             time.sleep(_PAUSE)
     return child.returncode == 0
 

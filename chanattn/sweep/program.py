@@ -15,6 +15,7 @@ from chanattn import cli
 from chanattn.errors import Preempted, UsageError
 from chanattn.sweep import cost, launchers, store
 from chanattn.sweep.controller import Controller
+from chanattn.sweep.ending import Interrupt, close
 from chanattn.sweep.estimate import Progress, seconds_left
 from chanattn.sweep.grid import Sweep, resolve
 from chanattn.sweep.launchers.base import Job
@@ -22,9 +23,8 @@ from chanattn.sweep.launchers.local import Local
 from chanattn.sweep.machine import places
 from chanattn.sweep.status import describe_failure, failure, is_done, status
 from chanattn.sweep.trial import timed
-from chanattn.sweep.view import View
+from chanattn.sweep.view import View, output
 from chanattn.training.experiment import Outline
-from chanattn.training.interrupt import Interrupt
 from chanattn.training.lock import hold
 from chanattn.training.progress import duration
 
@@ -48,6 +48,7 @@ class Request:
         parallel: runs at a time; 0: the launcher's own choice.
         retry_failed: try failed runs again.
         max_losses: see `Controller`.
+        stall: see `launchers.create`.
         cost: measure the cost of each variant at the end.
     """
 
@@ -63,6 +64,7 @@ class Request:
     parallel: int
     retry_failed: bool
     max_losses: int
+    stall: float
     cost: bool
 
     @property
@@ -97,7 +99,7 @@ def sweep(request: Request) -> None:
     """
     folder = request.workdir
     assert folder is not None
-    console = Console(soft_wrap=True, highlight=False)
+    console = output()
     store.read(folder)  # refuses a folder of something else before its lock is written
     store.refuse_shared_folders(request.grid.variants)
     with hold(folder, "another sweep runs in"):
@@ -115,7 +117,7 @@ def sweep(request: Request) -> None:
         with Interrupt() as interrupt:
             _train(request, folder, jobs, console, interrupt)
             if request.cost and cost.missing(folder):
-                _measure_cost(folder, console, interrupt)
+                _measure_cost(request, folder, console, interrupt)
             _report(folder, console)
     if _list_failures(jobs, console):
         sys.exit(cli.FAILED)
@@ -123,7 +125,7 @@ def sweep(request: Request) -> None:
 
 def dry_run(request: Request) -> None:
     """Prints the grid, the number of runs and the time they will take; writes nothing."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = output()
     console.print(_grid_table(request))
     for path, (old, new) in request.changed.items():
         console.print(f"for all: {path} {old!r} -> {new!r}", markup=False)
@@ -149,7 +151,13 @@ def dry_run(request: Request) -> None:
         console.print(f"timing some steps of {variant} on this machine", markup=False)
         config = resolve(request.recipe, request.grid.variants[variant])
         with Interrupt() as interrupt:
-            trial = timed(variant, config, steps[variant], Local(shares[:1]), interrupt.received)
+            trial = timed(
+                variant,
+                config,
+                steps[variant],
+                Local(shares[:1], request.stall),
+                interrupt.received,
+            )
         whole = [trial.run_seconds(request.outlines[job.variant]) for job in jobs]
         left = max(sum(whole) / workers, *whole)
         basis = (
@@ -163,7 +171,9 @@ def dry_run(request: Request) -> None:
 def _train(
     request: Request, folder: Path, jobs: Sequence[Job], console: Console, interrupt: Interrupt
 ) -> None:
-    launcher = launchers.create(request.launcher, folder, request.recipe.platform, request.parallel)
+    launcher = launchers.create(
+        request.launcher, folder, request.recipe.platform, request.parallel, request.stall
+    )
     view = View(request.grid.title, jobs, request.total_steps, console=console)
     controller = Controller(
         jobs,
@@ -171,24 +181,20 @@ def _train(
         view.tell,
         retry_failed=request.retry_failed,
         max_losses=request.max_losses,
+        stall=request.stall,
     )
     with view:
         try:
             complete = controller.run(interrupt.received, lambda: view.look(launcher.running()))
         finally:
-            count = len(launcher.running())
-            if count:
-                console.print(
-                    f"stopping: {count} {'run saves' if count == 1 else 'runs save'} first"
-                )
-            launcher.close()
+            close(launcher, console)
     if not complete:
         raise Preempted(f"stopped by {interrupt.name}; the same command continues the sweep.")
 
 
-def _measure_cost(folder: Path, console: Console, interrupt: Interrupt) -> None:
+def _measure_cost(request: Request, folder: Path, console: Console, interrupt: Interrupt) -> None:
     console.print("measuring what each variant costs")
-    if cost.measure(folder, interrupt.received):
+    if cost.measure(folder, interrupt.received, request.stall):
         return
     if interrupt.received():
         raise Preempted(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from chanattn.sweep.launchers.base import Ended, Job
-from chanattn.sweep.worker import OUTPUT
+from chanattn.sweep.watch import OUTPUT
 from chanattn.training.run_directory import METRICS, SUMMARY, write_json
 
 FAILED = "failed.json"

@@ -1,10 +1,11 @@
 """What a sweep shows while it runs: a table of its runs on a terminal, plain lines elsewhere."""
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import IO, Self, cast
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -12,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from chanattn.streams import Lasting
 from chanattn.sweep.estimate import Progress, seconds_left
 from chanattn.sweep.launchers.base import Job
 from chanattn.sweep.status import Status, status
@@ -35,6 +37,11 @@ _ORDER = (
 )  # who stays where there is no room for all
 
 
+def output() -> Console:
+    """Standard output. The results lie in files, so a sweep goes on when nobody takes what it prints."""
+    return Console(file=cast(IO[str], Lasting(sys.stdout)), soft_wrap=True, highlight=False)
+
+
 class View:
     """Shows the runs of a sweep.
 
@@ -56,7 +63,7 @@ class View:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._title, self._jobs, self._total = title, list(jobs), total_steps
-        self._console = console or Console(soft_wrap=True, highlight=False)
+        self._console = console or output()
         self._clock = clock
         self._read()
         self._begun: dict[Job, tuple[float, int]] = {}  # when, from which step

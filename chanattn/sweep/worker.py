@@ -3,7 +3,7 @@
     python -m chanattn.sweep.worker --job_config=SWEEP/jobs/se_r4/seed0.json --workdir=SWEEP/runs/se_r4/seed0
 
 The same as `train.py` with a config that is resolved already, and with the same exit codes; a run that was
-begun is continued. The launcher appends what it prints to the file `OUTPUT` of the run directory.
+begun is continued. The launcher appends what it prints to the file `output.log` of the run directory.
 """
 
 import os
@@ -16,8 +16,6 @@ from absl import flags
 from chanattn import cli
 from chanattn.errors import UsageError
 from chanattn.sweep.launchers.base import Job
-
-OUTPUT = "output.log"
 
 
 def command(job: Job) -> list[str]:
@@ -49,9 +47,12 @@ def main() -> None:
 
 
 def _hold_on() -> None:
-    """Has this process save and stop once the one that started it is gone, in whatever way it went."""
-    os.read(0, 1)
-    os.kill(os.getpid(), signal.SIGTERM)
+    """Has this process save and stop once the one that started it is gone, in whatever way it went.
+
+    One that has told it to stop has written a byte before: a second signal could spoil the saving.
+    """
+    if not os.read(0, 1):
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _define_flags() -> None:

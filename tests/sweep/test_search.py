@@ -102,6 +102,7 @@ def request(workdir: Path, **changes: object) -> Request:
         "launcher": "local",
         "parallel": 1,
         "max_losses": 3,
+        "stall": 0.0,
     }
     return Request(**(fields | changes))
 
@@ -249,7 +250,7 @@ def test_another_recipe_is_refused(tmp_path: Path, launch: Callable) -> None:
 def given(**values: object) -> Request:
     """The request that the flags of a search make, beside those that all sweeps have."""
     config = cli.load_config(TINY)
-    shared = {"seeds": (0,), "launcher": "local", "parallel": 2, "max_losses": 3}
+    shared = {"seeds": (0,), "launcher": "local", "parallel": 2, "max_losses": 3, "stall": 0.0}
     shared = {name: values.pop(name, default) for name, default in shared.items()}
     for path, value in values.pop("changes", {}).items():
         config = resolve(config, {path: value})
