@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import jax
 from ml_collections import ConfigDict
 
+from chanattn import random_streams
 from chanattn.errors import NonFinite, Preempted, SaveFailed
 from chanattn.paths import to_path
 from chanattn.report.curves import plot_curves
@@ -44,6 +45,12 @@ CURVES = "curves.png"
 _NOT_COMPARED = (
     "WARNING: this run was begun before the names of its classes were recorded, so they could not be "
     "compared; from now on, those that the data set has today are the run's"
+)
+
+
+_OTHER_NUMBERS = (
+    "WARNING: this run was begun by a version that drew other random numbers from its seed; its order, "
+    "augmentation and dropout go on with those of this version, so that it will not end as it would have"
 )
 
 
@@ -128,6 +135,8 @@ def _train(
         else:
             state, values = restored
             step, record = values["step"], Record.from_progress(values)
+            if values["data"].get("random_streams") != random_streams.VERSION:
+                notes = [*notes, _OTHER_NUMBERS]
         record.add_damaged(damaged)
         checkpoints.scores.update(decided(lambda: list(read_scores(workdir, step).items())))
         parameters = count_parameters(state.params)
@@ -382,7 +391,11 @@ class _Run:
                 state,
                 {
                     "step": self._step,
-                    "data": {"seed": self._experiment.train.seed, "next_batch": self._step},
+                    "data": {
+                        "seed": self._experiment.train.seed,
+                        "next_batch": self._step,
+                        "random_streams": random_streams.VERSION,
+                    },
                     "record": self._record.to_json(),
                     "config": config.to_dict(),
                 },
