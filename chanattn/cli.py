@@ -21,7 +21,7 @@ from ml_collections import ConfigDict, config_flags
 
 from chanattn.errors import NonFinite, Preempted, SaveFailed, UsageError, did_you_mean, visible
 from chanattn.training.config import flatten
-from chanattn.training.noise import hush_orbax
+from chanattn.training.noise import orbax_hushed
 
 FAILED, USAGE, PREEMPTED = 1, 2, 75
 
@@ -57,11 +57,11 @@ def run(
     if {"--help", "-h"} & set(argv[1:]):
         print(_help())
         sys.exit(0)
-    hush_orbax()
     try:
-        loaded, rest = parse(argv, config=config, positionals=positionals)
-        arguments: list[Any] = [loaded] if config else []
-        main(*arguments, *([rest] if positionals else []))
+        with orbax_hushed():
+            loaded, rest = parse(argv, config=config, positionals=positionals)
+            arguments: list[Any] = [loaded] if config else []
+            main(*arguments, *([rest] if positionals else []))
     except UsageError as error:
         print(f"error: {visible(str(error))}", file=sys.stderr)
         sys.exit(USAGE)

@@ -24,6 +24,7 @@ from chanattn.report.confusion import plot_confusion
 from chanattn.report.names import labels, one_line
 from chanattn.tasks.classification import cross_entropy, top_k
 from chanattn.training import mesh as meshes
+from chanattn.training import process
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.config import flatten
 from chanattn.training.metrics_log import read_scores
@@ -38,6 +39,7 @@ RUNNING_AHEAD = 3  # batches
 _LONGEST_NAME = 200  # file systems take 255 bytes
 
 
+@process.as_before()
 def evaluate_run(
     workdir: str | os.PathLike[str],
     *,

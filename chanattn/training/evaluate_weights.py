@@ -13,10 +13,12 @@ from chanattn import data, models
 from chanattn.errors import UsageError
 from chanattn.interop import from_torch, read_weights
 from chanattn.training import mesh as meshes
+from chanattn.training import process
 from chanattn.training.evaluate import measured, template_of, with_overrides, write_result
 from chanattn.training.run_directory import check_writable
 
 
+@process.as_before()
 def evaluate_weights(
     config: ConfigDict,
     file: str | os.PathLike[str],

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from chanattn.errors import NonFinite, Preempted
 from chanattn.report.curves import plot_curves
-from chanattn.training import compilation_cache, nonfinite
+from chanattn.training import compilation_cache, nonfinite, process
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.experiment import Experiment
 from chanattn.training.interrupt import Interrupt
@@ -32,6 +32,7 @@ from chanattn.training.validate import validate
 CURVES = "curves.png"
 
 
+@process.as_before()
 def train_and_evaluate(
     config: ConfigDict, workdir: str | Path, *, allow_config_change: bool = False
 ) -> dict[str, Any]:
