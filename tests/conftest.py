@@ -1,6 +1,7 @@
 """What every test shares: the CPU platform and where the reference data lies, if it is there."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -44,6 +45,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def golden() -> Path:
     """Committed numeric fixtures."""
     return ROOT / "tests" / "golden"
+
+
+@pytest.fixture
+def optimised() -> Iterator[None]:
+    """Compiles as users do, in this process; `pytest_configure` has switched that off."""
+    before = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(scope="session")
