@@ -14,7 +14,7 @@ from chanattn.errors import NonFinite, Preempted, SaveFailed
 from chanattn.paths import to_path
 from chanattn.report.curves import plot_curves
 from chanattn.streams import say
-from chanattn.training import compilation_cache, nonfinite
+from chanattn.training import compilation_cache, nonfinite, process
 from chanattn.training.agreement import decided
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.experiment import Experiment
@@ -47,6 +47,7 @@ _NOT_COMPARED = (
 )
 
 
+@process.as_before()
 def train_and_evaluate(
     config: ConfigDict, workdir: str | Path, *, allow_config_change: bool = False
 ) -> dict[str, Any]:
