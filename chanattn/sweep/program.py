@@ -13,6 +13,7 @@ from rich.text import Text
 
 from chanattn import cli
 from chanattn.errors import Preempted, UsageError
+from chanattn.streams import lasting_stdout
 from chanattn.sweep import cost, launchers, store
 from chanattn.sweep.controller import Controller
 from chanattn.sweep.estimate import Progress, seconds_left
@@ -92,7 +93,7 @@ def sweep(request: Request) -> None:
     """
     folder = request.workdir
     assert folder is not None
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(file=lasting_stdout(), soft_wrap=True, highlight=False)
     store.read(folder)  # refuses a folder of something else before its lock is written
     store.refuse_shared_folders(request.grid.variants)
     with hold(folder, "another sweep runs in"):
@@ -117,7 +118,7 @@ def sweep(request: Request) -> None:
 
 def dry_run(request: Request) -> None:
     """Prints the grid, the number of runs and the time they will take; writes nothing."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(file=lasting_stdout(), soft_wrap=True, highlight=False)
     console.print(_grid_table(request))
     for path, (old, new) in request.changed.items():
         console.print(f"for all: {path} {old!r} -> {new!r}", markup=False)

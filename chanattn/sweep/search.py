@@ -20,6 +20,7 @@ from rich.console import Console
 
 from chanattn import cli
 from chanattn.errors import Preempted, UsageError
+from chanattn.streams import lasting_stdout
 from chanattn.sweep import launchers, store
 from chanattn.sweep.controller import Controller
 from chanattn.sweep.grid import resolve
@@ -102,7 +103,10 @@ def search(request: Request) -> None:
         Preempted: a signal stopped it; every run has saved.
         SystemExit: no trial has ended well.
     """
-    folder, console = request.workdir, Console(soft_wrap=True, highlight=False)
+    folder, console = (
+        request.workdir,
+        Console(file=lasting_stdout(), soft_wrap=True, highlight=False),
+    )
     if (folder / store.INDEX).exists() or (
         not (folder / DATABASE).exists() and folder.is_dir() and any(folder.glob("[!.]*"))
     ):
