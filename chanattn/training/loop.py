@@ -320,7 +320,8 @@ class _Run:
 
     def _report(self, window: Window) -> None:
         self._check_finite(window)
-        self._checkpoints.raise_errors()
+        with self._progress.paused():
+            self._checkpoints.raise_errors()
         means, experiment = window.means(), self._experiment
         metrics = {name: means[name] for name in reported(experiment.model, experiment.task)}
         if self._policy == nonfinite.SKIP:

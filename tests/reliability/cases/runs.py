@@ -66,6 +66,13 @@ CASES = (
     Case(
         "name of 300 characters", ("train.py", "--config=tiny.py", f"--workdir={'r' * 300}"), tiny
     ),
+    Case(
+        "path without room for its files",
+        ("train.py", "--config=tiny.py", f"--workdir={'/'.join(['r' * 200] * 20)}"),
+        tiny,
+        varies=r"(?<=has )\d+",
+    ),
+    Case("address of a service", "train.py --config=tiny.py --workdir=gs://bucket/RUN", tiny),
     Case("in use by another process", TRAIN, _locked, writes=("RUN/.lock",)),
     Case("run of another config", f"{TRAIN} --config.optimizer.learning_rate=1", run),
     Case("checkpoints without a config", TRAIN, _without_config),
