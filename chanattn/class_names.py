@@ -55,8 +55,9 @@ def difference(own: Sequence[str], found: Sequence[str]) -> str | None:
         return None
     parts = [] if len(ours) == len(theirs) else [f"{len(theirs)} classes instead of {len(ours)}"]
     # By the form that is compared, shown as they are written.
-    new = [name for name, form in zip(found, theirs, strict=True) if form not in ours]
-    gone = [name for name, form in zip(own, ours, strict=True) if form not in theirs]
+    known, seen = set(ours), set(theirs)
+    new = [name for name, form in zip(found, theirs, strict=True) if form not in known]
+    gone = [name for name, form in zip(own, ours, strict=True) if form not in seen]
     parts += [f"new: {_listed(new)}"] if new else []
     parts += [f"absent: {_listed(gone)}"] if gone else []
     if not parts:
