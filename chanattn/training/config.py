@@ -5,6 +5,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+#: Fields that runs of earlier versions lack, with the value that suits them.
+_LATER = {"dataset.allow_overlap": False}
+
 
 def flatten(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
     """Every field by its dotted path: `{"optimizer.learning_rate": 0.1, ...}`."""
@@ -15,10 +18,6 @@ def flatten(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
         else:
             fields[prefix + name] = value
     return fields
-
-
-#: Fields that runs of earlier versions lack, with the value that suits them.
-_LATER = {"dataset.allow_overlap": False}
 
 
 def to_json(config: ConfigDict) -> str:
@@ -43,6 +42,11 @@ def from_json(text: str) -> ConfigDict:
         if isinstance(values.get(group), dict):
             values[group].setdefault(name, value)
     return ConfigDict(_tuples(values)).lock()
+
+
+def has_field(text: str, path: str) -> bool:
+    """Whether the JSON of a config has a field of its own, rather than by `from_json`."""
+    return path in flatten(ConfigDict(json.loads(text)))
 
 
 def changed_fields(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[Any, Any]]:

@@ -34,7 +34,13 @@ from chanattn.training.config import changed_fields, flatten
 from chanattn.training.metrics_log import read_scores
 from chanattn.training.predictions import BINS, Predictions, measures
 from chanattn.training.retention import ranked
-from chanattn.training.run_directory import CHECKPOINTS, command_line, read_config, write_json
+from chanattn.training.run_directory import (
+    CHECKPOINTS,
+    check_parts,
+    command_line,
+    read_config,
+    write_json,
+)
 from chanattn.training.state import Weights
 from chanattn.training.validate import validate
 
@@ -74,6 +80,8 @@ def evaluate_run(
     run = to_path(workdir)
     trained = read_config(run)
     config = with_overrides(trained, overrides)
+    if "[" in trained.dataset.split:
+        check_parts(run, config, config.dataset.eval_split)
     with Checkpoints(run / CHECKPOINTS, read_only=True) as checkpoints:
         step = _choose_step(run, checkpoints, step)
         mesh = meshes.setup(config)

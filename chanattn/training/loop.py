@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import jax
 from ml_collections import ConfigDict
 
+from chanattn import random_streams
 from chanattn.errors import NonFinite, Preempted, SaveFailed
 from chanattn.paths import to_path
 from chanattn.report.curves import plot_curves
@@ -45,6 +46,10 @@ _NOT_COMPARED = (
     "WARNING: this run was begun before the names of its classes were recorded, so they could not be "
     "compared; from now on, those that the data set has today are the run's"
 )
+_OTHER_NUMBERS = (
+    "WARNING: this run was begun by a version that drew other random numbers from its seed; its order, "
+    "augmentation and dropout go on with those of this version, so that it will not end as it would have"
+)
 
 
 @process.as_before()
@@ -74,9 +79,8 @@ def train_and_evaluate(
     """
     workdir = to_path(workdir)
     validate(config)
-    if (
-        not jax.distributed.is_initialized()
-    ):  # else process 0 does, in `open_run`, once JAX has started
+    # Of several processes the first one does, in `open_run`, once JAX has started.
+    if not jax.distributed.is_initialized():
         check_run(workdir, config, allow_config_change=allow_config_change)
     if config.compilation_cache:
         compilation_cache.enable(config.compilation_cache)
@@ -129,6 +133,8 @@ def _train(
         else:
             state, values = restored
             step, record = values["step"], Record.from_progress(values)
+            if values["data"].get("random_streams") != random_streams.VERSION:
+                notes = [*notes, _OTHER_NUMBERS]
         record.add_damaged(damaged)
         checkpoints.scores.update(decided(lambda: list(read_scores(workdir, step).items())))
         parameters = count_parameters(state.params)
@@ -384,7 +390,11 @@ class _Run:
                 state,
                 {
                     "step": self._step,
-                    "data": {"seed": self._experiment.train.seed, "next_batch": self._step},
+                    "data": {
+                        "seed": self._experiment.train.seed,
+                        "next_batch": self._step,
+                        "random_streams": random_streams.VERSION,
+                    },
                     "record": self._record.to_json(),
                     "config": config.to_dict(),
                 },

@@ -27,7 +27,7 @@ from chanattn.errors import RunFailed, UsageError
 from chanattn.layers import kernels
 from chanattn.training import plain_path
 from chanattn.training.agreement import decided
-from chanattn.training.config import changed_fields, from_json, to_json
+from chanattn.training.config import changed_fields, from_json, has_field, to_json
 
 CONFIG = "config.json"
 ENVIRONMENT = "environment.json"
@@ -74,6 +74,29 @@ def check_run(
             f"{directory} holds a run with another config ({listed}); choose another --workdir, or"
             " continue that run with --allow_config_change"
         )
+    if not allow_config_change and _has_checkpoint(directory):
+        check_parts(directory, config, config.dataset.split, config.dataset.eval_split)
+
+
+def check_parts(workdir: str | os.PathLike[str], config: ConfigDict, *splits: str) -> None:
+    """Refuses parts of splits that held other pictures when a run was begun, by an earlier version.
+
+    There a part was a stretch of the source's own order; now it is a fair sample (`chanattn.data.split`).
+
+    Raises:
+        UsageError: one of the splits is such a part.
+    """
+    from chanattn.data.sources import SOURCES  # readers of run directories do without
+
+    path = Path(workdir) / CONFIG
+    older = not has_field(path.read_text(encoding="utf-8"), "dataset.allow_overlap")
+    for split in splits:
+        if older and "[" in split and config.dataset.name in SOURCES:
+            raise UsageError(
+                f"the run in {workdir} was begun by an earlier version, for which {split} was other pictures,"
+                " so that it may have been trained on some of those that it would be evaluated on; choose"
+                " another --workdir, or a whole split"
+            )
 
 
 def open_run(
