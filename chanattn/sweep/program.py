@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from chanattn import cli
-from chanattn.errors import Preempted, UsageError
+from chanattn.errors import Preempted, UsageError, visible
 from chanattn.sweep import cost, launchers, store
 from chanattn.sweep.controller import Controller
 from chanattn.sweep.ending import Interrupt, close
@@ -200,7 +200,7 @@ def _report(folder: Path, console: Console) -> None:
     from chanattn.report.sweep_report import write_report
 
     try:
-        console.print(f"report: {write_report(folder)}", markup=False)
+        console.print(f"report: {visible(str(write_report(folder)))}", markup=False)
     except UsageError as error:  # it must not hide the failures that are listed next
         console.print(f"no report: {error}", markup=False)
 

@@ -39,7 +39,8 @@ _ORDER = (
 
 def output() -> Console:
     """Standard output. The results lie in files, so a sweep goes on when nobody takes what it prints."""
-    return Console(file=cast(IO[str], Lasting(sys.stdout)), soft_wrap=True, highlight=False)
+    file = cast(IO[str], Lasting(sys.stdout))
+    return Console(file=file, soft_wrap=True, highlight=False, emoji=False)
 
 
 class View:
