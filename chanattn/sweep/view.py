@@ -38,7 +38,7 @@ _ORDER = (
 
 def output() -> Console:
     """Standard output. The results lie in files, so a sweep goes on when nobody takes what it prints."""
-    return Console(file=lasting_stdout(), soft_wrap=True, highlight=False)
+    return Console(file=lasting_stdout(), soft_wrap=True, highlight=False, emoji=False)
 
 
 class View:
