@@ -29,12 +29,13 @@ def read_classes(workdir: str | os.PathLike[str]) -> tuple[str, ...] | None:
     """
     path = Path(workdir) / CLASSES
     try:
-        names = json.loads(path.read_bytes())["names"]
+        content = json.loads(path.read_bytes())
+        names = content.get("names") if isinstance(content, dict) else None
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise TypeError("its names are no list of texts")
+            raise ValueError("it has no list of names")
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise UsageError(
             f"{path} is damaged ({error}); restore it, or delete it if the data set still has the classes"
             " that the run was trained on"
@@ -54,8 +55,9 @@ def difference(own: Sequence[str], found: Sequence[str]) -> str | None:
         return None
     parts = [] if len(ours) == len(theirs) else [f"{len(theirs)} classes instead of {len(ours)}"]
     # By the form that is compared, shown as they are written.
-    new = [name for name, form in zip(found, theirs, strict=True) if form not in ours]
-    gone = [name for name, form in zip(own, ours, strict=True) if form not in theirs]
+    known, seen = set(ours), set(theirs)
+    new = [name for name, form in zip(found, theirs, strict=True) if form not in known]
+    gone = [name for name, form in zip(own, ours, strict=True) if form not in seen]
     parts += [f"new: {_listed(new)}"] if new else []
     parts += [f"absent: {_listed(gone)}"] if gone else []
     if not parts:

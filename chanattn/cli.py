@@ -33,7 +33,7 @@ from chanattn.errors import (
 from chanattn.paths import to_path
 from chanattn.streams import fill_gaps, say
 from chanattn.training.config import flatten
-from chanattn.training.noise import hush_orbax
+from chanattn.training.noise import orbax_hushed
 
 FAILED, USAGE, PREEMPTED = 1, 2, 75
 
@@ -106,14 +106,14 @@ def run(
         print(_help())
         sys.exit(0)
     fill_gaps()
-    hush_orbax()
     _adapt_to_surroundings()
     try:
         if any(name.startswith("JAX_") for name in os.environ):
             _import_jax()
-        loaded, rest = parse(argv, config=config, positionals=positionals)
-        arguments: list[Any] = [loaded] if config else []
-        main(*arguments, *([rest] if positionals else []))
+        with orbax_hushed():
+            loaded, rest = parse(argv, config=config, positionals=positionals)
+            arguments: list[Any] = [loaded] if config else []
+            main(*arguments, *([rest] if positionals else []))
     except UsageError as error:
         say(f"error: {visible(str(error))}", *getattr(error, "__notes__", []))
         sys.exit(USAGE)

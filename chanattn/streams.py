@@ -8,7 +8,7 @@ import io
 import os
 import signal
 import sys
-from typing import TextIO
+from typing import IO, TextIO, cast
 
 #: A cluster's and a user's ways to ask: Slurm's `--signal` sends SIGUSR1 or SIGUSR2, a limit on processor
 #: time SIGXCPU, a terminal or connection that breaks SIGHUP.
@@ -83,6 +83,11 @@ class Lasting(io.TextIOBase):
         if stream is not sys.stderr:
             reason = getattr(error, "strerror", None) or error
             say(f"warning: stdout takes nothing any more ({reason}); the work goes on in silence")
+
+
+def lasting_stdout() -> IO[str]:
+    """Standard output for work that is not done for what it prints."""
+    return cast(IO[str], Lasting(sys.stdout))
 
 
 def say(*lines: str) -> None:

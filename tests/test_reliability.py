@@ -5,12 +5,22 @@ import re
 
 import pytest
 
-from benchmarks import soak_page
 from benchmarks.results import read
 from tests.conftest import ROOT
+from tests.soak import page
 
 PAGE = (ROOT / "docs" / "reliability.md").read_text()
 NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)))
+
+
+CHECKPOINTS = (ROOT / "docs" / "checkpoints.md").read_text()
+
+
+def test_every_test_that_the_page_on_checkpoints_names_exists():
+    named = set(re.findall(r"`(test_\w+)`", CHECKPOINTS))
+    sources = "".join(path.read_text() for path in (ROOT / "tests" / "training").glob("*.py"))
+    assert len(named) >= 30
+    assert named - set(re.findall(r"^def (test_\w+)", sources, re.MULTILINE)) == set()
 
 
 @pytest.mark.parametrize(("file", "name"), NAMED, ids=[name for _, name in NAMED])
@@ -33,9 +43,9 @@ def test_every_row_of_the_faults_names_its_test():
 
 
 def test_the_figures_are_those_of_the_results_beside_the_page():
-    shown = PAGE.partition(soak_page.BEGIN + "\n")[2].partition(soak_page.END)[0]
-    reports = read(soak_page.RESULTS)
-    assert shown == soak_page.section(reports)
-    assert (soak_page.RESULTS / soak_page.PICTURE).read_bytes().startswith(b"\x89PNG")
+    shown = PAGE.partition(page.BEGIN + "\n")[2].partition(page.END)[0]
+    reports = read(page.RESULTS)
+    assert shown == page.section(reports)
+    assert (page.RESULTS / page.PICTURE).read_bytes().startswith(b"\x89PNG")
     for report in reports.values():
         assert report["how"]["git"]

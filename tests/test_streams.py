@@ -2,6 +2,7 @@
 
 import io
 import os
+import pty
 import subprocess
 import sys
 
@@ -105,3 +106,32 @@ def test_what_is_printed_never_ends_in_a_file_that_took_the_number_of_a_closed_s
     )
     subprocess.run(command(program, ">&-"), check=True)
     assert (tmp_path / "log").read_text() == ""
+
+
+BAR = """
+import time
+from chanattn import cli
+from chanattn.errors import Preempted
+from chanattn.training.progress import Progress
+
+def main():
+    with Progress(100, 0, 1) as progress:
+        for step in range(40):
+            progress.update(step, {"loss": 1.0})
+            progress.note("a line")
+            time.sleep(0.02)
+    raise Preempted("stopped")
+
+cli.run(main, argv=["program"])
+"""
+
+
+def test_a_bar_goes_on_when_its_terminal_vanishes():
+    ours, terminal = pty.openpty()
+    with subprocess.Popen(
+        command(BAR), stdin=terminal, stdout=terminal, stderr=terminal
+    ) as program:
+        os.close(terminal)
+        assert os.read(ours, 1)
+        os.close(ours)
+        assert program.wait(60) == 75

@@ -37,6 +37,8 @@ def main() -> None:
 def _table() -> Table:
     console = Console(stderr=True)
     total = len(attention.names())
+    if not console.is_terminal:  # the bar of `track` would be invisible
+        console.print(f"measuring {total} mechanisms, which takes a minute or so", highlight=False)
     rows = track(catalogue.rows(), "measuring", total, console=console, transient=True)
     table = Table(title=f"Channel attention: {total} mechanisms")
     for column in catalogue.COLUMNS:

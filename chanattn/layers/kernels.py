@@ -37,6 +37,11 @@ def choose(name: str) -> None:
     _choice = name
 
 
+def choice() -> str:
+    """What `choose` has been told."""
+    return _choice
+
+
 @contextlib.contextmanager
 def chosen(name: str) -> Iterator[None]:
     """Sets the choice for a while, see `choose`."""

@@ -12,6 +12,7 @@ import ctypes
 import functools
 import mmap
 import os
+import platform
 import struct
 import time
 
@@ -72,8 +73,10 @@ def guard(handler: int, api: int, create_error: int) -> int:
         create_error: offset of `XLA_FFI_Error_Create` in the API.
 
     Raises:
-        OSError: the system gives no memory for code.
+        OSError: the system gives no memory for code, or the processor is another one.
     """
+    if platform.machine() != "x86_64":
+        raise OSError("oneDNN is for x86-64")
     state = _state()
     start = ctypes.addressof(state)
     fields = {

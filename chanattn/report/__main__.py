@@ -13,7 +13,7 @@ Exit codes: 0 done, 2 bad flags or no comparable sweep, 1 anything else.
 from absl import flags
 
 from chanattn import cli
-from chanattn.errors import UsageError
+from chanattn.errors import UsageError, visible
 from chanattn.paths import to_path
 from chanattn.report import table, terminal
 from chanattn.report.comparison import compare_all
@@ -43,10 +43,9 @@ def main(sweeps: list[str]) -> None:
     comparisons = compare_all(folders, metric)
     written = write_files(comparisons, output, SORT.value)
     terminal.show(table.merged(comparisons, SORT.value))
-    print(f"page:    {written}")
-    print(
-        f"tables:  {', '.join(str(output / f'table.{kind}') for kind in ('md', 'csv', 'tex', 'json'))}"
-    )
+    tables = [output / f"table.{kind}" for kind in ("md", "csv", "tex", "json")]
+    print(visible(f"page:    {written}"))
+    print(visible(f"tables:  {', '.join(map(str, tables))}"))
 
 
 if __name__ == "__main__":

@@ -72,10 +72,19 @@ def write_files(comparisons: Sequence[Comparison], output: Path, sort: str = "")
         "table.csv": as_csv(comparisons, "" if several else sort),
         "table.json": json.dumps(as_json(comparisons), indent=2, allow_nan=False) + "\n",
     }
-    for comparison, _, drawn in sections:
-        prefix = re.sub(r"\W+", "_", comparison.label) + "_" if several else ""
+    prefixes = _prefixes([comparison.label for comparison in comparisons])
+    for prefix, (_, _, drawn) in zip(prefixes, sections, strict=True):
         files |= {f"{prefix}{picture.name}.png": picture.png for picture in drawn}
     files[PAGE] = page(top, sections, output.absolute())  # last: what it links to is there
     for name, content in files.items():
         write(output / name, content)
     return output / PAGE
+
+
+def _prefixes(labels: Sequence[str]) -> list[str]:
+    """What the files of each sweep begin with; nothing where there is one sweep alone."""
+    if len(labels) == 1:
+        return [""]
+    plain = [re.sub(r"\W+", "_", label) for label in labels]
+    numbered = len(set(plain)) < len(plain)
+    return [f"{name}_{n}_" if numbered else f"{name}_" for n, name in enumerate(plain, start=1)]

@@ -26,16 +26,25 @@ COST = "cost.json"
 _PAUSE = 0.2  # seconds
 
 
+def known(sweep: Path) -> dict[str, Any]:
+    """The figures that there are, by variant."""
+    try:
+        measured: dict[str, Any] = json.loads((sweep / COST).read_text())["variants"]
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
+        return {}
+    return measured
+
+
 def missing(sweep: Path) -> list[str]:
     """The variants that have runs, but no figures in `cost.json` yet."""
-    known = _known(sweep).get("variants", {})
+    measured = known(sweep)
     index = read(sweep)
     with_runs = [
         name
         for name in index["variants"]
         if any(job(sweep, name, seed).workdir.is_dir() for seed in index["seeds"])
     ]
-    return [name for name in with_runs if name not in known]
+    return [name for name in with_runs if name not in measured]
 
 
 def measure(sweep: Path, stop: Callable[[], bool], stall: float) -> bool:
@@ -78,14 +87,6 @@ def main() -> None:
         if begun is not None:
             configs[name] = from_json(begun.config.read_text(encoding="utf-8"))
     write_json(sweep / COST, of_configs(configs, note=lambda line: print(f"  {line}", flush=True)))
-
-
-def _known(sweep: Path) -> dict[str, Any]:
-    try:
-        known: dict[str, Any] = json.loads((sweep / COST).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return known
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from chanattn import cli
-from chanattn.errors import Preempted, UsageError
+from chanattn.errors import Preempted, UsageError, visible
 from chanattn.sweep import cost, launchers, store
 from chanattn.sweep.controller import Controller
 from chanattn.sweep.ending import Interrupt, close
@@ -22,7 +22,7 @@ from chanattn.sweep.launchers.base import Job
 from chanattn.sweep.launchers.local import Local
 from chanattn.sweep.machine import places
 from chanattn.sweep.status import describe_failure, failure, is_done, status
-from chanattn.sweep.trial import timed
+from chanattn.sweep.trial import Trial, timed
 from chanattn.sweep.view import View, output
 from chanattn.training.experiment import Outline
 from chanattn.training.lock import hold
@@ -112,6 +112,7 @@ def sweep(request: Request) -> None:
             request.seeds,
             name=request.name,
             file=request.file,
+            only=request.variants,
         )
         jobs = request.jobs(folder)
         with Interrupt() as interrupt:
@@ -145,6 +146,7 @@ def dry_run(request: Request) -> None:
     shares = places(request.recipe.platform, request.parallel)
     workers = len(shares) if request.launcher == "local" else request.parallel or 1
     left = seconds_left(runs, workers)
+    trial: Trial | None = None
     basis = f"from the {done} runs that are done"
     if left is None:
         variant = request.grid.baseline
@@ -164,6 +166,14 @@ def dry_run(request: Request) -> None:
             f"from a trial of {variant} on this machine: {trial.startup:.0f} s to start, "
             f"{trial.step * 1000:.3g} ms a step, {duration(whole[0])} a run"
         )
+    unmeasured = [name for name in request.variants if name not in cost.known(folder)]
+    if request.cost and unmeasured:
+        count = f"{len(unmeasured)} variant{'s' if len(unmeasured) > 1 else ''}"
+        if trial is None:
+            basis += f"; without measuring the cost of {count} at the end"
+        else:
+            left += trial.cost_seconds(len(unmeasured))
+            basis += f"; {duration(trial.cost_seconds(len(unmeasured)))} for the cost of {count}"
     at_a_time = f"{workers} at a time" if workers > 1 else "one at a time"
     console.print(f"estimated time: {duration(left)}, {at_a_time} ({basis})", markup=False)
 
@@ -207,7 +217,7 @@ def _report(folder: Path, console: Console) -> None:
     from chanattn.report.sweep_report import write_report
 
     try:
-        console.print(f"report: {write_report(folder)}", markup=False)
+        console.print(f"report: {visible(str(write_report(folder)))}", markup=False)
     except UsageError as error:  # it must not hide the failures that are listed next
         console.print(f"no report: {error}", markup=False)
 

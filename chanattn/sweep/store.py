@@ -150,16 +150,38 @@ def check_classes(sweep: Path, names: Mapping[str, Sequence[str]]) -> None:
 
 
 def write(
-    sweep: Path, recipe: ConfigDict, grid: Sweep, seeds: Sequence[int], *, name: str, file: str
+    sweep: Path,
+    recipe: ConfigDict,
+    grid: Sweep,
+    seeds: Sequence[int],
+    *,
+    name: str,
+    file: str,
+    only: Sequence[str] | None = None,
 ) -> None:
     """Writes the index and the config of every run that has none yet; call `check_unchanged` before.
+
+    Args:
+        sweep: its folder.
+        recipe: what all variants share.
+        grid: the variants.
+        seeds: those that are wanted now.
+        name: of the sweep.
+        file: where the grid comes from.
+        only: the variants that are wanted now; None: all. What has ever been wanted is kept in the index, so
+            that the report says "k of n" of that.
 
     Raises:
         UsageError: two variants would share a folder.
     """
     index = read(sweep)
+    wanted = set(grid.variants if only is None else only)
     variants = {
-        variant: {"directory": directory_name(variant), "overrides": dict(overrides)}
+        variant: {
+            "directory": directory_name(variant),
+            "overrides": dict(overrides),
+            "wanted": sorted({*_wanted(index, variant), *(seeds if variant in wanted else ())}),
+        }
         for variant, overrides in grid.variants.items()
     }
     variants |= {
@@ -194,6 +216,15 @@ def write(
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_text(path, to_json(resolve(recipe, grid.variants[variant], seed)))
+
+
+def _wanted(index: Mapping[str, Any], variant: str) -> list[int]:
+    """Seeds that a variant of the index has been asked for; all in an index of an earlier version."""
+    entry = index["variants"].get(variant)
+    if entry is None:
+        return []
+    wanted: list[int] = entry["wanted"] if "wanted" in entry else index["seeds"]
+    return wanted
 
 
 def _first_job(sweep: Path, variant: str, seeds: Sequence[int]) -> Job | None:

@@ -1,11 +1,10 @@
 """What a sweep shows while it runs: a table of its runs on a terminal, plain lines elsewhere."""
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import IO, Self, cast
+from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -13,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from chanattn.streams import Lasting
+from chanattn.streams import lasting_stdout
 from chanattn.sweep.estimate import Progress, seconds_left
 from chanattn.sweep.launchers.base import Job
 from chanattn.sweep.status import Status, status
@@ -39,7 +38,7 @@ _ORDER = (
 
 def output() -> Console:
     """Standard output. The results lie in files, so a sweep goes on when nobody takes what it prints."""
-    return Console(file=cast(IO[str], Lasting(sys.stdout)), soft_wrap=True, highlight=False)
+    return Console(file=lasting_stdout(), soft_wrap=True, highlight=False, emoji=False)
 
 
 class View:

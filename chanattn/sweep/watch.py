@@ -108,7 +108,7 @@ class Watch:
         path = self._folder / OUTPUT
         with contextlib.suppress(OSError):  # perhaps the disk is what it waits for
             if path.exists():
-                with path.open("a") as output:
+                with path.open("a", encoding="utf-8") as output:
                     output.write(f"{line}\n")
 
 

@@ -28,6 +28,7 @@ from chanattn.report.confusion import plot_confusion
 from chanattn.report.names import labels, one_line
 from chanattn.tasks.classification import cross_entropy, top_k
 from chanattn.training import mesh as meshes
+from chanattn.training import process
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.config import changed_fields, flatten
 from chanattn.training.metrics_log import read_scores
@@ -49,6 +50,7 @@ _LONGEST_NAME = 200  # file systems take 255 bytes
 _TOLD = ("dataset.name", "dataset.eval_split")  # by the name of an evaluation
 
 
+@process.as_before()
 def evaluate_run(
     workdir: str | os.PathLike[str],
     *,

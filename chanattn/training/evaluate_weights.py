@@ -13,6 +13,7 @@ from chanattn import data, models
 from chanattn.errors import UsageError
 from chanattn.interop import from_torch, read_weights
 from chanattn.training import mesh as meshes
+from chanattn.training import process
 from chanattn.training.evaluate import (
     file_name,
     measured,
@@ -23,6 +24,7 @@ from chanattn.training.evaluate import (
 from chanattn.training.run_directory import check_writable
 
 
+@process.as_before()
 def evaluate_weights(
     config: ConfigDict,
     file: str | os.PathLike[str],

@@ -15,7 +15,7 @@ from chanattn.errors import NonFinite, Preempted, SaveFailed
 from chanattn.paths import to_path
 from chanattn.report.curves import plot_curves
 from chanattn.streams import say
-from chanattn.training import compilation_cache, nonfinite
+from chanattn.training import compilation_cache, nonfinite, process
 from chanattn.training.agreement import decided
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.experiment import Experiment
@@ -46,14 +46,13 @@ _NOT_COMPARED = (
     "WARNING: this run was begun before the names of its classes were recorded, so they could not be "
     "compared; from now on, those that the data set has today are the run's"
 )
-
-
 _OTHER_NUMBERS = (
     "WARNING: this run was begun by a version that drew other random numbers from its seed; its order, "
     "augmentation and dropout go on with those of this version, so that it will not end as it would have"
 )
 
 
+@process.as_before()
 def train_and_evaluate(
     config: ConfigDict, workdir: str | Path, *, allow_config_change: bool = False
 ) -> dict[str, Any]:
@@ -80,9 +79,8 @@ def train_and_evaluate(
     """
     workdir = to_path(workdir)
     validate(config)
-    if (
-        not jax.distributed.is_initialized()
-    ):  # else process 0 does, in `open_run`, once JAX has started
+    # Of several processes the first one does, in `open_run`, once JAX has started.
+    if not jax.distributed.is_initialized():
         check_run(workdir, config, allow_config_change=allow_config_change)
     if config.compilation_cache:
         compilation_cache.enable(config.compilation_cache)
@@ -328,7 +326,8 @@ class _Run:
 
     def _report(self, window: Window) -> None:
         self._check_finite(window)
-        self._checkpoints.raise_errors()
+        with self._progress.paused():
+            self._checkpoints.raise_errors()
         means, experiment = window.means(), self._experiment
         metrics = {name: means[name] for name in reported(experiment.model, experiment.task)}
         if self._policy == nonfinite.SKIP:

@@ -10,6 +10,8 @@ import sys
 import traceback
 from collections import defaultdict
 from collections.abc import Iterator
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
@@ -91,9 +93,10 @@ def setup(config: ConfigDict) -> Mesh:
     in_time = _offer_cpu_devices(config.cpu_devices or _best_number())
     if in_time:
         variables.check_xla_flags(flags)
-    if config.platform in {"auto", "cpu"}:
-        keep_freed_memory()  # before JAX starts its threads, which keep the arenas that they begin with
+    if _sees_the_cpu_alone():
+        keep_freed_memory()
     devices = _devices(config.platform)
+    kernels.current()  # refuses oneDNN, if that was asked for, where XLA cannot call it
     by_process = defaultdict(list)
     for device in devices:
         by_process[device.process_index].append(device)
@@ -171,13 +174,26 @@ def _offer_cpu_devices(number: int) -> bool:
     2 threads to join the rendezvous"). It was seen once, and this cause is inferred; one more thread a device
     costs nothing measurable.
     """
-    os.environ.setdefault("PJRT_NPROC", str(_cores() + number))
     try:
         jax.config.update("jax_num_cpu_devices", number)
     except RuntimeError:
         # JAX runs already, as in a notebook or a test: `setup` takes what it finds.
         return False
+    os.environ.setdefault("PJRT_NPROC", str(_cores() + number))
     return True
+
+
+def _sees_the_cpu_alone() -> bool:
+    """Whether JAX, which may not have started, can find no accelerator: it is told so, or none is installed.
+
+    A plugin for another device lies in the package `jax_plugins` or is an entry point of that name
+    (https://openxla.org/xla/pjrt_integration); that for TPUs belongs to JAX and needs `libtpu`.
+    """
+    platforms = jax.config.values["jax_platforms"]
+    if platforms:
+        return platforms == "cpu"
+    modules = [name for name in ("jax_plugins", "libtpu") if find_spec(name)]
+    return not (modules or entry_points(group="jax_plugins"))
 
 
 def _best_number() -> int:

@@ -1,7 +1,6 @@
 """Errors in Orbax's reads and writes: it raises the first one, and gives up on what goes on beside it."""
 
 import gc
-import sys
 import threading
 import time
 from collections.abc import Collection, Iterator
@@ -9,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import jax
+
+from chanattn.training.noise import given_up_operations_hushed
 
 _SECONDS_TO_END = 0.2
 _MOST_SECONDS = 30
@@ -30,11 +31,9 @@ def first_line(error: BaseException, *directories: Path) -> str:
 def quietly(*directories: Path) -> Iterator[None]:
     """Turns what a damaged file makes Orbax raise, which may be anything, into `ReadFailed`.
 
-    After an error Orbax gives up the reads that go on beside the one that failed. Each of them ends a moment
-    later with an error of its own that nobody can catch, and Python would print a traceback of it.
+    After an error Orbax gives up the reads that go on beside the one that failed; they end a moment later.
     """
-    hook, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
-    try:
+    with given_up_operations_hushed():
         reason = ""
         try:
             yield
@@ -46,8 +45,6 @@ def quietly(*directories: Path) -> Iterator[None]:
             time.sleep(_SECONDS_TO_END)
             gc.collect()
             raise ReadFailed(reason)
-    finally:
-        sys.unraisablehook = hook
 
 
 def let_writes_end(before: Collection[threading.Thread]) -> None:

@@ -1,17 +1,16 @@
 """What a training prints while it runs: a bar on a terminal, plain lines elsewhere."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import IO, Self, cast
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from chanattn.streams import Lasting
+from chanattn.streams import lasting_stdout
 
 
 class Progress:
@@ -43,7 +42,7 @@ class Progress:
         self._batch_size = batch_size
         self._clock = clock
         self._console = console or Console(
-            file=cast(IO[str], Lasting(sys.stdout)),
+            file=lasting_stdout(),
             soft_wrap=True,
             highlight=False,
             quiet=not enabled,

@@ -1,8 +1,12 @@
-"""One of two processes of a run, the second of which sees the disk late or wrongly; prints what both decide.
+"""One of two processes of a run, the second of which sees the shared disk late or wrongly.
+
+It prints what it decides, which must be the same in both.
 
 python two_views.py COORDINATOR NUMBER DIRECTORY
 """
 
+import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -85,6 +89,9 @@ def main(coordinator, number, directory):
         for _ in range(100):
             interrupt.received_anywhere()
         print(f"asking takes {(time.monotonic() - start) * 10:.2f} ms", file=sys.stderr)
+        if number == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        print("told to stop", interrupt.received_anywhere())
 
 
 if __name__ == "__main__":

@@ -79,7 +79,8 @@ class Slurm:
         slow_files: seconds after which what a job wrote at its end is visible here.
 
     Raises:
-        UsageError: submitit is missing, Slurm does not answer, or there is no such executor.
+        UsageError: submitit is missing, Slurm does not answer, there is no such executor, or `sweep` is no
+            path that it could use.
     """
 
     def __init__(
@@ -96,6 +97,10 @@ class Slurm:
         if executor not in EXECUTORS:
             raise UsageError(
                 f"unknown Slurm executor {executor!r}; there are {', '.join(EXECUTORS)}"
+            )
+        if "%" in str(sweep.absolute()):
+            raise UsageError(
+                f"Slurm takes % in a path for a pattern ({sweep}); choose another --workdir"
             )
         self._submitit = _submitit()
         self._local = executor == "local"

@@ -1,6 +1,6 @@
 """Makes the section "Load" of docs/reliability.md, and its picture, of the results of the soak programs.
 
-python -m benchmarks.soak_page
+python -m tests.soak.page
 """
 
 from collections.abc import Mapping
@@ -9,15 +9,14 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from benchmarks.output import ROOT
-from benchmarks.results import read
+from benchmarks.results import ROOT, read
 from chanattn import cli
 from chanattn.analysis.hardware import describe
 
 PAGE = ROOT / "docs" / "reliability.md"
 RESULTS = ROOT / "docs" / "reliability"
 PICTURE = "soak-training.png"
-BEGIN, END = "<!-- load: made by python -m benchmarks.soak_page -->", "<!-- end of load -->"
+BEGIN, END = "<!-- load: made by python -m tests.soak.page -->", "<!-- end of load -->"
 Report = Mapping[str, Any]
 
 _MEASURES = {

@@ -1,6 +1,6 @@
 """A sweep whose workers are killed at random: it must end complete, with the numbers of a quiet one.
 
-    python -m benchmarks.soak_sweep --runs=200 --share=0.33 --json=docs/reliability/soak-sweep.json
+    python -m tests.soak.sweep --runs=200 --share=0.33 --json=docs/reliability/soak-sweep.json
 
 The sweep is the command that a user gives (`python -m chanattn.sweep`, local launcher), two variants of a
 tiny training. This program watches the processes that it starts and sends SIGKILL to a share of them, each
@@ -22,13 +22,13 @@ from typing import Any
 
 from absl import flags
 
-from benchmarks import output
+from benchmarks.results import ROOT, report
 from chanattn import cli
+from tests.soak.runs import logged
 
 SWEEP = "tests/sweep/tiny_sweep.py"
 _POLL_S = 0.05
 _FIRST_GUESS_S = 4.0  # life of a worker, until some have ended by themselves
-_CLOCK = ("time", "steps_per_second", "images_per_second")
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
         row = soak(
             Path(folder), values.runs, values.share, values.steps, values.repeat, seed=values.seed
         )
-    output.report("soak_sweep", [row], values.json)
+    report("soak_sweep", [row], values.json)
 
 
 def soak(
@@ -62,7 +62,7 @@ def soak(
     words += [f"--seeds={runs // 2}", "--nocost", "--max_losses=20"]
     with (folder / "output.txt").open("w", encoding="utf-8") as printed:
         process = subprocess.Popen(
-            [sys.executable, *words], cwd=output.ROOT, stdout=printed, stderr=subprocess.STDOUT
+            [sys.executable, *words], cwd=ROOT, stdout=printed, stderr=subprocess.STDOUT
         )
         killer = _Killer(process.pid, share, random.Random(seed))
         try:
@@ -174,18 +174,9 @@ def _compare(sweep: Path, run: Path, again: Path) -> None:
     job = sweep / "jobs" / run.parent.name / f"{run.name}.json"
     words = ["-m", "chanattn.sweep.worker", f"--job_config={job}", f"--workdir={again}"]
     words.append(f"--cache={sweep / 'cache'}")
-    subprocess.run([sys.executable, *words], cwd=output.ROOT, check=True, stdout=subprocess.DEVNULL)
-    if numbers(run) != numbers(again):
+    subprocess.run([sys.executable, *words], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    if logged(run) != logged(again):
         raise RuntimeError(f"{run} has other numbers than the same training undisturbed")
-
-
-def numbers(run: Path) -> list[dict[str, Any]]:
-    """What a run has logged, without what depends on the clock."""
-    lines = [
-        json.loads(line)
-        for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
-    return [{name: line[name] for name in line if name not in _CLOCK} for line in lines]
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.soak_training import growth, thin, verdict
+from tests.soak.training import growth, thin, verdict
 
 SECONDS = 500
 

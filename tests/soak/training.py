@@ -1,6 +1,6 @@
 """A long training, watched from outside: memory, threads, open files and the time of a step stay as they are.
 
-    python -m benchmarks.soak_training --steps=20000 --json=docs/reliability/soak-training.json
+    python -m tests.soak.training --steps=20000 --json=docs/reliability/soak-training.json
 
 The digits recipe by `train.py`, with moving averages, TensorBoard, and far more evaluations and checkpoints
 than anybody needs. Once a second this program reads what the kernel knows of the process. The first tenth of
@@ -9,11 +9,8 @@ the samples is the warm-up. `cpu_ms` is the processor time of a step with its sh
 and hardly the first.
 """
 
-import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -22,8 +19,10 @@ from typing import Any
 
 from absl import flags
 
-from benchmarks import output
+from benchmarks import results
 from chanattn import cli
+from chanattn.training.metrics_log import read_metrics
+from tests.soak import runs
 
 _EVERY = {"log_every": 50, "eval_every": 200, "checkpoint_every": 250}
 _SERIES = ("seconds", "step", "memory_mb", "threads", "files", "cpu_s")
@@ -40,14 +39,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         samples, speeds = watch(Path(folder, "run"), values.steps)
     row = verdict(samples, speeds)
-    output.report("soak_training", [row], None)
-    if values.json:
-        series = dict(zip(_SERIES, zip(*thin(samples, _POINTS), strict=True), strict=True))
-        times = dict(
-            zip(("step", "step_ms"), zip(*thin(speeds, _POINTS), strict=True), strict=True)
-        )
-        output.save(values.json, "soak_training", [row], series=series, step_times=times)
-        print(f"written: {values.json}")
+    series = dict(zip(_SERIES, zip(*thin(samples, _POINTS), strict=True), strict=True))
+    times = dict(zip(("step", "step_ms"), zip(*thin(speeds, _POINTS), strict=True), strict=True))
+    results.report("soak_training", [row], values.json, series=series, step_times=times)
     if grown := growth(row):
         raise RuntimeError(f"something grows: {', '.join(grown)}")
 
@@ -67,16 +61,14 @@ def watch(workdir: Path, steps: int) -> tuple[list[Sample], list[Sample]]:
         RuntimeError: the training failed.
     """
     fields = {"epochs": 0, "steps": steps, "ema.decay": 0.999, **_EVERY}
-    words = ["train.py", "--config=configs/digits.py", f"--workdir={workdir}"]
-    words += [f"--config.{field}={value}" for field, value in fields.items()]
+    arguments = ["--config=configs/digits.py", f"--workdir={workdir}"]
+    arguments += [f"--config.{field}={value}" for field, value in fields.items()]
     samples: list[Sample] = []
     start = time.monotonic()
-    with subprocess.Popen(
-        [sys.executable, *words], cwd=output.ROOT, stdout=subprocess.DEVNULL
-    ) as process:
+    with runs.start(arguments) as process:
         try:
             while process.poll() is None:
-                step = _last_step(workdir)
+                step = runs.last_step(workdir)
                 if step:
                     samples.append((time.monotonic() - start, step, *_of_process(process.pid)))
                 time.sleep(_POLL_S)
@@ -84,11 +76,9 @@ def watch(workdir: Path, steps: int) -> tuple[list[Sample], list[Sample]]:
             process.kill()
     if process.returncode:
         raise RuntimeError(f"the training left with {process.returncode}")
-    text = (workdir / "metrics.jsonl").read_text(encoding="utf-8")
-    lines = [json.loads(line) for line in text.splitlines()]
     speeds: list[Sample] = [
         (line["step"], 1000 / line["steps_per_second"])
-        for line in lines
+        for line in read_metrics(workdir)
         if line["split"] == "train"
     ]
     return [sample for sample in samples if len(sample) == len(_SERIES)], speeds
@@ -163,15 +153,6 @@ def _of_process(pid: int) -> Sample:
     seconds = (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
     resident = int(status["RssAnon"].split()[0]) * 1024 / 1e6
     return resident, int(status["Threads"]), files, seconds
-
-
-def _last_step(workdir: Path) -> int:
-    """Step of the newest line of the log; 0 before the first."""
-    try:
-        lines = (workdir / "metrics.jsonl").read_text(encoding="utf-8").split("\n")
-    except OSError:
-        return 0
-    return json.loads(lines[-2])["step"] if len(lines) > 1 else 0
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:

@@ -1,6 +1,6 @@
 """One training killed again and again: what it computes is what an undisturbed one computes, to the bit.
 
-    python -m benchmarks.soak_kills --kills=30 --json=docs/reliability/soak-kills.json
+    python -m tests.soak.kills --kills=30 --json=docs/reliability/soak-kills.json
 
 The training runs as `train.py` and gets SIGKILL at random moments, some while it starts, most after a random
 number of further steps, so that also evaluations and saves are hit; each time the same command continues it.
@@ -10,24 +10,21 @@ of the optimizer) are compared with those of an undisturbed training.
 """
 
 import hashlib
-import json
 import random
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 
-from benchmarks import output
+from benchmarks.results import report
 from chanattn import cli
+from tests.soak import runs
 
 RECIPE = "tests/training/small_recipe.py"
-_CLOCK = ("time", "steps_per_second", "images_per_second")
 _PATIENCE_S = 600.0
 _POLL_S = 0.002
 _WHILE_STARTING = 0.25  # of the kills
@@ -39,7 +36,7 @@ def main() -> None:
     values = flags.FLAGS
     with tempfile.TemporaryDirectory() as folder:
         row = soak(Path(folder), values.kills, values.steps, seed=values.seed)
-    output.report("soak_kills", [row], values.json)
+    report("soak_kills", [row], values.json)
 
 
 def soak(folder: Path, kills: int, steps: int, *, seed: int = 0) -> dict[str, Any]:
@@ -90,15 +87,15 @@ def kill(
     while_starting, start_s = 0, 0.0
     for _ in range(kills):
         born, before = time.monotonic(), _mark(workdir)
-        process = _start(arguments, workdir)
+        process = runs.start([*arguments, f"--workdir={workdir}"])
         try:
             if start_s and rng.random() < _WHILE_STARTING:
                 time.sleep(rng.uniform(0, 2 * start_s))
             else:
-                _until(process, partial(_changed, workdir, before))
+                _until(process, lambda before=before: _mark(workdir) != before)
                 start_s = time.monotonic() - born
-                goal = _last_step(workdir) + rng.randint(1, max(1, 2 * steps // kills))
-                _until(process, partial(_has_reached, workdir, goal))
+                goal = runs.last_step(workdir) + rng.randint(1, max(1, 2 * steps // kills))
+                _until(process, lambda goal=goal: runs.last_step(workdir) >= goal)
                 time.sleep(rng.uniform(0, _JITTER_S))
             if process.poll() is not None:
                 raise RuntimeError(f"the training left with {process.returncode} before all kills")
@@ -115,22 +112,14 @@ def compare(straight: Path, killed: Path) -> list[dict[str, Any]]:
     Raises:
         RuntimeError: they differ in their logs, or in the arrays of their last checkpoints.
     """
-    pairs = zip(log(straight), log(killed), strict=True)
-    for one, other in pairs:
+    for one, other in zip(runs.logged(straight), runs.logged(killed), strict=True):
         if one != other:
             raise RuntimeError(f"logged {other}, undisturbed {one}")
     one, other = arrays(straight), arrays(killed)
     different = [name for name in one.keys() | other.keys() if one.get(name) != other.get(name)]
     if different:
         raise RuntimeError(f"the last checkpoints differ in {', '.join(sorted(different))}")
-    return log(killed)
-
-
-def log(workdir: Path) -> list[dict[str, Any]]:
-    """What a run has logged, without what depends on the clock."""
-    text = (workdir / "metrics.jsonl").read_text(encoding="utf-8")
-    lines = [json.loads(line) for line in text.splitlines()]
-    return [{name: line[name] for name in line if name not in _CLOCK} for line in lines]
+    return runs.logged(killed)
 
 
 def arrays(workdir: Path) -> dict[str, str]:
@@ -151,13 +140,8 @@ def arrays(workdir: Path) -> dict[str, str]:
     return hashes
 
 
-def _start(arguments: Sequence[str], workdir: Path) -> subprocess.Popen[bytes]:
-    words = [sys.executable, "train.py", *arguments, f"--workdir={workdir}"]
-    return subprocess.Popen(words, cwd=output.ROOT, stdout=subprocess.DEVNULL)
-
-
 def _finish(arguments: Sequence[str], workdir: Path) -> None:
-    code = _start(arguments, workdir).wait(_PATIENCE_S)
+    code = runs.start([*arguments, f"--workdir={workdir}"]).wait(_PATIENCE_S)
     if code:
         raise RuntimeError(f"the training left with {code}")
 
@@ -178,20 +162,6 @@ def _mark(workdir: Path) -> tuple[int, int]:
     except FileNotFoundError:
         return 0, 0
     return status.st_ino, status.st_mtime_ns
-
-
-def _changed(workdir: Path, before: tuple[int, int]) -> bool:
-    return _mark(workdir) != before
-
-
-def _has_reached(workdir: Path, step: int) -> bool:
-    return _last_step(workdir) >= step
-
-
-def _last_step(workdir: Path) -> int:
-    """Step of the newest complete line of the log; 0: there is none."""
-    lines = (workdir / "metrics.jsonl").read_text(encoding="utf-8").split("\n")
-    return json.loads(lines[-2])["step"] if len(lines) > 1 else 0
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
