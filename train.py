@@ -5,7 +5,8 @@
 
 Every field of configs/base.py can be set with --config.FIELD=VALUE. Started again with the same
 command, it continues from the newest checkpoint. Exit codes: 0 done, 2 bad flags or config, 75
-preempted and saved, 1 anything else.
+preempted and saved (SIGTERM, Ctrl-C, a broken connection, Slurm's signals), 130 ended by a second
+Ctrl-C without saving, 1 anything else.
 """
 
 from absl import flags
@@ -14,7 +15,7 @@ from ml_collections import ConfigDict
 from chanattn import cli
 from chanattn.errors import UsageError
 
-WORKDIR = flags.DEFINE_string(
+WORKDIR = cli.define_path(
     "workdir", None, "run directory: written, or continued if it holds this run"
 )
 ALLOW_CONFIG_CHANGE = flags.DEFINE_bool(

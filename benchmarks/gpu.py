@@ -52,7 +52,7 @@ _TINY = {
 def main() -> None:
     """Runs as the flags say."""
     values = flags.FLAGS
-    folder, end = Path(values.folder).absolute(), time.monotonic() + 60 * values.minutes
+    folder, end = values.folder.absolute(), time.monotonic() + 60 * values.minutes
     if values.tiny and values["folder"].using_default_value:
         raise UsageError("--tiny needs a --folder of its own: its figures mean nothing")
     if not (values.tiny or values.dry_run) and not _sees_gpu():
@@ -69,13 +69,15 @@ def main() -> None:
         sys.exit(cli.FAILED)
 
 
-def command_of(name: str, folder: Path, torch_python: str, *, tiny: bool = False) -> list[str]:
+def command_of(
+    name: str, folder: Path, torch_python: Path | None, *, tiny: bool = False
+) -> list[str]:
     """What is run for a part: the JSON goes to the folder, and becomes its result when the part is done.
 
     Args:
         name: of the part.
         folder: of the files.
-        torch_python: interpreter with torch and timm; empty: our side alone.
+        torch_python: interpreter with torch and timm; None: our side alone.
         tiny: sizes at which a CPU can run it, to see that it runs.
     """
     ((program, *arguments),) = (words.split() for part, _, words in PARTS if part == name)
@@ -95,7 +97,7 @@ def run(name: str, command: list[str], folder: Path, limit: float) -> str:
         return "was there"
     if limit <= 0:
         return "no time left"
-    with (folder / f"gpu-{name}.log").open("w") as log:
+    with (folder / f"gpu-{name}.log").open("w", encoding="utf-8") as log:
         output: dict[str, Any] = {"stdout": log, "stderr": subprocess.STDOUT}
         with subprocess.Popen(command, cwd=ROOT, start_new_session=True, **output) as process:
             try:
@@ -120,8 +122,8 @@ def _sees_gpu() -> bool:
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags of this program."""
     v: Any = {"flag_values": values}
-    flags.DEFINE_string("folder", "benchmarks/results", "where files go", **v)
-    flags.DEFINE_string("torch_python", "", "interpreter with torch and timm; empty: no peer", **v)
+    cli.define_path("folder", "benchmarks/results", "where files go", **v)
+    cli.define_path("torch_python", None, "interpreter with torch and timm; default: no peer", **v)
     flags.DEFINE_float("minutes", 25.0, "after which no part is begun", lower_bound=0.0, **v)
     flags.DEFINE_bool("dry_run", False, "print the commands only", **v)
     flags.DEFINE_bool("tiny", False, "sizes for trying it out; the figures mean nothing", **v)

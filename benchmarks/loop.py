@@ -104,7 +104,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_string("recipes", "digits,resnet20", f"of {', '.join(recipes.RECIPES)}", **v)
     flags.DEFINE_integer("steps", 64, "of each part of a round", lower_bound=2 * _WINDOWS, **v)
     flags.DEFINE_integer("rounds", 5, "how often the parts take turns", lower_bound=1, **v)
-    flags.DEFINE_string("json", "", "file to write", **v)
+    cli.define_path("json", None, "file to write", **v)
 
 
 if __name__ == "__main__":

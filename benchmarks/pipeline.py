@@ -150,7 +150,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_integer("batch", 64, "pictures a batch", lower_bound=1, **v)
     flags.DEFINE_integer("batches", 48, "batches timed in each round", lower_bound=1, **v)
     flags.DEFINE_integer("rounds", 3, "how often the rows take turns", lower_bound=1, **v)
-    flags.DEFINE_string("json", "", "file to write", **v)
+    cli.define_path("json", None, "file to write", **v)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from rich.markdown import Markdown
 from benchmarks import rows as benchmark_rows
 from chanattn import cli
 from chanattn.errors import UsageError
+from chanattn.paths import to_path
 
 ROOT = Path(__file__).resolve().parents[1]
 Report = Mapping[str, Any]
@@ -47,24 +48,24 @@ def main(folders: list[str]) -> None:
     """Writes the page."""
     if len(folders) > 1:
         raise UsageError(f"name one folder, not {len(folders)}")
-    folder = Path(*folders) if folders else ROOT / "benchmarks" / "results"
-    text, target = page(read(folder)), Path(flags.FLAGS.output)
-    target.write_text(text)
+    folder = to_path(*folders) if folders else ROOT / "benchmarks" / "results"
+    text, target = page(read(folder)), flags.FLAGS.output
+    target.write_text(text, encoding="utf-8")
     print(f"written: {target}")
 
 
-def report(benchmark: str, rows: Sequence[Row], path: str, **more: Any) -> None:
+def report(benchmark: str, rows: Sequence[Row], path: Path | None, **more: Any) -> None:
     """Prints the rows as tables and writes them to a file.
 
     Args:
         benchmark: its name, that of the module in this folder.
         rows: one result each.
-        path: of the JSON file, whose folder is made if absent; empty: none is written.
+        path: of the JSON file, whose folder is made if absent; None: none is written.
         **more: what else the file holds.
     """
     show({"benchmark": benchmark, "rows": rows})
     if path:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         write(path, benchmark, rows, **more)
         print(f"written: {path}")
 
@@ -75,7 +76,7 @@ def show(content: Report, *, on_gpu: bool = False) -> None:
     console.print(Markdown("\n".join(tables({"": content}, on_gpu=on_gpu))))
 
 
-def write(path: str | Path, benchmark: str, rows: Sequence[Row], **more: Any) -> None:
+def write(path: Path, benchmark: str, rows: Sequence[Row], **more: Any) -> None:
     """Writes the file of a benchmark; arguments as of `report`."""
     # Asked last: they start JAX, which on a GPU takes most of the memory that child processes need.
     from chanattn.analysis.hardware import hardware
@@ -106,7 +107,7 @@ def read(folder: Path) -> dict[str, Report]:
     keys = {"benchmark", "hardware", "how", "rows"}
     for file in files:
         try:
-            content = json.loads(file.read_text())
+            content = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise UsageError(f"{file} is no JSON: {error}") from error
         if not isinstance(content, dict) or not keys <= content.keys():
@@ -328,7 +329,7 @@ def _without_folder(argument: str) -> str:
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags of this program."""
     v: Any = {"flag_values": values}
-    flags.DEFINE_string("output", str(ROOT / "benchmarks" / "RESULTS.md"), "the page", **v)
+    cli.define_path("output", str(ROOT / "benchmarks" / "RESULTS.md"), "the page", **v)
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     v: Any = {"flag_values": values}
     flags.DEFINE_string("recipes", "digits,resnet20", f"of {', '.join(recipes.RECIPES)}", **v)
     flags.DEFINE_integer("launches", 5, "of each kind", lower_bound=1, **v)
-    flags.DEFINE_string("json", "", "file to write", **v)
+    cli.define_path("json", None, "file to write", **v)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
@@ -45,11 +44,12 @@ _SETTLE_SECONDS = 0.1
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags of this program."""
     text, number, one_of = flags.DEFINE_string, flags.DEFINE_integer, flags.DEFINE_enum
+    path = cli.define_path
     v: Any = {"flag_values": values}
     text("rows", "resnet20*", "comma-separated names or patterns; '*' is all", **v)
     text("modes", "train,infer", "train, infer or both", **v)
     one_of("against", None, ["timm", "flax"], "the peer; default: none", **v)
-    text("torch_python", None, "interpreter with torch and timm, for --against=timm", **v)
+    path("torch_python", None, "interpreter with torch and timm, for --against=timm", **v)
     one_of("torch_compile", "auto", ["auto", "never", "always"], "auto: the faster counts", **v)
     number("rounds", 5, "how often both sides take turns", lower_bound=1, **v)
     flags.DEFINE_float("seconds", 2.0, "about how long a turn takes", lower_bound=0.0, **v)
@@ -58,7 +58,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     one_of("kernels", "auto", ["auto", "onednn", "xla", "plain"], "ours, on a CPU", **v)
     number("threads", 0, "cores of both sides; 0: all", lower_bound=0, **v)
     number("devices", 0, "our CPU devices; 0: as the training loop", lower_bound=0, **v)
-    text("json", "", "file for everything measured, renewed after every row", **v)
+    path("json", None, "file for everything measured, renewed after every row", **v)
 
 
 def main() -> None:
@@ -220,9 +220,9 @@ def check(values: flags.FlagValues) -> None:
         )
     if values.torch_python and values.against != "timm":
         raise UsageError("--torch_python is only for --against=timm")
-    if not Path(values.json).absolute().parent.is_dir():
+    if values.json and not values.json.absolute().parent.is_dir():
         raise UsageError(f"--json={values.json}: there is no such folder")
-    if values.json and Path(values.json).is_dir():
+    if values.json and values.json.is_dir():
         raise UsageError(f"--json={values.json} is a folder; name a file")
 
 

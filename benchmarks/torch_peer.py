@@ -203,7 +203,7 @@ def _first_line(error: Exception) -> str:
 def main() -> None:
     """Answers until stdin ends."""
     # What libraries and compilers print must not end up between the answers.
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     peer = Peer()
     commands: dict[str, Callable[..., dict[str, Any]]] = {

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -12,6 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import jax
 import pytest
 from hypothesis import settings
+from skips import pytest_sessionfinish, pytest_terminal_summary  # noqa: F401 - hooks
 
 # Compilation makes the first example slow, and a test must give the same verdict every time.
 settings.register_profile("chanattn", deadline=None, derandomize=True, max_examples=50)
@@ -59,6 +61,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def golden() -> Path:
     """Committed numeric fixtures."""
     return ROOT / "tests" / "golden"
+
+
+@pytest.fixture
+def optimised() -> Iterator[None]:
+    """Compiles as users do, in this process; `pytest_configure` has switched that off."""
+    before = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,16 @@ PAGE = (ROOT / "docs" / "reliability.md").read_text()
 NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)))
 
 
+CHECKPOINTS = (ROOT / "docs" / "checkpoints.md").read_text()
+
+
+def test_every_test_that_the_page_on_checkpoints_names_exists():
+    named = set(re.findall(r"`(test_\w+)`", CHECKPOINTS))
+    sources = "".join(path.read_text() for path in (ROOT / "tests" / "training").glob("*.py"))
+    assert len(named) >= 30
+    assert named - set(re.findall(r"^def (test_\w+)", sources, re.MULTILINE)) == set()
+
+
 @pytest.mark.parametrize(("file", "name"), NAMED, ids=[name for _, name in NAMED])
 def test_every_test_that_the_page_names_exists(file, name):
     functions = [

@@ -9,7 +9,8 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from chanattn import attention, models
-from chanattn.errors import UsageError
+from chanattn.errors import UsageError, did_you_mean
+from chanattn.interop.families import check_family
 from chanattn.interop.names import (
     Leaf,
     Match,
@@ -25,6 +26,7 @@ from chanattn.interop.names.rules import Layout
 _CONV_SLOT = [name for name in attention.names() if attention.describe(name).slot == "conv"]
 _STATISTICS = {"running_mean": "mean", "running_var": "var"}
 _IGNORED = ("num_batches_tracked",)
+_LEAVES = ("weight", "bias", *_STATISTICS)  # of a layer
 _SHOWN = 3  # of the names that a message could list
 
 
@@ -53,10 +55,13 @@ def from_torch(
         n / (n - 1) in training and not at all in inference.
 
     Raises:
-        UsageError: The target or an option is unknown, names have no counterpart, or, for networks, some are
-            missing or have another shape; the message lists a few.
+        UsageError: The target or an option is unknown, names have no counterpart, or, for networks, are those
+            of one that is built otherwise, or some are missing or have another shape; the message lists a
+            few.
     """
     if isinstance(target, str) and target not in models.names():
+        if target not in attention.names():
+            raise _unknown(target)
         if image_size is not None:
             raise UsageError(f"image_size is for networks; {target!r} is a mechanism")
         table = mechanism_table(target)
@@ -65,41 +70,117 @@ def from_torch(
         return convert(state_dict, table, groups=options.get("groups") or 1)
     model = models.create(target, **options) if isinstance(target, str) else target
     groups = model.cardinality if isinstance(model, models.ResNet) else 1
+    check_family(model, dict(_items(state_dict)))
     variables = convert(state_dict, network_table(model), groups=groups)
-    _check_complete(model, variables, image_size or model.image_size)
+    _check_complete(model, variables, image_size)
     return variables
+
+
+def _unknown(target: str) -> UsageError:
+    rows = [name for name in models.names() if target.endswith(name)]
+    backbone = f" Or {max(rows, key=len)!r} with an attention?" if rows else ""
+    valid = [*models.names(), *attention.names()]
+    return UsageError(
+        f"{target!r} is neither an architecture (`python -m chanattn.models` lists them) nor a mechanism"
+        f" (`python -m chanattn.attention`).{backbone or did_you_mean(target, valid)}"
+    )
 
 
 def convert(state_dict: Mapping[str, Any], table: Table, groups: int = 1) -> dict[str, Any]:
     """Rename and rearrange every array by a table; `groups` is that of the grouped dense layers.
 
     Raises:
-        UsageError: Names have no counterpart, or an array has not the dimensions that its name promises.
+        UsageError: Names have no counterpart, two have the same, or an array is none or has not the
+            dimensions that its name promises.
     """
-    flat: dict[tuple[str, ...], Any] = {}
+    flat: dict[str, Any] = {}
+    origins: dict[str, str] = {}
     unknown = []
-    for name, array in state_dict.items():
+    for name, given in _items(state_dict):
         leaf = name.rpartition(".")[2]
         if leaf in _IGNORED:
             continue
-        match = find(name, table)
+        match = _find(name, table)
         if match is None:
             unknown.append(name)
             continue
         if isinstance(match.entry, Skip):
             continue
+        array = _numbers(name, given)
         try:
-            path, value = _place(match, leaf, np.asarray(array), groups)
+            path, value = _place(match, leaf, array, groups)
         except (ValueError, IndexError) as error:
             raise UsageError(
-                f"the PyTorch parameter {name!r} has shape {np.shape(array)}, which fits no such layer here"
+                f"the PyTorch parameter {name!r} has shape {array.shape}, which fits no such layer here"
             ) from error
-        flat[tuple(path.split("/"))] = jnp.asarray(value)
+        if path in flat:
+            raise UsageError(
+                f"the PyTorch parameters {origins[path]!r} and {name!r} are the same one here, {path!r}"
+            )
+        flat[path], origins[path] = jnp.asarray(value), name
     if unknown:
         first, *rest = unknown
         more = f" (nor have {_some(rest)})" if rest else ""
-        raise UsageError(f"the PyTorch parameter {first!r} has no counterpart here{more}")
-    return unflatten_dict(flat)
+        raise UsageError(
+            f"the PyTorch parameter {first!r} has no counterpart here{more}{_without_wrapper(unknown, table)}"
+        )
+    return unflatten_dict(flat, sep="/")
+
+
+def _items(state_dict: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    if not isinstance(state_dict, Mapping):
+        raise UsageError(
+            f"a PyTorch state maps names to arrays, as module.state_dict() does; this is a"
+            f" {type(state_dict).__name__}"
+        )
+    for name, value in state_dict.items():
+        if not isinstance(name, str):
+            raise UsageError(f"the names of a PyTorch state must be text, not {name!r}")
+        if isinstance(value, Mapping):
+            raise UsageError(
+                f"the PyTorch state has another one below {name!r}: take state_dict[{name!r}]"
+            )
+    return list(state_dict.items())
+
+
+def _find(name: str, table: Table) -> Match | None:
+    match = find(name, table)
+    if match and isinstance(match.entry, Rule) and name.rpartition(".")[2] not in _LEAVES:
+        return None
+    return match
+
+
+def _numbers(name: str, value: Any) -> np.ndarray:
+    """The array itself, or that of a tensor of PyTorch, which NumPy cannot look into in all its types."""
+    try:
+        if hasattr(value, "detach"):
+            value = value.detach().cpu()
+            value = value.float() if value.is_floating_point() else value
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"the PyTorch parameter {name!r} is a {type(value).__name__} that NumPy cannot read ({error})"
+        ) from error
+    if not (jnp.issubdtype(array.dtype, jnp.floating) or array.dtype.kind in "biu"):
+        raise UsageError(
+            f"the PyTorch parameter {name!r} is no array of real numbers but {array.dtype}"
+        )
+    return array
+
+
+def _without_wrapper(unknown: Sequence[str], table: Table) -> str:
+    """A hint if the names are known without what is in front of all of them ("module.", "model.")."""
+    parts = unknown[0].split(".")
+    for count in range(1, len(parts)):
+        prefix = ".".join(parts[:count]) + "."
+        if all(
+            name.startswith(prefix) and _find(name.removeprefix(prefix), table) for name in unknown
+        ):
+            return (
+                f"; without {prefix!r}, which a wrapper put in front of them, they are known: give"
+                f" {{name.removeprefix({prefix!r}): array for name, array in state_dict.items()}}"
+            )
+    return ""
 
 
 def _place(match: Match, leaf: str, value: np.ndarray, groups: int) -> tuple[str, np.ndarray]:
@@ -134,9 +215,33 @@ def _weight(w: np.ndarray, layout: Layout, groups: int) -> tuple[str, np.ndarray
     return ("scale", w) if w.ndim == 1 else ("kernel", w.T)
 
 
-def _check_complete(model: models.Network, variables: Mapping[str, Any], image_size: int) -> None:
-    image = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
-    wanted = flatten_dict(dict(jax.eval_shape(model.init, jax.random.key(0), image)), sep="/")
+def _shapes(model: models.Network, side: int) -> dict[str, Any]:
+    image = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    variables = dict(jax.eval_shape(model.init, jax.random.key(0), image))
+    shapes: dict[str, Any] = flatten_dict(variables, sep="/")
+    return shapes
+
+
+def _depends_on_side(model: models.Network, side: int, wanted: Mapping[str, Any]) -> bool:
+    """Whether pictures of another side could give other parameters."""
+    for other in (side + 32, side * 7 // 8):
+        try:
+            if _shapes(model, other) != wanted:
+                return True
+        except UsageError:
+            return True
+    return False
+
+
+def _check_complete(
+    model: models.Network, variables: Mapping[str, Any], image_size: int | None
+) -> None:
+    side = image_size or model.image_size
+    of_other_pictures = f" For pictures that are not {side} x {side}, give image_size."
+    try:
+        wanted = _shapes(model, side)
+    except UsageError as error:
+        raise UsageError(f"{str(error).removesuffix('.')}.{of_other_pictures}") from error
     given = flatten_dict(variables, sep="/")
     mistakes = []
     missing = sorted(wanted.keys() - given.keys())
@@ -156,7 +261,7 @@ def _check_complete(model: models.Network, variables: Mapping[str, Any], image_s
     if mistakes:
         raise UsageError(
             f"the PyTorch state {'; it '.join(mistakes)}. Is it of this architecture, attention and number"
-            " of classes?"
+            " of classes?" + (of_other_pictures if _depends_on_side(model, side, wanted) else "")
         )
 
 

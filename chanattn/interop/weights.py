@@ -21,6 +21,11 @@ _ZIP, _PICKLE = (
     b"\x80",
 )  # PyTorch since 1.6 and before; any pickle of protocol 2 or later
 _LENGTH = 8  # bytes at the start of a safetensors file: the length of its JSON header
+_LONGEST = 100_000_000  # header that the format allows
+_TYPES = (
+    *("F64", "F32", "F16", "BF16", "BOOL"),
+    *(f"{kind}{bits}" for kind in "IU" for bits in (8, 16, 32, 64)),
+)
 # Under these names training programs wrap the weights in what else they save.
 _WRAPPERS = ("state_dict", "model")
 
@@ -34,11 +39,12 @@ def read_weights(path: str | os.PathLike[str], allow_pickle: bool = False) -> di
             which builds tensors and refuses all else.
 
     Returns:
-        Names to arrays; those of types that numpy lacks (bfloat16) as float32.
+        Names to arrays; those in bfloat16, which NumPy lacks, as float32.
 
     Raises:
         UsageError: The file is absent, damaged, a pickle that was not asked for, or holds other things than
-            arrays; or PyTorch, which reads pickles, is not installed.
+            arrays of real numbers, or some of fewer than 16 bits; or PyTorch, which reads pickles, is not
+            installed.
     """
     path = Path(path)
     try:
@@ -46,6 +52,8 @@ def read_weights(path: str | os.PathLike[str], allow_pickle: bool = False) -> di
             start = file.read(_LENGTH + 1)
     except OSError as error:
         raise UsageError(f"no weights in {path}: {error.strerror}") from error
+    if _begins_safetensors(start):
+        return _safetensors(path)
     if path.suffix.lower() in PICKLES or start.startswith((_ZIP, _PICKLE)):
         if not allow_pickle:
             raise UsageError(
@@ -58,15 +66,31 @@ def read_weights(path: str | os.PathLike[str], allow_pickle: bool = False) -> di
     return _safetensors(path)
 
 
+def _begins_safetensors(start: bytes) -> bool:
+    """Whether these are the length of a header and its first byte, whatever other format has the first byte.
+
+    In a zip file or a pickle the eight bytes are no length that the format allows.
+    """
+    return start[_LENGTH:] == b"{" and int.from_bytes(start[:_LENGTH], "little") <= _LONGEST
+
+
 def _safetensors(path: Path) -> dict[str, np.ndarray]:
     try:
         with safe_open(path, framework="np") as file:
-            return {name: _array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+            types = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+            readable = [name for name, kind in types.items() if kind in _TYPES]
+            arrays = {name: _array(file.get_tensor(name)) for name in readable}
     except (SafetensorError, OSError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:120]
         raise UsageError(
             f"{path} is no readable safetensors file ({reason}); download or convert it again"
         ) from error
+    for name, kind in types.items():
+        if name not in arrays:
+            raise UsageError(
+                f"{path} holds {name!r} in the type {kind}, which is not read; save it as float32"
+            )
+    return arrays
 
 
 def _unpickled(path: Path) -> dict[str, np.ndarray]:
@@ -110,7 +134,19 @@ def _tensor(path: Path, name: str, value: Any) -> np.ndarray:
             " save the state_dict() alone"
         )
     value = value.detach()
-    return np.asarray(value.float() if value.is_floating_point() else value)
+    try:
+        array = np.asarray(value.float() if value.is_floating_point() else value)
+    except (TypeError, RuntimeError) as error:
+        raise _not_read(path, name, " ".join(str(error).split())[:120]) from error
+    if array.dtype.kind not in "biuf":
+        raise _not_read(path, name, str(array.dtype))
+    return array
+
+
+def _not_read(path: Path, name: str, reason: str) -> UsageError:
+    return UsageError(
+        f"{path} holds {name!r} in a form that is not read ({reason}); save it as a plain float32 tensor"
+    )
 
 
 def _array(value: np.ndarray) -> np.ndarray:

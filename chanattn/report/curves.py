@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from chanattn.errors import UsageError
+from chanattn.report.names import for_picture, one_line
 
 PANELS = (("loss", "loss (nats)", 1.0), ("top1", "top-1 accuracy (%)", 100.0))
 """Metric, its label, and the factor from the log to the picture."""
@@ -40,11 +41,12 @@ def plot_curves(
     for number, run in enumerate(runs):
         lines = _lines(Path(run))
         for axes, (metric, _, factor) in zip(panels, PANELS, strict=True):
+            own = for_picture(one_line(Path(run).name))
             for split, style in STYLES.items():
                 points = lines[split, metric]
                 if points:
                     steps, values = zip(*points, strict=True)
-                    name = LABELS[split] if len(runs) == 1 else f"{Path(run).name}: {LABELS[split]}"
+                    name = LABELS[split] if len(runs) == 1 else f"{own}: {LABELS[split]}"
                     axes.plot(
                         steps,
                         [factor * value for value in values],
@@ -57,7 +59,7 @@ def plot_curves(
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=min(4, max(1, len(names))))
     if title:
-        figure.suptitle(title)
+        figure.suptitle(for_picture(one_line(title)))
     figure.savefig(path, dpi=120)
 
 
@@ -74,7 +76,7 @@ def _lines(run: Path) -> Lines:
     if not path.is_file():
         raise UsageError(f"{run} has no metrics.jsonl: is it a run directory?")
     lines: Lines = defaultdict(list)
-    for text in path.read_text().splitlines():
+    for text in path.read_text(encoding="utf-8").splitlines():
         line: dict[str, Any] = json.loads(text)
         for metric, _, _ in PANELS:
             if line.get(metric) is not None:

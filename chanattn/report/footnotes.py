@@ -28,6 +28,14 @@ def footnotes(comparisons: Sequence[Comparison], *, full: bool) -> tuple[str, ..
             for row in comparison.rows
             if not row.complete
         ]
+        if not comparison.baseline.planned:
+            lines.append(
+                f"{of}{comparison.baseline.label}, the baseline, has not been asked for so far: there are no"
+                " differences"
+            )
+        if comparison.sweep.left_out:
+            named = ", ".join(map(one_line, comparison.sweep.left_out))
+            lines.append(f"{of}not asked for so far, and left out: {named}")
         lines += [f"{of}{line}" for line in comparison.notes]
     costs = [
         (comparison.label, line) for comparison in comparisons for line in _cost(comparison, full)
@@ -50,6 +58,11 @@ def _method(comparisons: Sequence[Comparison], full: bool) -> Iterator[str]:
     )
     if any(not row.complete for row in rows):
         yield "k/n: of n planned seeds k are finished, and the numbers are from those alone."
+    if any(row.summary and row.summary.n == 2 for row in rows):
+        yield (
+            "Two seeds hardly tell a standard deviation: its 95 % interval reaches from 0.45 to 32 times the"
+            " figure, and ± 0.00 says that two results happen to be equal, not that the next would be."
+        )
     if differences:
         yield (
             f"Difference to {first.baseline.label} over the seeds that both have, with 95 % interval"

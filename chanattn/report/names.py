@@ -32,12 +32,15 @@ def labels(names: Iterable[str], limit: int = IN_TABLES) -> dict[str, str]:
 
 
 def for_picture(label: str) -> str:
-    """A label that Matplotlib draws as it stands: no formulae, no glyphs that its font lacks."""
+    """A label that Matplotlib draws as it stands: no formulae, no glyphs that its font lacks.
+
+    One that begins with an underline would be left out of legends, so a space comes first.
+    """
     glyphs = _glyphs()
     drawn = "".join(
         char if ord(char) in glyphs else _NO_GLYPH for char in label if char not in _JOINERS
     )
-    return drawn.replace("$", r"\$")
+    return (" " if drawn.startswith("_") else "") + drawn.replace("$", r"\$")
 
 
 def _shorten(text: str, limit: int) -> str:

@@ -92,7 +92,7 @@ def _run(run: Run, comparison: Comparison, folder: Path) -> dict[str, Any]:
     value = run.final(comparison.metric)
     return {
         "seed": run.seed,
-        "link": quote(Path(os.path.relpath(run.directory, folder)).as_posix()) + "/",
+        "link": quote(os.fsencode(os.path.relpath(run.directory, folder))) + "/",
         "exists": run.directory.is_dir(),
         "state": run.state,
         "value": "" if value is None else mean_and_std(value, None, comparison.metric),

@@ -57,7 +57,9 @@ class Sweep:
         config: the sweep file with its argument.
         baseline: the variant that the others are compared with.
         seeds: all that are planned.
-        variants: in the order of the sweep file.
+        variants: in the order of the sweep file; those that nobody has asked for are left out, but for the
+            baseline.
+        left_out: the names of those.
         published: figures of papers.
         how: command, versions, git revision, time.
         cost_notes: hardware, conventions and how of `cost.json`; empty without one.
@@ -72,6 +74,7 @@ class Sweep:
     baseline: str
     seeds: tuple[int, ...]
     variants: tuple[Variant, ...]
+    left_out: tuple[str, ...]
     published: tuple[Published, ...]
     how: Mapping[str, Any]
     cost_notes: Mapping[str, Any]
@@ -111,6 +114,7 @@ def read_sweep(folder: Path) -> Sweep:
     variants = tuple(
         _variant(folder, name, listed, seeds, costs.get(name, Cost()), path) for name in listed
     )
+    kept = tuple(each for each in variants if each.runs or each.name == baseline)
     sweep = Sweep(
         folder=folder,
         name=take(values, "name", str, path),
@@ -119,7 +123,8 @@ def read_sweep(folder: Path) -> Sweep:
         config=str(values.get("config", "")),
         baseline=baseline,
         seeds=tuple(seeds),
-        variants=variants,
+        variants=kept,
+        left_out=tuple(each.name for each in variants if each not in kept),
         published=tuple(
             _published(entry, path)
             for entry in take({"published": [], **values}, "published", list, path)
@@ -145,11 +150,16 @@ def _variant(
     directory = take(entry, "directory", str, path, where)
     if directory in ("", ".", "..") or "/" in directory or "\\" in directory or "\0" in directory:
         raise Damaged(f"{path} is damaged: {where}directory is {directory!r}, not a folder's name")
+    wanted = take(
+        {"wanted": seeds, **entry}, "wanted", list, path, where
+    )  # absent in earlier versions
+    if not all(seed in seeds for seed in wanted):
+        raise Damaged(f"{path} is damaged: {where}wanted names seeds that the sweep does not have")
     runs = folder / "runs" / directory
     return Variant(
         name=name,
         overrides=take(entry, "overrides", dict, path, where),
-        runs=tuple(Run.read(name, seed, runs / f"seed{seed}") for seed in seeds),
+        runs=tuple(Run.read(name, seed, runs / f"seed{seed}") for seed in seeds if seed in wanted),
         cost=cost,
     )
 

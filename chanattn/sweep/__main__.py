@@ -23,9 +23,10 @@ from ml_collections import ConfigDict
 from chanattn import cli
 from chanattn.errors import UsageError
 from chanattn.sweep import launchers, search_flags
+from chanattn.sweep.watch import STALL_MINUTES as STALL_MINUTES_DEFAULT
 from chanattn.training.config import changed_fields
 
-WORKDIR = flags.DEFINE_string(
+WORKDIR = cli.define_path(
     "workdir", None, "folder of the sweep: written, or continued if it holds this sweep"
 )
 SEEDS = flags.DEFINE_list(
@@ -39,7 +40,16 @@ PARALLEL = flags.DEFINE_integer(
 DRY_RUN = flags.DEFINE_bool("dry_run", False, "show the grid and the time it takes; write nothing")
 RETRY_FAILED = flags.DEFINE_bool("retry_failed", False, "try runs again that have failed")
 MAX_LOSSES = flags.DEFINE_integer(
-    "max_losses", 3, "how often the worker of a run may vanish before the run counts as failed"
+    "max_losses",
+    3,
+    "how often the worker of a run may vanish before the run counts as failed",
+    lower_bound=0,
+)
+STALL_MINUTES = flags.DEFINE_float(
+    "stall_minutes",
+    STALL_MINUTES_DEFAULT,
+    "end a worker that neither writes nor computes for so long, and count it as vanished; 0: never",
+    lower_bound=0,
 )
 COST = flags.DEFINE_bool("cost", True, "measure what each variant costs, after the runs")
 for _name in launchers.NAMES:
@@ -75,11 +85,12 @@ def main(config: ConfigDict) -> None:
         seeds=grids.seeds(grid.seeds if SEEDS.value is None else _seeds(SEEDS.value)),
         variants=chosen(grid, ONLY.value),
         outlines=check(config, grid, file),  # last, because it takes seconds
-        workdir=Path(WORKDIR.value) if WORKDIR.value else None,
+        workdir=WORKDIR.value,
         launcher=LAUNCHER.value,
         parallel=PARALLEL.value,
         retry_failed=RETRY_FAILED.value,
         max_losses=MAX_LOSSES.value,
+        stall=60 * STALL_MINUTES.value,
         cost=COST.value,
     )
     (dry_run if DRY_RUN.value else sweep)(request)
@@ -95,10 +106,11 @@ def _search(file: str, config: ConfigDict) -> None:
             cli.load_config(file),
             config,
             seeds=grids.seeds(1 if SEEDS.value is None else _seeds(SEEDS.value)),
-            workdir=Path(WORKDIR.value or ""),
+            workdir=WORKDIR.value or Path(),
             launcher=LAUNCHER.value,
             parallel=PARALLEL.value,
             max_losses=MAX_LOSSES.value,
+            stall=60 * STALL_MINUTES.value,
         )
     )
 

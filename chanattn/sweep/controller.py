@@ -3,6 +3,8 @@
 All it knows lies in the run directories, so that it may be killed at any moment and started again.
 """
 
+import math
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -10,7 +12,9 @@ from collections.abc import Callable, Sequence
 from chanattn.cli import FAILED, PREEMPTED, USAGE
 from chanattn.sweep.launchers.base import Ended, Job, Launcher
 from chanattn.sweep.status import failure, is_done, mark_failed, unmark_failed
-from chanattn.training.lock import is_held
+from chanattn.sweep.watch import files
+from chanattn.training.lock import LOCK, is_held
+from chanattn.training.progress import duration
 
 _PAUSE = 0.3  # seconds between two looks at the workers
 Observer = Callable[[str, Job, str], None]
@@ -25,6 +29,8 @@ class Controller:
         tell: called with ("done" | "again" | "failed" | "held" | "withdrawn", job, detail) when that happens.
         retry_failed: compute runs again that failed earlier.
         max_losses: how often the worker of a run may vanish before the run counts as failed.
+        stall: seconds after which a process of others that holds a run and writes nothing is told of; 0:
+            never.
     """
 
     def __init__(
@@ -35,11 +41,13 @@ class Controller:
         *,
         retry_failed: bool = False,
         max_losses: int = 3,
+        stall: float = 0.0,
     ) -> None:
         self._jobs, self._launcher, self._tell = list(jobs), launcher, tell
-        self._max_losses = max_losses
+        self._max_losses, self._stall = max_losses, stall
         self._losses: Counter[Job] = Counter()
         self._held: list[Job] = []
+        self._silent: dict[Job, tuple[object, float]] = {}  # what is there, since when
         self._open = set[Job]()
         self._withdrawn = set[Job]()
         for job in jobs:
@@ -95,8 +103,21 @@ class Controller:
             if first:
                 self._tell("held", job, "another process trains it; waiting for its end")
             self._held.append(job)
+            self._tell_of_silence(job)
         else:
             self._launcher.submit(job)
+
+    def _tell_of_silence(self, job: Job) -> None:
+        """Says once that a process which is not this sweep's to end may hang."""
+        there, now = files(job.workdir), time.monotonic()
+        before, since = self._silent.get(job, (None, now))
+        if before != there:
+            self._silent[job] = there, now
+        elif self._stall and now - since > self._stall:
+            self._silent[job] = there, math.inf
+            wrote = f"has written nothing for {duration(self._stall)}"
+            how = f"fuser -v {shlex.quote(str(job.workdir / LOCK))}"
+            self._tell("held", job, f"its process {wrote}; see whether it hangs, and end it: {how}")
 
     def _ended(self, ended: Ended) -> None:
         job, code, detail = ended.job, ended.code, ended.detail

@@ -18,6 +18,7 @@ from absl import flags
 from chanattn import cli
 from chanattn.errors import UsageError
 from chanattn.sweep.store import job, read
+from chanattn.sweep.watch import Watch
 from chanattn.training.config import from_json
 from chanattn.training.run_directory import write_json
 
@@ -25,24 +26,34 @@ COST = "cost.json"
 _PAUSE = 0.2  # seconds
 
 
+def known(sweep: Path) -> dict[str, Any]:
+    """The figures that there are, by variant."""
+    try:
+        measured: dict[str, Any] = json.loads((sweep / COST).read_text())["variants"]
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
+        return {}
+    return measured
+
+
 def missing(sweep: Path) -> list[str]:
     """The variants that have runs, but no figures in `cost.json` yet."""
-    known = _known(sweep).get("variants", {})
+    measured = known(sweep)
     index = read(sweep)
     with_runs = [
         name
         for name in index["variants"]
         if any(job(sweep, name, seed).workdir.is_dir() for seed in index["seeds"])
     ]
-    return [name for name in with_runs if name not in known]
+    return [name for name in with_runs if name not in measured]
 
 
-def measure(sweep: Path, stop: Callable[[], bool]) -> bool:
+def measure(sweep: Path, stop: Callable[[], bool], stall: float) -> bool:
     """Measures in a process of its own, which prints what it does.
 
     Args:
         sweep: its folder.
         stop: asked every moment whether to give up.
+        stall: see `launchers.create`.
 
     Returns:
         Whether there are figures now.
@@ -51,17 +62,18 @@ def measure(sweep: Path, stop: Callable[[], bool]) -> bool:
     with subprocess.Popen(
         program, start_new_session=True
     ) as child:  # Ctrl-C is for this process alone
-        while child.poll() is None:
+        watch = Watch(child, sweep, stall)
+        while watch.poll() is None:
             if stop():
-                child.terminate()
+                watch.stop()
             time.sleep(_PAUSE)
     return child.returncode == 0
 
 
 def main() -> None:
     """Measures all variants that have runs: side by side, so that the figures can be compared."""
-    sweep = Path(flags.FLAGS.workdir or "")
-    if not flags.FLAGS.workdir:
+    sweep = flags.FLAGS.workdir
+    if sweep is None:
         raise UsageError("--workdir=SWEEP is required")
     from chanattn.analysis.cost import of_configs
     from chanattn.training import compilation_cache
@@ -73,18 +85,10 @@ def main() -> None:
         jobs = [job(sweep, name, seed) for seed in index["seeds"]]
         begun = next((each for each in jobs if each.workdir.is_dir()), None)
         if begun is not None:
-            configs[name] = from_json(begun.config.read_text())
+            configs[name] = from_json(begun.config.read_text(encoding="utf-8"))
     write_json(sweep / COST, of_configs(configs, note=lambda line: print(f"  {line}", flush=True)))
 
 
-def _known(sweep: Path) -> dict[str, Any]:
-    try:
-        known: dict[str, Any] = json.loads((sweep / COST).read_text())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return known
-
-
 if __name__ == "__main__":
-    flags.DEFINE_string("workdir", None, "folder of the sweep")
+    cli.define_path("workdir", None, "folder of the sweep")
     cli.run(main)

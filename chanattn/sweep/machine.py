@@ -12,6 +12,7 @@ from chanattn.errors import UsageError
 _WORKER_BYTES = (
     2 * 2**30
 )  # main memory that a worker may need: JAX, a small data set, a CIFAR network
+_PATIENCE = 300  # seconds
 # JAX starts in a process of its own, because one that has started it holds memory of the GPU.
 _PROBE = "import jax; devices = jax.devices(); print(devices[0].platform, len(devices))"
 
@@ -46,9 +47,15 @@ def _accelerators() -> tuple[str, int]:
     plugins = importlib.metadata.entry_points(group="jax_plugins")
     if not plugins and importlib.util.find_spec("libtpu") is None:
         return "cpu", 0
-    done = subprocess.run(
-        [sys.executable, "-c", _PROBE], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-c", _PROBE]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_PATIENCE, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise UsageError(
+            f"JAX does not start on this machine: it has not named its devices in {_PATIENCE} s"
+        ) from error
     if done.returncode:
         reason = done.stderr.strip().splitlines()[-1:]
         raise UsageError(f"JAX does not start on this machine: {' '.join(reason)}")

@@ -22,13 +22,14 @@ from chanattn import cli
 from chanattn.errors import Preempted, UsageError
 from chanattn.sweep import launchers, store
 from chanattn.sweep.controller import Controller
+from chanattn.sweep.ending import Interrupt, close
 from chanattn.sweep.grid import resolve
 from chanattn.sweep.launchers.base import Job
 from chanattn.sweep.space import Space
 from chanattn.sweep.status import failure, is_done
 from chanattn.sweep.study import Study
+from chanattn.sweep.view import output
 from chanattn.training.config import flatten, to_json
-from chanattn.training.interrupt import Interrupt
 from chanattn.training.lock import hold
 from chanattn.training.metrics_log import read_metrics
 from chanattn.training.run_directory import SUMMARY, command_line, write_json, write_text
@@ -43,6 +44,7 @@ class Request:
 
     Attributes:
         file: the sweep file with its argument.
+        class_names: of the recipe's data set, in the order of the labels.
         recipe: what all trials share; with the splits of `held_out.honest_splits`.
         changed: fields of the recipe that the command line has changed, with their values.
         space: what a trial chooses.
@@ -56,9 +58,11 @@ class Request:
         launcher: name of the launcher.
         parallel: runs at a time; 0: the launcher's own choice.
         max_losses: see `Controller`.
+        stall: see `launchers.create`.
     """
 
     file: str
+    class_names: Sequence[str]
     recipe: ConfigDict
     changed: Mapping[str, Any]
     space: Space
@@ -72,6 +76,7 @@ class Request:
     launcher: str
     parallel: int
     max_losses: int
+    stall: float
 
     @property
     def maximize(self) -> bool:
@@ -102,7 +107,7 @@ def search(request: Request) -> None:
         Preempted: a signal stopped it; every run has saved.
         SystemExit: no trial has ended well.
     """
-    folder, console = request.workdir, Console(soft_wrap=True, highlight=False)
+    folder, console = request.workdir, output()
     if (folder / store.INDEX).exists() or (
         not (folder / DATABASE).exists() and folder.is_dir() and any(folder.glob("[!.]*"))
     ):
@@ -115,14 +120,20 @@ def search(request: Request) -> None:
             maximize=request.maximize,
             seed=request.search_seed,
         )
+        trials = [job.variant for number in range(len(study)) for job in request.jobs(number)]
+        store.check_classes(folder, dict.fromkeys(trials, request.class_names))
         with Interrupt() as interrupt:
             launcher = launchers.create(
-                request.launcher, folder, request.recipe.platform, request.parallel
+                request.launcher,
+                folder,
+                request.recipe.platform,
+                request.parallel,
+                request.stall,
             )
             try:
                 complete = _Search(request, study, launcher, console).run(interrupt.received)
             finally:
-                launcher.close()
+                close(launcher, console)
         if not complete:
             raise Preempted(f"stopped by {interrupt.name}; the same command continues the search.")
         _conclude(request, study, console)
@@ -133,7 +144,9 @@ class _Search:
 
     def __init__(self, request: Request, study: Study, launcher: Any, console: Console) -> None:
         self._request, self._study, self._console = request, study, console
-        self._controller = Controller((), launcher, self._told, max_losses=request.max_losses)
+        self._controller = Controller(
+            (), launcher, self._told, max_losses=request.max_losses, stall=request.stall
+        )
         self._open: dict[int, list[Job]] = {}
         self._pruned: set[int] = set()
         self._looked = 0.0
@@ -249,7 +262,7 @@ def _conclude(request: Request, study: Study, console: Console) -> None:
 
 def _value(job: Job, metric: str) -> float:
     """The metric of the last evaluation, of the averaged weights where there are any."""
-    final = json.loads((job.workdir / SUMMARY).read_text())["final"]
+    final = json.loads((job.workdir / SUMMARY).read_text(encoding="utf-8"))["final"]
     return float(final.get("ema", final["test"])[metric])
 
 

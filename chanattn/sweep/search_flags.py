@@ -51,6 +51,7 @@ def request(
     launcher: str,
     parallel: int,
     max_losses: int,
+    stall: float,
 ) -> "Request":
     """What the flags ask for, checked as a whole.
 
@@ -63,6 +64,7 @@ def request(
         launcher: name of the launcher.
         parallel: runs at a time; 0: the launcher's choice.
         max_losses: see `Controller`.
+        stall: see `launchers.create`.
 
     Raises:
         UsageError: the space or a flag does not fit.
@@ -90,10 +92,11 @@ def request(
             " from earlier ones, so not all can be queued at once"
         )
     judged = honest_splits(config, SEARCH_SPLIT.value)
-    spaces.check_space(space, judged, file)
+    outlines = spaces.check_space(space, judged, file)
     at_a_time = parallel or len(places(config.platform))
     return Request(
         file=file,
+        class_names=next(iter(outlines.values())).class_names,
         recipe=judged,
         changed=changed,
         space=space,
@@ -107,4 +110,5 @@ def request(
         launcher=launcher,
         parallel=parallel,
         max_losses=max_losses,
+        stall=stall,
     )

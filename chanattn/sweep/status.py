@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from chanattn.sweep.launchers.base import Ended, Job
-from chanattn.sweep.worker import OUTPUT
+from chanattn.sweep.watch import OUTPUT
 from chanattn.training.run_directory import METRICS, SUMMARY, write_json
 
 FAILED = "failed.json"
@@ -122,6 +122,6 @@ def _tail(path: Path) -> bytes:
 
 def _object(path: Path) -> dict[str, Any] | None:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None

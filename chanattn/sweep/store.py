@@ -12,12 +12,13 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from chanattn.class_names import difference, read_classes
 from chanattn.errors import UsageError
 from chanattn.sweep.check import by_owner
 from chanattn.sweep.grid import Sweep, resolve
@@ -63,7 +64,7 @@ def read(sweep: Path) -> dict[str, Any]:
     """
     path = sweep / INDEX
     try:
-        index = json.loads(path.read_text())
+        index = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         if sweep.is_dir() and any(not entry.name.startswith(".") for entry in sweep.iterdir()):
             raise UsageError(
@@ -113,7 +114,7 @@ def check_unchanged(sweep: Path, recipe: ConfigDict, grid: Sweep, name: str) -> 
         except UsageError as error:  # only of a variant that is gone: the others have been checked
             changes.append((variant, str(error)))
             continue
-        before = from_json(begun.config.read_text())
+        before = from_json(begun.config.read_text(encoding="utf-8"))
         for path, (old, new) in changed_fields(before, now).items():
             changes.append((variant, f"{path} {old!r} -> {new!r}"))
     if not changes:
@@ -127,17 +128,60 @@ def check_unchanged(sweep: Path, recipe: ConfigDict, grid: Sweep, name: str) -> 
     )
 
 
+def check_classes(sweep: Path, names: Mapping[str, Sequence[str]]) -> None:
+    """Refuses to continue a sweep whose runs were trained on other classes.
+
+    Args:
+        sweep: its folder, which need not exist.
+        names: of the classes of the data set now, by variant.
+
+    Raises:
+        UsageError: the classes are others than those of a run.
+    """
+    for variant, now in names.items():
+        for run in sorted((sweep / "runs" / directory_name(variant)).glob("seed*")):
+            own = read_classes(run)
+            wrong = None if own is None else difference(own, now)
+            if wrong:
+                raise UsageError(
+                    f"the classes of the data set are not those that {run} was trained on ({wrong}); restore"
+                    " them, or choose another --workdir"
+                )
+
+
 def write(
-    sweep: Path, recipe: ConfigDict, grid: Sweep, seeds: Sequence[int], *, name: str, file: str
+    sweep: Path,
+    recipe: ConfigDict,
+    grid: Sweep,
+    seeds: Sequence[int],
+    *,
+    name: str,
+    file: str,
+    only: Sequence[str] | None = None,
 ) -> None:
     """Writes the index and the config of every run that has none yet; call `check_unchanged` before.
+
+    Args:
+        sweep: its folder.
+        recipe: what all variants share.
+        grid: the variants.
+        seeds: those that are wanted now.
+        name: of the sweep.
+        file: where the grid comes from.
+        only: the variants that are wanted now; None: all. What has ever been wanted is kept in the index, so
+            that the report says "k of n" of that.
 
     Raises:
         UsageError: two variants would share a folder.
     """
     index = read(sweep)
+    wanted = set(grid.variants if only is None else only)
     variants = {
-        variant: {"directory": directory_name(variant), "overrides": dict(overrides)}
+        variant: {
+            "directory": directory_name(variant),
+            "overrides": dict(overrides),
+            "wanted": sorted({*_wanted(index, variant), *(seeds if variant in wanted else ())}),
+        }
         for variant, overrides in grid.variants.items()
     }
     variants |= {
@@ -172,6 +216,15 @@ def write(
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_text(path, to_json(resolve(recipe, grid.variants[variant], seed)))
+
+
+def _wanted(index: Mapping[str, Any], variant: str) -> list[int]:
+    """Seeds that a variant of the index has been asked for; all in an index of an earlier version."""
+    entry = index["variants"].get(variant)
+    if entry is None:
+        return []
+    wanted: list[int] = entry["wanted"] if "wanted" in entry else index["seeds"]
+    return wanted
 
 
 def _first_job(sweep: Path, variant: str, seeds: Sequence[int]) -> Job | None:

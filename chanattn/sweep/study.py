@@ -4,8 +4,10 @@ The study lies in a file, and what is tried next depends on the seed, the number
 so far alone: a search that was killed goes on as if nothing had happened.
 """
 
+import contextlib
 import json
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,8 @@ class Study:
         seed: of the choices.
 
     Raises:
-        UsageError: Optuna is missing, or the file holds another search; the message lists what differs.
+        UsageError: Optuna is missing, the file is damaged, or it holds another search; the message lists what
+            differs.
     """
 
     def __init__(
@@ -40,13 +43,15 @@ class Study:
         self._distributions = {
             path: _distribution(self._optuna, dimension) for path, dimension in space.items()
         }
-        self._study = self._optuna.create_study(
-            storage=f"sqlite:///{file}",
-            study_name=_NAME,
-            direction="maximize" if maximize else "minimize",
-            pruner=self._optuna.pruners.MedianPruner(),
-            load_if_exists=True,
-        )
+        with _one_line(file):
+            self._storage = _storage(self._optuna, file)
+            self._study = self._optuna.create_study(
+                storage=self._storage,
+                study_name=_NAME,
+                direction="maximize" if maximize else "minimize",
+                pruner=self._optuna.pruners.MedianPruner(),
+                load_if_exists=True,
+            )
         self._check_same(file, json.loads(json.dumps(what)))
 
     def __len__(self) -> int:
@@ -93,10 +98,13 @@ class Study:
 
     def hopeless(self, number: int, curve: Mapping[int, float]) -> bool:
         """Notes a trial's values by step, and tells whether it lags behind the median of the others."""
-        known = self._trial(number)
-        trial = self._optuna.trial.Trial(self._study, known._trial_id)
+        known = self._trial(number).intermediate_values
+        study = self._storage.get_study_id_from_name(_NAME)
+        trial = self._optuna.trial.Trial(
+            self._study, self._storage.get_trial_id_from_study_id_trial_number(study, number)
+        )
         for step, value in curve.items():
-            if step not in known.intermediate_values:
+            if step not in known:
                 trial.report(value, step)
         return bool(trial.should_prune())
 
@@ -148,6 +156,36 @@ def _optuna() -> Any:
         raise UsageError("--search needs Optuna: pip install -e '.[search]'") from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the search says itself what happens
     return optuna
+
+
+def _storage(optuna: Any, file: Path) -> Any:
+    """Optuna's storage in a file of SQLite.
+
+    SQLite opens the file itself: in an address, `?`, `#`, `%` and braces of a path would have a meaning. A
+    connection lives as long as its transaction.
+    """
+    from sqlalchemy.pool import NullPool  # Optuna stands on it
+
+    path = file.absolute()
+    return optuna.storages.RDBStorage(
+        "sqlite://",
+        engine_kwargs={"creator": lambda: sqlite3.connect(path), "poolclass": NullPool},
+    )
+
+
+@contextlib.contextmanager
+def _one_line(file: Path) -> Iterator[None]:
+    """Turns what Optuna and its database raise about the file into one line."""
+    from sqlalchemy.exc import DatabaseError
+
+    try:
+        yield
+    except DatabaseError as error:
+        raise UsageError(
+            f"{file} cannot be read ({error.orig}); restore it, or choose another --workdir"
+        ) from error
+    except RuntimeError as error:  # of a version of Optuna whose tables are others
+        raise UsageError(f"{file} is of another version of Optuna: {error}") from error
 
 
 def _distribution(optuna: Any, dimension: Dimension) -> Any:

@@ -44,6 +44,12 @@ class Trial:
             + evaluations * outline.eval_examples * picture
         )
 
+    def cost_seconds(self, variants: int) -> float:
+        """The measurement of the cost of that many variants at the end: each compiles, then has its turns."""
+        from chanattn.analysis.cost.measure import ROUNDS, SECONDS, TIMES
+
+        return variants * (self.startup + len(TIMES) * ROUNDS * SECONDS)
+
 
 def timed(
     variant: str, config: ConfigDict, steps: int, launcher: Launcher, stop: Callable[[], bool]
@@ -65,7 +71,7 @@ def timed(
     config.logging.tensorboard = False
     with tempfile.TemporaryDirectory(prefix="chanattn-trial-") as folder:
         path = Path(folder, "config.json")
-        path.write_text(to_json(config))
+        path.write_text(to_json(config), encoding="utf-8")
         job = Job(variant, config.seed, path, Path(folder, "run"))
         begun = time.monotonic()
         first: tuple[float, int] | None = None

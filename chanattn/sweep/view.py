@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from chanattn.streams import lasting_stdout
 from chanattn.sweep.estimate import Progress, seconds_left
 from chanattn.sweep.launchers.base import Job
 from chanattn.sweep.status import Status, status
@@ -35,6 +36,11 @@ _ORDER = (
 )  # who stays where there is no room for all
 
 
+def output() -> Console:
+    """Standard output. The results lie in files, so a sweep goes on when nobody takes what it prints."""
+    return Console(file=lasting_stdout(), soft_wrap=True, highlight=False, emoji=False)
+
+
 class View:
     """Shows the runs of a sweep.
 
@@ -56,7 +62,7 @@ class View:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._title, self._jobs, self._total = title, list(jobs), total_steps
-        self._console = console or Console(soft_wrap=True, highlight=False)
+        self._console = console or output()
         self._clock = clock
         self._read()
         self._begun: dict[Job, tuple[float, int]] = {}  # when, from which step

@@ -3,22 +3,19 @@
     python -m chanattn.sweep.worker --job_config=SWEEP/jobs/se_r4/seed0.json --workdir=SWEEP/runs/se_r4/seed0
 
 The same as `train.py` with a config that is resolved already, and with the same exit codes; a run that was
-begun is continued. The launcher appends what it prints to the file `OUTPUT` of the run directory.
+begun is continued. The launcher appends what it prints to the file `output.log` of the run directory.
 """
 
 import os
 import signal
 import sys
 import threading
-from pathlib import Path
 
 from absl import flags
 
 from chanattn import cli
 from chanattn.errors import UsageError
 from chanattn.sweep.launchers.base import Job
-
-OUTPUT = "output.log"
 
 
 def command(job: Job) -> list[str]:
@@ -41,7 +38,7 @@ def main() -> None:
     from chanattn.training.config import from_json
 
     try:
-        config = from_json(Path(given.job_config).read_text())
+        config = from_json(given.job_config.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"--job_config={given.job_config} cannot be read ({error})") from error
     if given.cache and not config.compilation_cache:
@@ -50,16 +47,19 @@ def main() -> None:
 
 
 def _hold_on() -> None:
-    """Has this process save and stop once the one that started it is gone, in whatever way it went."""
-    os.read(0, 1)
-    os.kill(os.getpid(), signal.SIGTERM)
+    """Has this process save and stop once the one that started it is gone, in whatever way it went.
+
+    One that has told it to stop has written a byte before: a second signal could spoil the saving.
+    """
+    if not os.read(0, 1):
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _define_flags() -> None:
     """Only where this file is the program: others that import it have flags of the same names."""
-    flags.DEFINE_string("job_config", None, "the run's config as JSON")
-    flags.DEFINE_string("workdir", None, "run directory")
-    flags.DEFINE_string("cache", None, "folder of compiled programs; default: as the config says")
+    cli.define_path("job_config", None, "the run's config as JSON")
+    cli.define_path("workdir", None, "run directory")
+    cli.define_path("cache", None, "folder of compiled programs; default: as the config says")
     flags.DEFINE_bool(
         "lifeline", False, "standard input is a pipe whose closing means: save and stop"
     )

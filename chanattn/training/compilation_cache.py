@@ -6,16 +6,20 @@ as trusted as the source code: who can write there can run code in your name
 (https://docs.jax.dev/en/latest/persistent_compilation_cache.html).
 """
 
+import contextlib
 import os
 import platform
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 
 from chanattn.errors import UsageError
+from chanattn.paths import to_path
 
+_DIRECTORY = "jax_compilation_cache_dir"
 # JAX keeps only what takes a second to compile. A training has dozens of small programs beside its two
 # large ones, and a start that is to compile nothing needs them all. -1, unlike 0, also forbids JAX to raise
 # the limit for slow file systems.
@@ -41,6 +45,20 @@ def enable(directory: str | os.PathLike[str]) -> None:
     compilation_cache.reset_cache()  # else a directory that is in use already would stay in use
 
 
+@contextlib.contextmanager
+def as_before() -> Iterator[None]:
+    """Puts back, at its end, what `enable` sets."""
+    before = {name: getattr(jax.config, name) for name in (_DIRECTORY, *_EVERYTHING)}
+    try:
+        yield
+    finally:
+        now = {name: getattr(jax.config, name) for name in before}
+        for name, value in before.items():
+            jax.config.update(name, value)
+        if now != before:
+            compilation_cache.reset_cache()
+
+
 def settings(directory: str | os.PathLike[str]) -> dict[str, str | float | int]:
     """What `enable` sets, by JAX's names; in capitals they are environment variables for other processes.
 
@@ -50,7 +68,7 @@ def settings(directory: str | os.PathLike[str]) -> dict[str, str | float | int]:
     Raises:
         UsageError: the directory cannot be made, or not be written.
     """
-    folder = Path(directory).expanduser().absolute() / _processor()
+    folder = to_path(directory).absolute() / _processor()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -62,7 +80,7 @@ def settings(directory: str | os.PathLike[str]) -> dict[str, str | float | int]:
             f"cannot keep compiled programs in {directory}: no permission to write there; "
             "choose another directory"
         )
-    return {"jax_compilation_cache_dir": str(folder), **_EVERYTHING}
+    return {_DIRECTORY: str(folder), **_EVERYTHING}
 
 
 def _processor() -> str:
@@ -72,7 +90,7 @@ def _processor() -> str:
     home directory that the machines of a cluster share, may run into one that is unknown there.
     """
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")

@@ -5,6 +5,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+#: Fields that runs of earlier versions lack, with the value that suits them.
+_LATER = {"dataset.allow_overlap": False}
+
 
 def flatten(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
     """Every field by its dotted path: `{"optimizer.learning_rate": 0.1, ...}`."""
@@ -25,13 +28,25 @@ def to_json(config: ConfigDict) -> str:
 def from_json(text: str) -> ConfigDict:
     """The locked config that `to_json` wrote; every list is a tuple again, as in `configs/base.py`.
 
+    Fields that came later than the text are added, so that the run of an earlier version can be evaluated and
+    continued.
+
     Raises:
         ValueError: the text is not JSON of an object.
     """
     values = json.loads(text)
     if not isinstance(values, dict):
         raise ValueError("a config is a JSON object")
+    for path, value in _LATER.items():
+        group, _, name = path.rpartition(".")
+        if isinstance(values.get(group), dict):
+            values[group].setdefault(name, value)
     return ConfigDict(_tuples(values)).lock()
+
+
+def has_field(text: str, path: str) -> bool:
+    """Whether the JSON of a config has a field of its own, rather than by `from_json`."""
+    return path in flatten(ConfigDict(json.loads(text)))
 
 
 def changed_fields(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[Any, Any]]:

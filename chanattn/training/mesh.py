@@ -10,13 +10,17 @@ import sys
 import traceback
 from collections import defaultdict
 from collections.abc import Iterator
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
-from chanattn.errors import NonFinite, Preempted, SaveFailed, UsageError
+from chanattn.errors import NonFinite, Preempted, RunFailed, SaveFailed, UsageError
 from chanattn.layers import kernels
+from chanattn.streams import say
+from chanattn.training import variables
 from chanattn.training.allocator import keep_freed_memory
 
 AXIS = "data"
@@ -59,8 +63,8 @@ def leaving_at_once_if_it_fails() -> Iterator[None]:
     except Exception as error:
         if jax.process_count() == 1:
             raise
-        if isinstance(error, SaveFailed):
-            print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, RunFailed | SaveFailed):
+            say(f"error: {error}")
         else:
             traceback.print_exc()
         sys.stdout.flush()
@@ -79,15 +83,20 @@ def setup(config: ConfigDict) -> Mesh:
     Raises:
         UsageError: the platform or the kernels are absent, or the batch cannot be divided over the devices.
     """
+    variables.check()
     kernels.choose(config.kernels)
     if config.platform == "cpu":
         jax.config.update("jax_platforms", "cpu")
+    flags = os.environ.get("XLA_FLAGS", "")
     if config.deterministic:
         _ask_for_deterministic_operations()
     in_time = _offer_cpu_devices(config.cpu_devices or _best_number())
-    if config.platform in {"auto", "cpu"}:
-        keep_freed_memory()  # before JAX starts its threads, which keep the arenas that they begin with
+    if in_time:
+        variables.check_xla_flags(flags)
+    if _sees_the_cpu_alone():
+        keep_freed_memory()
     devices = _devices(config.platform)
+    kernels.current()  # refuses oneDNN, if that was asked for, where XLA cannot call it
     by_process = defaultdict(list)
     for device in devices:
         by_process[device.process_index].append(device)
@@ -142,10 +151,11 @@ def is_primary() -> bool:
 def describe(mesh: Mesh) -> list[str]:
     """The JAX process line and the device line of a run's head."""
     kinds = sorted({device.device_kind for device in mesh.devices.flat})
+    lacking = kernels.lacking()
     return [
         f"JAX {jax.__version__}, process {jax.process_index()} of {jax.process_count()}",
         f"devices: {mesh.size} x {', '.join(kinds)} ({mesh.devices.flat[0].platform}), "
-        f"convolutions: {kernels.current()}",
+        f"convolutions: {kernels.current()}{f' ({lacking})' if lacking else ''}",
     ]
 
 
@@ -164,13 +174,26 @@ def _offer_cpu_devices(number: int) -> bool:
     2 threads to join the rendezvous"). It was seen once, and this cause is inferred; one more thread a device
     costs nothing measurable.
     """
-    os.environ.setdefault("PJRT_NPROC", str(_cores() + number))
     try:
         jax.config.update("jax_num_cpu_devices", number)
     except RuntimeError:
         # JAX runs already, as in a notebook or a test: `setup` takes what it finds.
         return False
+    os.environ.setdefault("PJRT_NPROC", str(_cores() + number))
     return True
+
+
+def _sees_the_cpu_alone() -> bool:
+    """Whether JAX, which may not have started, can find no accelerator: it is told so, or none is installed.
+
+    A plugin for another device lies in the package `jax_plugins` or is an entry point of that name
+    (https://openxla.org/xla/pjrt_integration); that for TPUs belongs to JAX and needs `libtpu`.
+    """
+    platforms = jax.config.values["jax_platforms"]
+    if platforms:
+        return platforms == "cpu"
+    modules = [name for name in ("jax_plugins", "libtpu") if find_spec(name)]
+    return not (modules or entry_points(group="jax_plugins"))
 
 
 def _best_number() -> int:
@@ -182,9 +205,13 @@ def _best_number() -> int:
 def _devices(platform: str) -> list[jax.Device]:
     try:
         found = jax.devices()
-    except RuntimeError as error:
+    except (
+        RuntimeError,
+        AssertionError,
+    ) as error:  # the latter if all that is named fails to start
+        reason = " ".join(str(error).split())[:200] or "no such platform works here"
         raise UsageError(
-            f"JAX does not start ({' '.join(str(error).split())[:200]}); mend or unset JAX_PLATFORMS="
+            f"JAX does not start ({reason}); mend or unset JAX_PLATFORMS="
             f"{os.environ.get('JAX_PLATFORMS', '')}."
         ) from error
     if platform == "auto":

@@ -1,34 +1,71 @@
 """Silences what Orbax prints about errors that it raises as well."""
 
+import contextlib
+import importlib.util
 import logging as standard
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
+from types import CoroutineType
 
 from absl import logging
 
 
-def hush_orbax() -> None:
-    """For the rest of the process: no log lines of Orbax, no tracebacks of writes that it has given up.
+@contextlib.contextmanager
+def orbax_hushed() -> Iterator[None]:
+    """For a while: no log lines of Orbax, no tracebacks of file operations that it has given up.
 
-    After one write of a checkpoint has failed, Orbax closes the event loop on which the others would report
-    that they are done; each attempt is an error that nobody can catch.
+    It warns of what it has been asked to do, and logs the errors that it raises.
     """
-    logging.set_verbosity(logging.ERROR)  # it warns of what it has been asked to do
-    logging.get_absl_logger().addFilter(_is_not_of_orbax)
-    if not isinstance(sys.unraisablehook, _Hook):
-        sys.unraisablehook = _Hook(sys.unraisablehook)
+    logger = logging.get_absl_logger()
+    logger.addFilter(_is_not_of_orbax)
+    try:
+        with given_up_operations_hushed():
+            yield
+    finally:
+        logger.removeFilter(_is_not_of_orbax)
+
+
+@contextlib.contextmanager
+def given_up_operations_hushed() -> Iterator[None]:
+    """For a while: no tracebacks of reads and writes that Orbax has given up.
+
+    After one has failed, it closes the event loop on which the others would report that they are done; each
+    attempt is an error that nobody can catch, and of which Python would print a traceback.
+    """
+    before = sys.unraisablehook
+
+    def hook(unraisable: "sys.UnraisableHookArgs") -> None:
+        if not _is_given_up(unraisable):
+            before(unraisable)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        if sys.unraisablehook is hook:
+            sys.unraisablehook = before
+
+
+def _is_given_up(unraisable: "sys.UnraisableHookArgs") -> bool:
+    """Whether it is a coroutine of Orbax's, or a report to a loop that Orbax has closed."""
+    if isinstance(unraisable.object, CoroutineType):
+        return _is_of_orbax(unraisable.object.cr_code.co_filename)
+    trace = unraisable.exc_traceback
+    return (
+        isinstance(unraisable.exc_value, RuntimeError)
+        and str(unraisable.exc_value) == "Event loop is closed"
+        and trace is not None
+        and trace.tb_frame.f_code.co_name == "call_soon_threadsafe"
+    )
 
 
 def _is_not_of_orbax(record: standard.LogRecord) -> bool:
-    return "orbax" not in record.pathname
+    return not _is_of_orbax(record.pathname)
 
 
-class _Hook:
-    """Passes everything on but the attempts."""
-
-    def __init__(self, hook: Callable[["sys.UnraisableHookArgs"], None]) -> None:
-        self._hook = hook
-
-    def __call__(self, unraisable: "sys.UnraisableHookArgs") -> None:
-        if str(unraisable.exc_value) != "Event loop is closed":
-            self._hook(unraisable)
+def _is_of_orbax(file: str) -> bool:
+    """Whether code lies in Orbax's packages, which are not imported here: that takes seconds."""
+    spec = importlib.util.find_spec("orbax")
+    folders = spec.submodule_search_locations or () if spec else ()
+    return any(Path(file).is_relative_to(folder) for folder in folders)

@@ -1,7 +1,6 @@
 """Errors in Orbax's reads and writes: it raises the first one, and gives up on what goes on beside it."""
 
 import gc
-import sys
 import threading
 import time
 from collections.abc import Collection, Iterator
@@ -9,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import jax
+
+from chanattn.training.noise import given_up_operations_hushed
 
 _SECONDS_TO_END = 0.2
 _MOST_SECONDS = 30
@@ -18,34 +19,32 @@ class ReadFailed(Exception):
     """One line on why."""
 
 
-def first_line(error: BaseException, directory: Path) -> str:
-    """An error's first line without the directory, cut: those of the file layer run over pages."""
-    text = str(error).strip().replace(f"{directory}/", "") or type(error).__name__
+def first_line(error: BaseException, *directories: Path) -> str:
+    """An error's first line without the directories, cut: those of the file layer run over pages."""
+    text = str(error).strip() or type(error).__name__
+    for directory in directories:
+        text = text.replace(f"{directory}/", "")
     return text.splitlines()[0][:160]
 
 
 @contextmanager
-def quietly(directory: Path) -> Iterator[None]:
+def quietly(*directories: Path) -> Iterator[None]:
     """Turns what a damaged file makes Orbax raise, which may be anything, into `ReadFailed`.
 
-    After an error Orbax gives up the reads that go on beside the one that failed. Each of them ends a moment
-    later with an error of its own that nobody can catch, and Python would print a traceback of it.
+    After an error Orbax gives up the reads that go on beside the one that failed; they end a moment later.
     """
-    hook, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
-    try:
+    with given_up_operations_hushed():
         reason = ""
         try:
             yield
         except (MemoryError, jax.errors.JaxRuntimeError):  # says nothing about the files
             raise
         except Exception as error:
-            reason = first_line(error, directory)
+            reason = first_line(error, *directories)
         if reason:
             time.sleep(_SECONDS_TO_END)
             gc.collect()
             raise ReadFailed(reason)
-    finally:
-        sys.unraisablehook = hook
 
 
 def let_writes_end(before: Collection[threading.Thread]) -> None:

@@ -10,9 +10,11 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from chanattn.streams import lasting_stdout
+
 
 class Progress:
-    """Reports steps/s, images/s, metrics and the time that is left.
+    """Reports steps/s, images/s, metrics and the time that is left, as long as somebody listens.
 
     Rates and the time left are taken from the steps after the compilation, and without what runs
     inside `paused()` (evaluations, checkpoints).
@@ -39,7 +41,12 @@ class Progress:
         self._total = total_steps
         self._batch_size = batch_size
         self._clock = clock
-        self._console = console or Console(soft_wrap=True, highlight=False, quiet=not enabled)
+        self._console = console or Console(
+            file=lasting_stdout(),
+            soft_wrap=True,
+            highlight=False,
+            quiet=not enabled,
+        )
         self._paused = 0.0
         self._mark(start_step)
         self._measured_seconds = 0.0

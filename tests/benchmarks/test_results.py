@@ -141,7 +141,7 @@ def test_a_file_holds_rows_hardware_and_how_and_tells_nothing_of_folders(
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "cache"))
     path = tmp_path / "new" / "a.json"
     rows = [{"recipe": "digits", "first_step_s": 1.5}]
-    results.report("startup", rows, str(path), series=[1, 2])
+    results.report("startup", rows, path, series=[1, 2])
     written = json.loads(path.read_text())
     assert (written["benchmark"], written["rows"], written["series"]) == ("startup", rows, [1, 2])
     assert written["hardware"]["cores"] > 0

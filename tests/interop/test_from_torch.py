@@ -1,7 +1,10 @@
 """Errors of the conversion; the arrays themselves are compared in tests/attention and tests/models."""
 
 from pathlib import Path
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import parity
 import pytest
@@ -16,6 +19,18 @@ SE = {"fc1.weight": np.ones((2, 8, 1, 1)), "fc2.weight": np.ones((8, 2, 1, 1))}
 def test_unknown_targets_and_names_are_refused() -> None:
     with pytest.raises(UsageError, match="no PyTorch names are known for attention 'channel'"):
         from_torch("channel", {})
+    with pytest.raises(
+        UsageError, match="'eka' is neither an architecture .* nor a mech.* Did you mean 'e"
+    ):
+        from_torch("eka", {})
+    with pytest.raises(
+        UsageError, match=r"is neither an architecture \(`python -m chanattn.models"
+    ):
+        from_torch("mobilenetv3_large_100", {}, num_classes=10)
+    with pytest.raises(UsageError, match="is neither.* Or 'resnet50' with an attention"):
+        from_torch("seresnet50", {})
+    with pytest.raises(UsageError, match="parameter 'fc1.gamma' has no counterpart"):
+        from_torch("se", SE | {"fc1.gamma": np.ones(2)})
     with pytest.raises(UsageError, match="parameter 'fc3.weight' has no counterpart"):
         from_torch("se", SE | {"fc3.weight": np.ones((8, 2, 1, 1))})
     with pytest.raises(UsageError, match="image_size is for networks; 'se' is a mechanism"):
@@ -61,3 +76,129 @@ def test_options_of_mechanisms_are_taken_and_checked() -> None:
     }
     with pytest.raises(UsageError, match="'se' takes no option 'reductoin'"):
         from_torch("se", SE, reductoin=4)
+
+
+class Tensor:
+    """As much of a PyTorch tensor as is used: NumPy cannot read its bfloat16, nor what has a gradient."""
+
+    def __init__(self, numbers: list[float], kind: str = "float") -> None:
+        self.numbers, self.kind = numbers, kind
+
+    def detach(self) -> "Tensor":
+        return Tensor(self.numbers, "bfloat16")
+
+    def cpu(self) -> "Tensor":
+        return self
+
+    def is_floating_point(self) -> bool:
+        return True
+
+    def float(self) -> "Tensor":
+        return Tensor(self.numbers, "float")
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        if self.kind == "sparse":
+            raise TypeError("can't convert Sparse tensor to numpy")
+        if self.kind != "float":
+            raise TypeError("Got unsupported ScalarType BFloat16")
+        return np.asarray(self.numbers, np.float32)
+
+
+def test_tensors_of_types_that_numpy_lacks_are_read() -> None:
+    params = from_torch("grn", {"weight": Tensor([1.5, 2.5], "bfloat16")})["params"]
+    (array,) = jax.tree.leaves(params)
+    assert array.tolist() == [1.5, 2.5]
+    low = from_torch("se", {"fc1.bias": jnp.ones(2, jnp.bfloat16)})["params"]["mix"]["reduce"]
+    assert low["bias"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ([1], "a PyTorch state maps names to arrays.* this is a list"),
+        ({3: np.ones(2)}, "names of a PyTorch state must be text, not 3"),
+        ({"state_dict": SE, "epoch": 3}, r"take state_dict\['state_dict'\]"),
+        ({"fc1.bias": "text"}, "'fc1.bias' is no array of real numbers but <U4"),
+        ({"fc1.bias": np.ones(2, np.complex64)}, "no array of real numbers but complex64"),
+        ({"fc1.bias": [[1], [2, 3]]}, "'fc1.bias' is a list that NumPy cannot read"),
+        (
+            SE | {"conv_reduce.weight": np.ones((2, 8, 1, 1))},
+            "'fc1.weight' and 'conv_reduce.weight' are the same one here, .*mix/reduce/kernel",
+        ),
+    ],
+)
+def test_what_is_no_state_dict_is_refused(state: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        from_torch("se", state)
+
+
+@pytest.mark.parametrize("wrapper", ["module.", "model.", "_orig_mod.", "encoder.q.", "net.0."])
+def test_names_with_a_wrapper_in_front_get_a_hint(wrapper: str, golden: Path) -> None:
+    model = models.create(
+        "resnet8", num_classes=10, shortcut="projection", attention={"name": "simam"}
+    )
+    state = parity.state_dict(parity.load(golden / "nets" / "cifar_resnet8_simam.npz"))
+    wrapped = {wrapper + name: array for name, array in state.items()}
+    with pytest.raises(UsageError, match=f"without '{wrapper}'.*removeprefix") as caught:
+        from_torch(model, wrapped)
+    assert "\n" not in str(caught.value)
+    head = {name: array for name, array in state.items() if name.startswith("linear")}
+    rest = {name: array for name, array in wrapped.items() if "linear" not in name}
+    with pytest.raises(UsageError, match=f"without '{wrapper}'"):
+        from_torch(model, head | rest)
+    with pytest.raises(UsageError) as caught:
+        from_torch(model, wrapped | {"queue": np.ones(3)})
+    assert "without" not in str(caught.value)
+
+
+def blank(names: list[str]) -> dict[str, np.ndarray]:
+    """Arrays under such names; what their shapes are is looked at later."""
+    return {name: np.ones(1) for name in names}
+
+
+RESNET = ["conv1.weight", "layer1.0.conv1.weight", "fc.weight"]
+SENET = ["layer0.conv1.weight", "layer1.0.conv1.weight", "last_linear.weight"]
+BYOB = ["stem.conv1.conv.weight", "stages.0.0.conv1_1x1.conv.weight", "head.fc.weight"]
+
+
+@pytest.mark.parametrize(
+    ("row", "names", "message"),
+    [
+        (
+            "resnet50",
+            SENET,
+            "'layer0.conv1.weight' is of .*senet.py.*architecture 'legacy_resnet50'$",
+        ),
+        ("resnet50", ["layer1.0.se_module.fc1.weight"], "architecture 'legacy_resnet50'$"),
+        ("resnext50_32x4d", SENET, "architecture 'legacy_resnext50_32x4d'$"),
+        ("resnet18", SENET, "architecture 'legacy_resnet18'$"),
+        ("senet154", SENET, "architecture 'legacy_senet154'$"),
+        ("legacy_resnet50", RESNET, "'conv1.weight' is of .*resnet.py.*architecture 'resnet50'$"),
+        ("legacy_senet154", ["layer2.1.se.fc1.weight"], "resnet.py.*architecture 'senet154'$"),
+        ("resnet50t", BYOB, "'stem.conv1.conv.weight'.*byobnet.py.*'resnet50t_strided'$"),
+        ("resnet50t_strided", RESNET, "resnet.py.*'resnet50'.*'resnet50t'"),
+        ("resnet33ts", SENET, "senet.py"),
+        ("resnet8", SENET, "senet.py, whose strides or pools differ.*may fit$"),
+    ],
+)
+def test_names_of_networks_that_are_built_otherwise_are_refused(
+    row: str, names: list[str], message: str
+) -> None:
+    attention = {"name": "se", "placement": "mid" if row.endswith(("ts", "strided")) else "post"}
+    model = models.create(row, num_classes=7, attention=attention)
+    with pytest.raises(UsageError, match=message):
+        from_torch(model, blank(names))
+
+
+def test_where_parameters_depend_on_the_pictures_the_message_names_their_size() -> None:
+    """Bilinear transforms of 7 bands, as those of ImageNet, do not go into maps of 32 x 32."""
+    with pytest.raises(
+        UsageError, match="block_size=7 does not divide .* not 32 x 32, give image_size"
+    ):
+        from_torch("resnet8", {}, attention={"name": "bat", "block_size": 7})
+    for attention in ("bat", {"name": "ge", "variant": "theta"}):
+        with pytest.raises(UsageError, match="For pictures that are not 32 x 32, give image_size"):
+            from_torch("resnet8", {}, attention=attention)
+    with pytest.raises(UsageError) as caught:
+        from_torch("resnet8", {}, attention="se")
+    assert "image_size" not in str(caught.value)

@@ -180,6 +180,63 @@ def test_bfloat16_is_read_as_float32(tmp_path: Path) -> None:
     assert array.tolist() == [1.5, -2.0]
 
 
+def header(kind: str, bytes_of_two: int) -> bytes:
+    """Of a file with the array `w` of two numbers."""
+    entry = f'{{"w":{{"dtype":"{kind}","shape":[2],"data_offsets":[0,{bytes_of_two}]}}}}'
+    return entry.encode()
+
+
+def test_every_length_of_the_header_is_read_whatever_else_begins_with_that_byte(
+    tmp_path: Path,
+) -> None:
+    """0x80 begins a pickle, "P" a zip file; the header may be padded with spaces to any length."""
+    values = np.asarray([1.5, -2.0], np.float32).tobytes()
+    path = tmp_path / "net.pth"
+    for length in range(256, 512):
+        text = header("F32", 8).ljust(length)
+        path.write_bytes(length.to_bytes(8, "little") + text + values)
+        assert read_weights(path)["w"].tolist() == [1.5, -2.0], hex(length)
+
+
+@pytest.mark.parametrize("low", [0x80, 0x50])
+def test_a_damaged_file_of_such_a_length_is_not_called_a_pickle(low: int, tmp_path: Path) -> None:
+    length = 0x100 + low
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(length.to_bytes(8, "little") + header("F32", 8).ljust(length)[:-90])
+    with pytest.raises(UsageError, match="is no readable safetensors file"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"), [("F8_E4M3", 2), ("F8_E5M2", 2), ("F8_E8M0", 2), ("F4", 1), ("C64", 16)]
+)
+def test_types_that_are_not_read_are_named(kind: str, size: int, tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    text = header(kind, size)
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(size))
+    with pytest.raises(
+        UsageError, match=f"holds 'w' in the type {kind}, which is not read"
+    ) as caught:
+        read_weights(path)
+    assert "\n" not in str(caught.value)
+
+
+class Sparse(FakeTensor):
+    """A tensor that NumPy cannot look into."""
+
+    def float(self) -> np.ndarray:
+        raise TypeError("can't convert Sparse tensor to numpy")
+
+
+def test_tensors_that_are_no_arrays_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", fake_torch({"w": Sparse(np.ones(2))}))
+    (tmp_path / "net.pth").write_bytes(b"PK\x03\x04")
+    with pytest.raises(UsageError, match="holds 'w' in a form that is not read.*Sparse"):
+        read_weights(tmp_path / "net.pth", allow_pickle=True)
+
+
 def test_mistakes_are_listed_together(state: dict[str, np.ndarray]) -> None:
     model = models.create(
         "resnet8", num_classes=7, shortcut="projection", attention={"name": "simam"}

@@ -235,7 +235,7 @@ def test_a_conv_mechanism_replaces_the_own_one_or_changes_its_options() -> None:
         (
             "vovnet39b",
             {"attention": {"name": "se", "placement": "identity"}},
-            "'se' cannot be placed at 'identity': not all blocks of a VoVNet",
+            "'se' cannot be placed at 'identity' in stages .1, 2.: they have blocks without",
         ),
         (
             "vovnet39b",

@@ -105,12 +105,22 @@ FAST: dict[str, Any] = {"xla_backend_optimization_level": 0}  # of the compilati
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_network_equals_the_reference(name: str, golden: Path) -> None:
+    check_network(name, golden, FAST)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("optimised")
+def test_a_network_as_users_run_it_equals_the_reference(golden: Path) -> None:
+    check_network("ecaresnet_d", golden, {})
+
+
+def check_network(name: str, golden: Path, options: dict[str, Any]) -> None:
     model = NETWORKS[name]
     arrays = parity.load(golden / "nets" / f"{name}.npz")
     variables = from_torch(model, parity.state_dict(arrays))
     images, g = jnp.asarray(arrays["images"]), jnp.asarray(arrays["g"])
 
-    @partial(jax.jit, compiler_options=FAST)
+    @partial(jax.jit, compiler_options=options)
     def run(params: Any, images: jax.Array) -> Any:
         def scalar(params: Any, images: jax.Array) -> Any:
             logits, endpoints = model.apply(variables | {"params": params}, images)

@@ -67,6 +67,20 @@ def defaults_a_field(name: str, call: ast.Call) -> bool:
     return bool(CONFIGS.fullmatch(owner) or PARTS.fullmatch(owner))
 
 
+def depends_on_the_locale(name: str, call: ast.Call) -> bool:
+    """A text file without an encoding has that of the locale, which may be ASCII."""
+    method = name.rpartition(".")[2]
+    given = keywords(call)
+    words = [*map(ast.unparse, call.args), *given.values()]
+    if "encoding" in given or any(re.fullmatch(r"'[rwax+]*b[rwax+]*'", word) for word in words):
+        return False
+    if name in {"open", "os.fdopen"} or method == "read_text":
+        return True
+    if method == "open":  # `Path.open`, told from `tarfile.open` and such by its mode
+        return any(re.fullmatch(r"'[rwax+]+'", word) for word in words)
+    return method == "write_text" and name != "write_text"
+
+
 RULES: dict[Callable[[str, ast.Call], bool], tuple[list[str], list[str]]] = {
     runs_code: (
         ["eval('1')", "exec(text)"],
@@ -87,6 +101,17 @@ RULES: dict[Callable[[str, ast.Call], bool], tuple[list[str], list[str]]] = {
     starts_a_shell: (
         ["os.system('ls')", "subprocess.run('ls', shell=True)"],
         ["subprocess.run(['ls'])"],
+    ),
+    depends_on_the_locale: (
+        ["p.read_text()", "p.write_text(s)", "open(p)", "p.open('w')", "os.fdopen(d, 'w')"],
+        [
+            "p.read_text(encoding='utf-8')",
+            "p.open('rb')",
+            "os.fdopen(d, 'wb')",
+            "tarfile.open(p)",
+            "write_text(p, s)",
+            "p.write_text(s, encoding='utf-8')",
+        ],
     ),
     defaults_a_field: (
         [

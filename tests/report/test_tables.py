@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from fake_sweep import write_sweep
 from markdown_it import MarkdownIt
+from scipy import stats
 
 from chanattn.errors import UsageError
 from chanattn.report import latex, markdown, table
@@ -175,6 +176,47 @@ def test_without_cost_and_published_figures_their_columns_are_left_out(tmp_path:
     headings = shown(table.single(comparison))[0]
     assert headings[8:] == ["parameters", "training images/s"]
     assert any("no measurement of its own" in note for note in table.single(comparison).footnotes)
+
+
+def ask_for(folder: Path, wanted: dict[str, list[int]]) -> Comparison:
+    """The sweep, of which nobody has asked for more than this."""
+    index = json.loads((folder / "sweep.json").read_text())
+    for name, entry in index["variants"].items():
+        entry["wanted"] = wanted[name]
+    (folder / "sweep.json").write_text(json.dumps(index))
+    return compare_all([folder], TOP1)[0]
+
+
+def test_what_nobody_has_asked_for_is_no_missing_run(tmp_path: Path) -> None:
+    values = {"none": [0.90, 0.91, None], "se": [0.92, 0.94, None], "eca": [None, None, None]}
+    folder = write_sweep(tmp_path / "s", values)
+    found = table.single(ask_for(folder, {"none": [0, 1], "se": [0, 1], "eca": []}))
+    assert [row[:2] for row in shown(found)[1:]] == [["none", "2"], ["se", "2"]]
+    assert "not asked for so far, and left out: eca" in found.footnotes
+    assert not any("seeds; " in note for note in found.footnotes)
+    alone = table.single(ask_for(folder, {"none": [], "se": [0, 1, 2], "eca": []}))
+    assert [row[:2] for row in shown(alone)[1:]] == [["none", "0"], ["se", "2/3"]]
+    assert any("none, the baseline, has not been asked for" in note for note in alone.footnotes)
+    write_report(folder)
+
+
+def test_seeds_that_the_sweep_lacks_are_damage(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "s", PLAIN)
+    with pytest.raises(UsageError, match=r"damaged: variants\.se\.wanted names seeds"):
+        ask_for(folder, {"none": [0], "se": [7], "eca": []})
+
+
+@pytest.mark.parametrize(("seeds", "warned"), [(1, False), (2, True), (3, False)])
+def test_a_deviation_of_two_seeds_comes_with_a_warning(
+    tmp_path: Path, seeds: int, warned: bool
+) -> None:
+    write_sweep(tmp_path / "s", {"none": [0.97] * seeds, "se": [0.98] * seeds})
+    (comparison,) = compare_all([tmp_path / "s"], TOP1)
+    notes = [n for n in table.single(comparison).footnotes if "hardly tell a standard" in n]
+    assert bool(notes) is warned
+    if warned:  # sqrt(1 / q) of the chi-squared distribution with one degree of freedom
+        low, high = (stats.chi2.isf(p, 1) ** -0.5 for p in (0.025, 0.975))
+        assert f"from {low:.2f} to {high:.0f} times" in notes[0]
 
 
 def test_markdown_reads_back(hostile: Comparison) -> None:

@@ -170,7 +170,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_integer("kills", 30, "how often the training is killed", lower_bound=1, **v)
     flags.DEFINE_integer("steps", 300, "of the training", lower_bound=1, **v)
     flags.DEFINE_integer("seed", 0, "of the kills", **v)
-    flags.DEFINE_string("json", "", "file to write", **v)
+    cli.define_path("json", None, "file to write", **v)
 
 
 if __name__ == "__main__":

@@ -31,8 +31,8 @@ _MEASURES = {
 def main() -> None:
     """Writes section and picture."""
     reports = read(RESULTS)
-    text = PAGE.read_text()
-    PAGE.write_text(replace(text, section(reports)))
+    text = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(replace(text, section(reports)), encoding="utf-8")
     draw(reports["soak-training.json"], RESULTS / PICTURE)
     print(f"written: {PAGE} {RESULTS / PICTURE}")
 

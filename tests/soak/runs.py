@@ -30,7 +30,7 @@ def logged(workdir: Path) -> list[dict[str, Any]]:
 def last_step(workdir: Path) -> int:
     """Step of the newest complete line of the log; 0: there is none."""
     try:
-        lines = (workdir / "metrics.jsonl").read_text().split("\n")
+        lines = (workdir / "metrics.jsonl").read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
         return 0
     return json.loads(lines[-2])["step"] if len(lines) > 1 else 0

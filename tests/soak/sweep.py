@@ -60,7 +60,7 @@ def soak(
     sweep, started = folder / "sweep", time.monotonic()
     words = ["-m", "chanattn.sweep", f"--config={SWEEP}:{steps}", f"--workdir={sweep}"]
     words += [f"--seeds={runs // 2}", "--nocost", "--max_losses=20"]
-    with (folder / "output.txt").open("w") as printed:
+    with (folder / "output.txt").open("w", encoding="utf-8") as printed:
         process = subprocess.Popen(
             [sys.executable, *words], cwd=ROOT, stdout=printed, stderr=subprocess.STDOUT
         )
@@ -73,7 +73,7 @@ def soak(
             process.kill()
             process.wait()
     if process.returncode:
-        told = (folder / "output.txt").read_text()
+        told = (folder / "output.txt").read_text(encoding="utf-8")
         raise RuntimeError(f"the sweep left with {process.returncode}:\n{told[-3000:]}")
     seconds = time.monotonic() - started
     done = sorted(path.parent for path in sweep.glob("runs/*/*/summary.json"))
@@ -83,7 +83,7 @@ def soak(
     chosen = random.Random(seed).sample(killed, min(repeat, len(killed)))
     for number, run in enumerate(chosen):
         _compare(sweep, run, folder / f"again{number}")
-    training = [json.loads((run / "summary.json").read_text()) for run in done]
+    training = [json.loads((run / "summary.json").read_text(encoding="utf-8")) for run in done]
     return {
         "runs": len(done),
         "steps": steps,
@@ -159,9 +159,9 @@ class _Killer:
 def _workers_of(parent: int) -> dict[int, str]:
     """Run directories of the living workers that a process has started, by process."""
     found = {}
-    for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+    for child in Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="utf-8").split():
         try:
-            words = Path(f"/proc/{child}/cmdline").read_text().split("\0")
+            words = Path(f"/proc/{child}/cmdline").read_text(encoding="utf-8").split("\0")
         except OSError:
             continue
         if "chanattn.sweep.worker" in words:  # a zombie has no command line
@@ -187,7 +187,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_integer("steps", 100, "of a training", lower_bound=1, **v)
     flags.DEFINE_integer("repeat", 8, "killed runs trained again to compare", lower_bound=0, **v)
     flags.DEFINE_integer("seed", 0, "of the kills", **v)
-    flags.DEFINE_string("json", "", "file to write", **v)
+    cli.define_path("json", None, "file to write", **v)
 
 
 if __name__ == "__main__":

@@ -142,11 +142,10 @@ def _of_process(pid: int) -> Sample:
     """
     here = Path(f"/proc/{pid}")
     try:
-        status = dict(
-            line.split(":\t", 1) for line in (here / "status").read_text().splitlines() if line
-        )
+        text = (here / "status").read_text(encoding="utf-8")
+        status = dict(line.split(":\t", 1) for line in text.splitlines() if line)
         files = len(list((here / "fd").iterdir()))
-        user, system = (here / "stat").read_text().rpartition(")")[2].split()[11:13]
+        user, system = (here / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[11:13]
     except OSError:
         return ()
     if "RssAnon" not in status:
@@ -160,7 +159,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags of this program."""
     v: Any = {"flag_values": values}
     flags.DEFINE_integer("steps", 20_000, "of the training", lower_bound=1000, **v)
-    flags.DEFINE_string("json", "", "file to write", **v)
+    cli.define_path("json", None, "file to write", **v)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """A stand-in for the worker of a sweep that needs no JAX: `python acting_worker.py FOLDER ROLE`.
 
-It adds a line to FOLDER/starts each time, and on SIGTERM one to FOLDER/saves before it leaves with 75. Its
-role: a number is the exit code that it leaves with at once; `twice` waits for a signal the first time and is
-done the second time; `long` always waits.
+It adds a line to FOLDER/starts each time, on SIGTERM one to FOLDER/signals, and one to FOLDER/saves before
+it leaves with 75. Its role: a number is the exit code that it leaves with at once; `twice` waits for a signal
+the first time and is done the second time; `long` always waits; `hangs` does too, and no signal but SIGKILL
+ends it.
 """
 
 import os
@@ -25,12 +26,13 @@ def note(what: str) -> int:
 
 def save(number: int, frame: object) -> None:
     """Takes a moment, as a checkpoint does."""
+    note("signals")
     time.sleep(0.3)
     note("saves")
     sys.exit(75)
 
 
-signal.signal(signal.SIGTERM, save)
+signal.signal(signal.SIGTERM, signal.SIG_IGN if role == "hangs" else save)
 print("the worker speaks", flush=True)
 starts = note("starts")
 if role.isdigit():

@@ -93,6 +93,7 @@ def request_for(tiny, tmp_path):
             "parallel": 1,
             "retry_failed": False,
             "max_losses": 3,
+            "stall": 0.0,
             "cost": False,
         }
         return Request(**options | changes)

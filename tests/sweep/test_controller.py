@@ -5,10 +5,10 @@ import json
 import pytest
 
 from chanattn.errors import Preempted, UsageError
+from chanattn.sweep.ending import Interrupt
 from chanattn.sweep.program import sweep
 from chanattn.sweep.status import failure, is_done
 from chanattn.sweep.store import job, write
-from chanattn.training.interrupt import Interrupt
 from chanattn.training.lock import hold
 from tests.sweep.conftest import Acting
 
@@ -124,6 +124,29 @@ def test_a_run_that_an_orphan_still_trains_is_waited_for(
     assert "held  none/seed0" in capsys.readouterr().out
 
 
+def test_a_process_of_others_that_holds_a_run_and_writes_nothing_is_told_of_once(
+    acting: Acting, request_for, capsys
+) -> None:
+    request = request_for(seeds=1, stall=0.01)
+    write(request.workdir, request.recipe, request.grid, [0], name="tiny_sweep", file="f")
+    workdir = job(request.workdir, "none", 0).workdir
+    orphan = hold(workdir, "taken:")
+    orphan.__enter__()
+    polls, poll = [], acting.poll
+
+    def release_in_the_end():
+        polls.append(None)
+        if len(polls) == 5:
+            orphan.__exit__(None, None, None)
+        return poll()
+
+    acting.poll = release_in_the_end
+    sweep(request)
+    told = capsys.readouterr().out
+    assert told.count("its process has written nothing for 0 s") == 1
+    assert f"fuser -v {workdir}/.lock" in told
+
+
 def test_a_second_sweep_in_one_folder_is_refused(acting: Acting, request_for) -> None:
     request = request_for()
     with (
@@ -150,7 +173,7 @@ def test_the_cost_is_measured_once_a_variant_has_no_figures(
 ) -> None:
     measured = []
 
-    def measure(folder, stop):
+    def measure(folder, stop, stall):
         measured.append(folder)
         costs = {"variants": {"none": {}, "se_r4": {}}}
         (folder / "cost.json").write_text(json.dumps(costs))
@@ -170,7 +193,7 @@ def test_a_signal_while_the_cost_is_measured_leaves_the_runs_done(
     acting: Acting, request_for, monkeypatch
 ) -> None:
     monkeypatch.setattr(Interrupt, "received", lambda self: True)
-    monkeypatch.setattr("chanattn.sweep.cost.measure", lambda folder, stop: not stop())
+    monkeypatch.setattr("chanattn.sweep.cost.measure", lambda folder, stop, stall: not stop())
     request = request_for(cost=True)
     with pytest.raises(Preempted, match="the same command measures the cost"):
         sweep(request)

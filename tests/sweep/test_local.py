@@ -98,6 +98,24 @@ def test_a_worker_saves_and_stops_when_the_sweep_is_killed(tmp_path: Path) -> No
     until(lambda: not Path(f"/proc/{worker}").exists())
 
 
+def test_a_worker_that_is_told_to_stop_gets_one_signal(roles, monkeypatch) -> None:
+    """Its lifeline closes a moment later, when the sweep ends, while it saves."""
+    tethered = TETHERED.format(acting=str(ACTING))
+    monkeypatch.setattr(
+        local, "command", lambda job: [sys.executable, "-c", tethered, str(job.workdir)]
+    )
+    launcher, job = Local([{}]), roles("long")
+    launcher.submit(job)
+    until((job.workdir / "starts").exists)
+    launcher.stop(job)
+    until((job.workdir / "signals").exists)
+    worker, *_ = launcher._workers[job]
+    worker.stdin.close()
+    worker.wait()
+    assert len((job.workdir / "signals").read_text().splitlines()) == 1
+    launcher.close()
+
+
 def test_cores_are_shared_among_the_workers(monkeypatch) -> None:
     monkeypatch.setattr(machine, "_accelerators", lambda: ("cpu", 0))
     monkeypatch.setattr(machine, "_cores", lambda: 8)

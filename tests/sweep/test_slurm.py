@@ -193,6 +193,15 @@ def test_a_job_that_is_killed_is_reported_without_a_code(
     assert ended.detail
 
 
+def test_a_job_whose_worker_hangs_ends_by_itself(
+    tmp_path: Path, start: Callable[[], Slurm]
+) -> None:
+    launcher, one = start(), job(tmp_path, "hangs")
+    launcher._stall = 1.0
+    launcher.submit(one)
+    assert wait_for(launcher) == [Ended(one, None, "no progress for 1 s")]
+
+
 def test_more_jobs_than_slurm_takes_wait_their_turn(
     tmp_path: Path, executor: str, start: Callable[[], Slurm], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chanattn.errors import UsageError
+from chanattn.sweep.program import dry_run, sweep
 from chanattn.sweep.store import check_unchanged, directory_name, job, read, write
 
 HOSTILE = [
@@ -59,9 +60,36 @@ def test_the_index_says_all_that_a_report_needs(request_for) -> None:
     assert index["variants"]["se_r4"] == {
         "directory": "se_r4",
         "overrides": {"model.attention.name": "se", "model.attention.reduction": 4},
+        "wanted": [0, 1],
     }
     assert index["published"][0]["values"] == {"none": 23.3}
     assert {"command", "versions", "git", "written"} == set(index["how"])
+
+
+def test_the_index_keeps_what_was_ever_asked_for(request_for) -> None:
+    request = request_for(only=["se_r4"], seeds=1)
+
+    def ask(only, seeds) -> dict:
+        write(
+            request.workdir,
+            request.recipe,
+            request.grid,
+            seeds,
+            name=request.name,
+            file=request.file,
+            only=only,
+        )
+        variants = read(request.workdir)["variants"]
+        return {name: entry["wanted"] for name, entry in variants.items()}
+
+    assert ask(["se_r4"], [0]) == {"none": [], "se_r4": [0]}
+    assert ask(["se_r4"], [1]) == {"none": [], "se_r4": [0, 1]}
+    assert ask(None, [0]) == {"none": [0], "se_r4": [0, 1]}
+    index = read(request.workdir)
+    for entry in index["variants"].values():
+        del entry["wanted"]  # as earlier versions wrote it: they asked for all
+    (request.workdir / "sweep.json").write_text(json.dumps(index))
+    assert ask(["none"], [5]) == {"none": [0, 1, 5], "se_r4": [0, 1]}
 
 
 def test_every_run_has_its_config(request_for) -> None:
@@ -136,3 +164,19 @@ def test_names_that_differ_in_case_only_are_refused(request_for) -> None:
     se = {"model.attention.name": "se"}
     with pytest.raises(UsageError, match="would share a folder"):
         written(request_for(variants={"none": {}, "SE": se, "se": se}))
+
+
+def test_a_sweep_is_not_continued_on_other_classes(request_for, acting) -> None:
+    request = request_for()
+    sweep(request)
+    begun = len(acting.submitted)
+    run = job(request.workdir, "se_r4", 1).workdir
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "classes.json").write_text(json.dumps({"names": list(request.class_names["se_r4"])}))
+    sweep(request)
+    (run / "classes.json").write_text(json.dumps({"names": ["cat", *map(str, range(9))]}))
+    with pytest.raises(UsageError, match=r"se_r4/seed1 was trained on.*absent: 'cat'"):
+        sweep(request)
+    with pytest.raises(UsageError, match="absent: 'cat'"):
+        dry_run(request)
+    assert len(acting.submitted) == begun

@@ -1,6 +1,7 @@
 """Optuna behind the search: what is tried depends on the seed, the number and the results alone."""
 
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,53 @@ def test_a_trial_below_the_median_of_the_others_is_hopeless(tmp_path: Path) -> N
     one.prune(bad)
     assert one.results()[bad]["state"] == "pruned"
     assert one.results()[bad]["value"] is None
+
+
+@pytest.mark.parametrize("name", ["s?lr=1", "a#b%41", "{SCHEMA_VERSION}", "[x]*", "\u00e9 +&;'\""])
+def test_the_database_lies_in_the_folder_that_was_named(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    explore(folder, 1)
+    assert [path.name for path in folder.iterdir()] == ["search.db"]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert len(study(folder)) == 1
+
+
+def test_a_study_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    address = f"sqlite:///{tmp_path}/search.db"  # as versions before this wrote it
+    storage = optuna.storages.RDBStorage(address)
+    before = optuna.create_study(storage=storage, study_name="search", direction="maximize")
+    before.set_user_attr("what", WHAT)
+    distributions = {
+        "optimizer.learning_rate": optuna.distributions.FloatDistribution(0.001, 1.0, log=True),
+        "model.attention.reduction": optuna.distributions.CategoricalDistribution([4, 8, 16]),
+        "model.attention.stages": optuna.distributions.CategoricalDistribution(["(1, 2)", "(3,)"]),
+        "batch_size": optuna.distributions.IntDistribution(8, 64),
+    }
+    before.ask(distributions)
+    before.ask(distributions)
+    before.tell(0, -1.0)
+    storage.remove_session()
+    storage.engine.dispose()
+    one = study(tmp_path)
+    assert one.running() == [1]
+    assert one.best() == (0, -1.0)
+    assert one.ask() == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the system does not list files")
+def test_no_connection_stays_open(tmp_path: Path) -> None:
+    explore(tmp_path, 3, reopen=True)
+    opened = []
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            opened.append(os.readlink(entry))
+        except FileNotFoundError:  # the one that lists the others
+            continue
+    assert not [path for path in opened if path.startswith(str(tmp_path))]
+
+
+def test_a_damaged_database_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "search.db").write_text("no database, though as long as the head of one is " * 9)
+    with pytest.raises(UsageError, match=r"search\.db cannot be read \(file is not a database\)"):
+        study(tmp_path)

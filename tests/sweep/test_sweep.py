@@ -163,6 +163,7 @@ def test_a_dry_run_shows_grid_and_time_and_writes_nothing(run, tmp_path: Path) -
         "2 variants x 3 seeds = 6 runs",
         "estimated time: ",
         "from a trial of none on this machine",
+        "for the cost of 2 variants",
     ):
         assert expected in out
     assert list(tmp_path.iterdir()) == []

@@ -47,11 +47,20 @@ class Ended:
     detail: str = ""
 
     @classmethod
-    def of_process(cls, job: Job, returncode: int) -> Self:
-        """From what `subprocess` says: an exit code, or minus the number of the signal that killed."""
-        if returncode >= 0:
-            return cls(job, returncode)
-        return cls(job, None, f"killed by {signal.Signals(-returncode).name}")
+    def of_worker(cls, job: Job, outcome: int | str) -> Self:
+        """From what `chanattn.sweep.watch.Watch.poll` says."""
+        if isinstance(outcome, str):
+            return cls(job, None, outcome)
+        if outcome >= 0:
+            return cls(job, outcome)
+        return cls(job, None, f"killed by {_signal(-outcome)}")
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
 
 
 class Launcher(Protocol):
@@ -75,5 +84,6 @@ class Launcher(Protocol):
     def close(self) -> None:
         """Stops everything: SIGTERM to the workers, which save and exit with 75; waits; frees what it holds.
 
-        Called at the end of a sweep, on Ctrl-C and after an error. Jobs without a worker are forgotten.
+        Called at the end of a sweep, on Ctrl-C and after an error. Jobs without a worker are forgotten. An
+        exception that interrupts the waiting (a second Ctrl-C) ends the workers at once where possible.
         """

@@ -22,7 +22,8 @@ from chanattn.cli import PREEMPTED
 from chanattn.errors import UsageError
 from chanattn.sweep.launchers.base import Ended, Job
 from chanattn.sweep.launchers.ray_runner import Runner
-from chanattn.sweep.worker import OUTPUT, command
+from chanattn.sweep.watch import OUTPUT
+from chanattn.sweep.worker import command
 
 ADDRESS = flags.DEFINE_string(
     "ray_address",
@@ -41,12 +42,13 @@ GPUS = flags.DEFINE_float(
 _SHARED_VARIABLES = ("JAX_", "XLA_", "TFDS_", "WANDB_", "PYTHONPATH", "OMP_NUM_THREADS")
 _OBJECT_STORE = 80 * 2**20  # bytes; nothing but exit codes passes through it
 _CLOSING = 120.0  # seconds that workers have to save
+_KILLING = 5.0  # seconds that the nodes have to end those that have not
 
 
-def launch(sweep: Path, platform: str, parallel: int) -> "Ray":
+def launch(sweep: Path, platform: str, parallel: int, stall: float) -> "Ray":
     """See `chanattn.sweep.launchers.create`."""
     gpus = 0.0 if platform == "cpu" else GPUS.value
-    return Ray(ADDRESS.value, cpus=CPUS.value, gpus=gpus, parallel=parallel)
+    return Ray(ADDRESS.value, cpus=CPUS.value, gpus=gpus, parallel=parallel, stall=stall)
 
 
 class Ray:
@@ -58,13 +60,20 @@ class Ray:
         cpus: cores reserved for each run, on which its threads are limited too.
         gpus: GPUs of each run, less than 1 to share one; None: 1 if the cluster has any, else 0.
         parallel: runs at a time; 0: as many as the cluster has room for.
+        stall: seconds that a worker may stand still; 0: for ever.
 
     Raises:
         UsageError: Ray is not installed, there is no cluster, or a run would never fit.
     """
 
     def __init__(
-        self, address: str = "", *, cpus: float = 1.0, gpus: float | None = None, parallel: int = 0
+        self,
+        address: str = "",
+        *,
+        cpus: float = 1.0,
+        gpus: float | None = None,
+        parallel: int = 0,
+        stall: float = 0.0,
     ) -> None:
         self._ray = _connect(address)
         if gpus is None:
@@ -79,7 +88,7 @@ class Ray:
         }
         if 0 < gpus < 1:  # JAX takes three quarters of a GPU's memory, whoever else is there
             self._variables.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 * gpus:.3f}")
-        self._parallel = parallel
+        self._parallel, self._stall = parallel, stall
         self._waiting: deque[Job] = deque()
         self._stopped: list[Ended] = []
         self._actors: dict[Job, Any] = {}
@@ -124,12 +133,17 @@ class Ray:
         for actor in self._actors.values():
             actor.stop.remote()
         deadline = time.monotonic() + _CLOSING
-        while self._actors and time.monotonic() < deadline:
-            self.poll()
-            time.sleep(0.1)
-        for job in list(self._actors):
-            self._bury(job, kill=True)
-        self._ray.shutdown()
+        try:
+            while self._actors and time.monotonic() < deadline:
+                self.poll()
+                time.sleep(0.1)
+        finally:
+            killed = [actor.kill.remote() for actor in self._actors.values()]
+            if killed:
+                self._ray.wait(killed, num_returns=len(killed), timeout=_KILLING)
+            for job in list(self._actors):
+                self._bury(job, kill=True)
+            self._ray.shutdown()
 
     def _place(self) -> None:
         while self._waiting and not (self._parallel and len(self._actors) >= self._parallel):
@@ -141,6 +155,7 @@ class Ray:
                 str(Path.cwd()),
                 str(job.workdir / OUTPUT),
                 self._variables,
+                self._stall,
             )
 
     def _wait(self, references: list[Any]) -> tuple[list[Any], list[Any]]:
@@ -155,14 +170,14 @@ class Ray:
         actor, code = self._actors.pop(job), self._codes.pop(job)
         del self._ready[job]
         try:
-            returncode = None if kill else self._ray.get(code)
+            outcome = None if kill else self._ray.get(code)
         except self._ray.exceptions.RayTaskError as error:  # the worker was never started
             return Ended(job, None, str(error).strip().splitlines()[-1])
         except self._ray.exceptions.RayError as error:
             return Ended(job, None, f"its node died, or its actor there ({type(error).__name__})")
         finally:
             self._ray.kill(actor)
-        return Ended(job, None) if returncode is None else Ended.of_process(job, returncode)
+        return Ended(job, None) if outcome is None else Ended.of_worker(job, outcome)
 
     def _check_room(self, cpus: float, gpus: float) -> None:
         """The cluster is this machine, so that what does not fit never will."""

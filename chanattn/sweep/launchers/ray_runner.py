@@ -3,8 +3,13 @@
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from chanattn.sweep.watch import Outcome, Watch
+
+_PAUSE = 0.2  # seconds
 
 
 class Runner:
@@ -16,7 +21,7 @@ class Runner:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._worker: subprocess.Popen[bytes] | None = None
+        self._watch: Watch | None = None
         self._stopped = False
 
     def ready(self) -> bool:
@@ -24,9 +29,14 @@ class Runner:
         return True
 
     def run(
-        self, command: Sequence[str], folder: str, log: str, variables: Mapping[str, str]
-    ) -> int | None:
-        """Trains, and returns the worker's exit code, or minus the number of the signal that killed it.
+        self,
+        command: Sequence[str],
+        folder: str,
+        log: str,
+        variables: Mapping[str, str],
+        stall: float,
+    ) -> Outcome | None:
+        """Trains, and returns what became of the worker.
 
         Args:
             command: of the worker, which saves and stops when its standard input closes: that happens when
@@ -35,6 +45,7 @@ class Runner:
             log: file that the worker's output is appended to.
             variables: added to the environment that Ray gives, in which `CUDA_VISIBLE_DEVICES` names the
                 GPUs of this actor.
+            stall: see `Watch`.
 
         Returns:
             None: it was stopped before it began.
@@ -44,7 +55,7 @@ class Runner:
                 return None
             Path(log).parent.mkdir(parents=True, exist_ok=True)
             with Path(log).open("ab") as output:
-                worker = self._worker = subprocess.Popen(
+                worker = subprocess.Popen(
                     list(command),
                     cwd=folder,
                     env=os.environ | dict(variables),
@@ -53,11 +64,23 @@ class Runner:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
-        return worker.wait()
+            watch = self._watch = Watch(worker, Path(log).parent, stall)
+        while (outcome := watch.poll()) is None:
+            time.sleep(_PAUSE)
+        if worker.stdin is not None:
+            worker.stdin.close()
+        return outcome
 
     def stop(self) -> None:
         """SIGTERM to the worker, which saves and stops."""
         with self._lock:
             self._stopped = True
-            if self._worker is not None:
-                self._worker.terminate()
+            if self._watch is not None:
+                self._watch.stop()
+
+    def kill(self) -> None:
+        """SIGKILL to the worker."""
+        with self._lock:
+            self._stopped = True
+            if self._watch is not None:
+                self._watch.kill()

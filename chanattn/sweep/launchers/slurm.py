@@ -22,7 +22,8 @@ from chanattn.sweep.launchers.base import Ended, Job
 from chanattn.sweep.launchers.slurm_queue import Entry, Processes, Queue, Squeue
 from chanattn.sweep.launchers.slurm_request import Request, parameters
 from chanattn.sweep.launchers.slurm_task import Task
-from chanattn.sweep.worker import OUTPUT, command
+from chanattn.sweep.watch import OUTPUT
+from chanattn.sweep.worker import command
 
 EXECUTORS = ("slurm", "local")
 
@@ -51,7 +52,7 @@ _RETRY_SUBMISSION = 30.0  # seconds
 _CLOSING = 120.0  # seconds; Slurm itself kills what it cancels after its KillWait, 30 by default
 
 
-def launch(sweep: Path, platform: str, parallel: int) -> "Slurm":
+def launch(sweep: Path, platform: str, parallel: int, stall: float) -> "Slurm":
     """See `chanattn.sweep.launchers.create`."""
     given = [option.partition("=") for option in OPTIONS.value]
     request = Request(
@@ -62,7 +63,7 @@ def launch(sweep: Path, platform: str, parallel: int) -> "Slurm":
         memory=MEMORY.value,
         options={name: value for name, _, value in given},
     )
-    return Slurm(sweep, request, EXECUTOR.value, parallel=parallel)
+    return Slurm(sweep, request, EXECUTOR.value, parallel=parallel, stall=stall)
 
 
 class Slurm:
@@ -73,11 +74,13 @@ class Slurm:
         request: what each job asks for.
         executor: "slurm", or "local" for processes of this machine that submitit treats like jobs.
         parallel: jobs at a time; 0: Slurm gets all, and decides.
+        stall: seconds that a worker may stand still; 0: for ever.
         every: seconds between two questions to Slurm.
         slow_files: seconds after which what a job wrote at its end is visible here.
 
     Raises:
-        UsageError: submitit is missing, Slurm does not answer, or there is no such executor.
+        UsageError: submitit is missing, Slurm does not answer, there is no such executor, or `sweep` is no
+            path that it could use.
     """
 
     def __init__(
@@ -87,12 +90,17 @@ class Slurm:
         executor: str = "slurm",
         *,
         parallel: int = 0,
+        stall: float = 0.0,
         every: float = 5.0,
         slow_files: float = 15.0,
     ) -> None:
         if executor not in EXECUTORS:
             raise UsageError(
                 f"unknown Slurm executor {executor!r}; there are {', '.join(EXECUTORS)}"
+            )
+        if "%" in str(sweep.absolute()):
+            raise UsageError(
+                f"Slurm takes % in a path for a pattern ({sweep}); choose another --workdir"
             )
         self._submitit = _submitit()
         self._local = executor == "local"
@@ -105,7 +113,7 @@ class Slurm:
                 " --launcher=local, or --slurm_executor=local to try this one out"
             )
         self._sweep = sweep.absolute()
-        self._parallel = parallel
+        self._parallel, self._stall = parallel, stall
         self._request, self._slow_files = request, slow_files
         logs = self._sweep / "slurm"
         self._queue: Queue = Processes(logs) if self._local else Squeue(logs, every)
@@ -210,7 +218,7 @@ class Slurm:
         refusal = self._submitit.core.utils.FailedJobError
         try:
             with contextlib.redirect_stderr(io.StringIO()):  # it prints what it raises
-                handle = executor.submit(Task(command(job), job.workdir / OUTPUT))
+                handle = executor.submit(Task(command(job), job.workdir / OUTPUT, self._stall))
         except refusal as error:
             if not self._accepted:
                 raise UsageError(f"Slurm refuses the job: {_last_line(error)}") from error
@@ -223,7 +231,7 @@ class Slurm:
         """How a job that Slurm no longer has ended; None as long as its result may still appear."""
         if handle.paths.result_pickle.exists():
             try:
-                return Ended.of_process(job, handle.result())
+                return Ended.of_worker(job, handle.result())
             except self._submitit.core.utils.UncompletedJobError as error:
                 return Ended(job, None, _last_line(error))
         since = self._missing_since.setdefault(job, time.monotonic())

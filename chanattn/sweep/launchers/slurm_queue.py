@@ -1,5 +1,6 @@
 """Which jobs there are: asked of Slurm, or of this machine where submitit runs them as processes."""
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -97,12 +98,10 @@ class Squeue:
     def cancel(self, identifiers: Collection[str]) -> None:
         """Slurm sends SIGTERM, and SIGKILL after its KillWait."""
         if identifiers:
-            subprocess.run(
-                ["scancel", *sorted(identifiers)],
-                capture_output=True,
-                timeout=_PATIENCE,
-                check=False,
-            )
+            command = ["scancel", *sorted(identifiers)]
+            # Without an answer they go on, and the same command takes them up.
+            with contextlib.suppress(subprocess.SubprocessError):
+                subprocess.run(command, capture_output=True, timeout=_PATIENCE, check=False)
         self.changed()
 
     def _ask(self) -> list[Entry] | None:

@@ -3,16 +3,21 @@
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from chanattn.cli import PREEMPTED
+from chanattn.sweep.watch import Outcome, Watch
+
+_PAUSE = 0.2  # seconds
+_PATIENCE = 60  # seconds for an answer of squeue
 
 
 class Task:
-    """A worker as submitit runs it; calling it returns the worker's exit code, negative for a signal.
+    """A worker as submitit runs it; calling it returns what became of the worker.
 
     submitit pickles it, calls it in the job, and calls `checkpoint` when Slurm announces the end of the job's
     time (https://github.com/facebookincubator/submitit/blob/main/docs/checkpointing.md).
@@ -20,15 +25,21 @@ class Task:
     Args:
         command: of the worker.
         log: file that its output is appended to.
+        stall: see `Watch`.
     """
 
-    def __init__(self, command: Sequence[str], log: Path) -> None:
+    # Of tasks that an earlier version has queued.
+    _stall = 0.0
+    _watch: Watch | None = None
+
+    def __init__(self, command: Sequence[str], log: Path, stall: float = 0.0) -> None:
         self._command = list(command)
-        self._log = log
+        self._log, self._stall = log, stall
         self._worker: subprocess.Popen[bytes] | None = None
+        self._watch = None
         self._told_to_stop = False
 
-    def __call__(self) -> int:
+    def __call__(self) -> Outcome:
         """Computes the run, or continues it."""
         signal.signal(signal.SIGTERM, self._stop)
         # Slurm signals every process of a job. The announcement is submitit's alone: it would end the worker,
@@ -39,30 +50,31 @@ class Task:
             self._worker = subprocess.Popen(
                 self._command, stdout=log, stderr=subprocess.STDOUT, env=_environment()
             )
+        watch = self._watch = Watch(self._worker, self._log.parent, self._stall)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {_announcement()})
         if self._told_to_stop:
-            self._worker.terminate()
-        _await_end(self._worker)
-        code = self._worker.wait()
-        if code == PREEMPTED and self._told_to_stop and _slurm_state() == "RUNNING":
+            watch.stop()
+        while (outcome := watch.poll()) is None:
+            time.sleep(_PAUSE)
+        if outcome == PREEMPTED and self._told_to_stop and _slurm_state() == "RUNNING":
             # SIGTERM, but no scancel: Slurm takes the node away. It requeues what it has to kill, but not a
             # job that ends in time, as this one does. submitit requeues it when told in its own way.
             os.kill(os.getpid(), _announcement())
-        return code
+        return outcome
 
     def checkpoint(self) -> Any:
         """Has the worker save, and tells submitit to queue this task again."""
         from submitit.helpers import DelayedSubmission
 
-        if self._worker is not None:
-            self._worker.terminate()
+        if self._worker is not None and self._watch is not None:
+            self._watch.stop()
             _await_end(self._worker)
-        return DelayedSubmission(Task(self._command, self._log))
+        return DelayedSubmission(Task(self._command, self._log, self._stall))
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._told_to_stop = True
-        if self._worker is not None:
-            self._worker.terminate()
+        if self._watch is not None:
+            self._watch.stop()
 
 
 def _environment() -> dict[str, str]:
@@ -92,5 +104,10 @@ def _slurm_state() -> str:
     if os.environ.get("SUBMITIT_EXECUTOR") != "slurm" or job is None:
         return ""
     question = ["squeue", "--noheader", "--format=%T", f"--jobs={job}"]
-    answer = subprocess.run(question, capture_output=True, text=True, check=False)
+    try:
+        answer = subprocess.run(
+            question, capture_output=True, text=True, timeout=_PATIENCE, check=False
+        )
+    except subprocess.SubprocessError:
+        return ""
     return answer.stdout.strip()

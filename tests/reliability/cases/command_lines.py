@@ -11,6 +11,13 @@ CASES = (
     Case("no config", "train.py --workdir=RUN"),
     Case("`--config` without a value", "train.py --workdir=RUN --config"),
     Case("no run directory", "train.py --config=configs/digits.py"),
+    Case("run directory of an empty name", "train.py --config=configs/digits.py --workdir="),
+    Case("an address", "train.py --config=configs/digits.py --workdir=gs://bucket/run"),
+    Case(
+        "a variable that no shell has replaced",
+        ("train.py", "--config=configs/digits.py", "--workdir=$HOME/runs/a"),
+    ),
+    Case("home of nobody", "train.py --config=configs/digits.py --workdir=~nobody_here/runs"),
     Case("an override without its dashes", f"{TRAIN} config.seed=3"),
     Case("a stray word", f"{TRAIN} please"),
     Case("flag of the wrong type", f"{TRAIN} --process_id=first"),
@@ -38,6 +45,7 @@ CASES = (
     Case("cost at a batch size that is none", f"{COST} --batch_sizes=1,0"),
     Case("cost in an unknown type", f"{COST} --precisions=int8"),
     Case("cost into a folder that is absent", f"{COST} --json=absent/cost.json"),
+    Case("cost into one file twice", f"{COST} --json=cost --markdown=./cost"),
     Case("cost in no rounds", f"{COST} --rounds=0"),
     Case(
         "a worker without its config",

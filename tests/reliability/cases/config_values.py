@@ -11,6 +11,7 @@ def case(title: str, overrides: str, recipe: str = "tiny.py") -> Case:
 
 
 CASES = (
+    case("address of the data", "dataset.data_dir=file:///data"),
     case("misspelt field", "optimizer.learning_rat=1"),
     case("field without its group", "learning_rate=1"),
     case("group in place of a field", "optimizer=adamw"),

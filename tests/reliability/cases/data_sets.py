@@ -47,6 +47,10 @@ def _more_classes(folder: Path) -> None:
     pictures(folder, test=("cat", "dog", "fox"))
 
 
+def _two_forms(folder: Path) -> None:
+    pictures(folder, classes=("caf\u00e9", "cafe\u0301"))
+
+
 def _empty_class(folder: Path) -> None:
     pictures(folder)
     (folder / "D" / "train" / "fox").mkdir()
@@ -127,6 +131,7 @@ CASES = (
     Case("line break in the name of a class", FOLDER, _line_break),
     Case("more classes in the test split", FOLDER, _more_classes),
     Case("other classes in the test split", FOLDER, _other_classes),
+    Case("one class in two Unicode forms", FOLDER, _two_forms),
     Case("split that the folder lacks", f"{FOLDER} --config.dataset.eval_split=val", pictures),
     Case("split that leaves the folder", f"{FOLDER} --config.dataset.split=../D/train", pictures),
     Case("picture of 0 bytes", FOLDER, with_picture(b"")),

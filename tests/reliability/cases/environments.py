@@ -17,6 +17,12 @@ CASES = (
         varies=r"(?<=start \().*(?=\); mend)",
     ),
     Case(
+        "flag that XLA does not have",
+        TRAIN,
+        tiny,
+        environment={"XLA_FLAGS": "--xla_no_such_flag=1"},
+    ),
+    Case(
         "no Weights & Biases", f"{TRAIN} --config.logging.wandb_project=p", tiny, absent=("wandb",)
     ),
     Case("no Ray", f"{SWEEP} --launcher=ray", grid(), absent=("ray",), writes=("S.*",)),

@@ -1,6 +1,7 @@
 """Run directories that cannot be written, belong to others or are damaged."""
 
 import fcntl
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
@@ -54,6 +55,10 @@ def _without_checkpoints(folder: Path) -> None:
     (folder / "RUN" / "config.json").write_text(config)
 
 
+CLASSES = json.dumps({"names": ["cat", *(f"class {number}" for number in range(1, 10))]})
+TURNED = json.dumps({"names": [f"class {number}" for number in reversed(range(10))]})
+
+
 def replaced(name: str, content: str) -> Callable[[Path], None]:
     """The run with another content of one file."""
     return both(run, text(f"RUN/{name}", content))
@@ -66,12 +71,21 @@ CASES = (
     Case(
         "name of 300 characters", ("train.py", "--config=tiny.py", f"--workdir={'r' * 300}"), tiny
     ),
+    Case(
+        "path without room for its files",
+        ("train.py", "--config=tiny.py", f"--workdir={'/'.join(['r' * 200] * 20)}"),
+        tiny,
+        varies=r"(?<=has )\d+",
+    ),
+    Case("address of a service", "train.py --config=tiny.py --workdir=gs://bucket/RUN", tiny),
     Case("in use by another process", TRAIN, _locked, writes=("RUN/.lock",)),
     Case("run of another config", f"{TRAIN} --config.optimizer.learning_rate=1", run),
     Case("checkpoints without a config", TRAIN, _without_config),
     Case("damaged config.json", TRAIN, replaced("config.json", '{"steps": 2')),
     Case("config.json that is a list", TRAIN, replaced("config.json", "[]")),
     Case("config.json with an unknown field", EVAL, _of_another_field),
+    Case("run on other classes", TRAIN, replaced("classes.json", CLASSES)),
+    Case("damaged classes.json", TRAIN, replaced("classes.json", "[]")),
     Case(
         "damaged metrics.jsonl",
         TRAIN,
@@ -96,6 +110,8 @@ CASES = (
     ),
     Case("evaluation on an unknown set", f"{EVAL} --dataset=cifar11", run),
     Case("evaluation on other classes", f"{EVAL} --dataset=digits", run),
+    Case("evaluation of a run on other classes", EVAL, replaced("classes.json", CLASSES)),
+    Case("evaluation on classes in another order", EVAL, replaced("classes.json", TURNED)),
     Case("evaluation on an unknown split", f"{EVAL} --split=tset", run),
     Case(
         "evaluation where nothing may be written",
