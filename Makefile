@@ -17,7 +17,12 @@ demo: .venv/installed
 ablation: .venv/installed
 	$(BIN)/python -m chanattn.sweep --config=configs/ablations/mechanisms.py:digits --workdir=runs/ablation
 
-test: lint types tests
+# Lint and types run beside the tests, and are told of behind them; whatever fails, fails the whole.
+test: .venv/installed-dev
+	@$(MAKE) --no-print-directory --keep-going lint types > .venv/checks.log 2>&1 & checks=$$!; \
+	$(MAKE) --no-print-directory tests; tested=$$?; \
+	wait $$checks; checked=$$?; cat .venv/checks.log; \
+	[ $$tested = 0 ] && [ $$checked = 0 ]
 
 soak: .venv/installed-dev
 	$(BIN)/python -m pytest --soak -n 0
@@ -34,7 +39,7 @@ types: .venv/installed-dev
 	$(BIN)/mypy
 
 tests: .venv/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --durations=30
 
 # Strict: a package that cannot be looked up fails the audit, which would pass in silence otherwise.
 audit: .venv/installed-dev

@@ -1,6 +1,8 @@
 """What every test shares: the CPU platform and where the reference data lies, if it is there."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,8 +31,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Compiles quickly, for here programs run once; long tests and the guard of the speed optimise."""
     if not config.getoption("--soak"):
-        os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"  # for processes that tests start
-        jax.config.update("jax_disable_most_optimizations", True)
+        _set("jax_disable_most_optimizations", True)
+    # Compiled programs serve all workers, and all processes that tests start, which inherit these settings:
+    # in a folder of this run, or in one that JAX_COMPILATION_CACHE_DIR names, where the next run finds them.
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        folder = tempfile.mkdtemp(prefix="chanattn-compiled-")
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        _set("jax_compilation_cache_dir", folder)
+    _set("jax_persistent_cache_min_compile_time_secs", 0.0)
+    # A program that another process is just writing is compiled instead, see pyproject.toml; also elsewhere.
+    os.environ["PYTHONWARNINGS"] = "ignore:Error reading persistent compilation cache entry"
+
+
+def _set(name: str, value: str | float) -> None:
+    """A setting of JAX for this process and for those that it starts."""
+    os.environ[name.upper()] = str(value)
+    jax.config.update(name, value)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

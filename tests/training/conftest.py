@@ -1,7 +1,5 @@
 """A network small enough to train in a test, and a mesh of one device."""
 
-import os
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -29,23 +27,6 @@ class TinyNet(nn.Module):
         x = nn.Dense(8, dtype=self.dtype, name="attention")(x)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return nn.Dense(5, dtype=self.dtype, name="classifier")(x), {}
-
-
-@pytest.fixture(scope="session", autouse=True)
-def compile_each_program_once(tmp_path_factory):
-    """Keeps compiled programs for the tests of this folder, and for the processes that they start."""
-    settings = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-    }
-    before = {name: getattr(jax.config, name) for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-        os.environ[name.upper()] = str(value)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-        del os.environ[name.upper()]
 
 
 @pytest.fixture(scope="session")
