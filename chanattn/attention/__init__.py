@@ -57,6 +57,7 @@ from chanattn.attention.registry import (
     extra_losses,
     names,
     options,
+    overridden,
 )
 
 __all__ = [
@@ -71,4 +72,5 @@ __all__ = [
     "extra_losses",
     "names",
     "options",
+    "overridden",
 ]

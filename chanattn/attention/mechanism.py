@@ -62,6 +62,7 @@ class Mechanism:
         summary: First line of its documentation.
         build: The module class or function behind `create`.
         fixed: Options that the name stands for, which nobody can change.
+        defaults: Options whose default is another than that of `build`.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Mechanism:
     summary: str
     build: Callable[..., nn.Module]
     fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __repr__(self) -> str:
         """The facts, a line each."""
@@ -101,7 +103,7 @@ class Mechanism:
             size: Height and width of the map.
         """
         context: dict[str, Any] = {"filters": channels} if self.slot == "conv" else {}
-        module = self.build(**self.fixed, **context)
+        module = self.build(**self.fixed, **self.defaults, **context)
         shape = jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32)
         key = jax.random.key(0)
         variables = jax.eval_shape(module.init, key, shape)

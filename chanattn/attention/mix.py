@@ -264,9 +264,16 @@ def check_odd(kernel_size: int) -> int:
 
 
 def _bottleneck(
-    reduction: int = 16, rounding: str = "paper", use_bias: bool = True, **rest: Any
+    reduction: int = 16,
+    rounding: str = "paper",
+    width: int | None = None,
+    divisor: int | None = None,
+    min_width: int | None = None,
+    use_bias: bool = True,
+    **rest: Any,
 ) -> nn.Module:
-    return Bottleneck(width_rule(rounding, reduction), use_bias, **rest)
+    rule = width_rule(rounding, reduction, width=width, divisor=divisor, min_width=min_width)
+    return Bottleneck(rule, use_bias, **rest)
 
 
 def _conv1d(kernel_size: int = 3, use_bias: bool = False, **rest: Any) -> nn.Module:

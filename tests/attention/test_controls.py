@@ -192,7 +192,7 @@ def test_the_width_can_follow_from_the_input_of_the_block() -> None:
     # EfficientNet-B0, second block of the second stage: 24 channels expanded to 144.
     options = {"reduction": 4, "reduce_from": "block_input", "act": "silu"}
     assert width(**options, block_input=24) == 6
-    assert width(**options, block_input=24, width=5) == 5
+    assert width(width=5, act="silu", block_input=24) == 5
     assert width(reduction=4, block_input=24) == 36
     assert width(reduction=4, rounding="mobile", gate="hard_sigmoid") == 40
     module = attention.create("cse", reduce_from="block_input", block_input=24)
@@ -270,7 +270,7 @@ def test_parameters_are_as_documented(name: str, formula: Any, channels: int) ->
         ("eca_mlp", {"width": 0}, "width must be positive, not 0"),
         ("eca_mlp", {"act": "mish"}, "unknown activation 'mish'"),
         ("ese", {"squeeze": "men"}, "unknown squeeze 'men'"),
-        ("cse", {"reduction": 4}, "takes no option 'reduction'"),
+        ("cse", {"reduction": 0}, "reduction must be positive, not 0"),
         ("scse", {"combine": "concat"}, "unknown combine 'concat'; valid: max, add, mul"),
         ("scse", {"reduction": 0}, "reduction must be positive, not 0"),
         ("scse", {"gate": "sigmod"}, "unknown gate 'sigmod'"),

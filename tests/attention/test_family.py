@@ -367,7 +367,7 @@ def test_a_mechanism_can_be_used_inside_another_module() -> None:
             "dilations is for branches='dilation', not 'groups'",
         ),
         ("sk", {"filters": 8, "kernel_sizes": (3,)}, "kernel_sizes must be two or more odd"),
-        ("splat", {"filters": 8, "radix": 0}, "radix and reduction must be positive"),
+        ("splat", {"filters": 8, "radix": 0}, "splat: radix must be positive, not 0"),
         ("channel", {"fuse": "mul"}, "unknown fuse 'mul'; valid: scale, residual, add"),
         ("channel", {"mix": "dense", "reduction": 4}, "mix 'dense' takes no option 'reduction'"),
     ],
