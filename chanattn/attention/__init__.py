@@ -49,6 +49,7 @@ from chanattn.attention import (  # noqa: F401  (importing a mechanism registers
     triplet,
 )
 from chanattn.attention.core import ChannelAttention
+from chanattn.attention.decay import decays
 from chanattn.attention.mechanism import PLACEMENTS, Measurement, Mechanism, Option
 from chanattn.attention.registry import (
     check_options,
@@ -68,6 +69,7 @@ __all__ = [
     "Option",
     "check_options",
     "create",
+    "decays",
     "describe",
     "extra_losses",
     "names",

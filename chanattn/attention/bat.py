@@ -99,13 +99,11 @@ class BandMatrices(nn.Module):
         def matrices(axes: tuple[int, ...], name: str) -> jax.Array:
             maxima = maximum(bands, axes).astype(jnp.float32).reshape(n, -1)
             layer = dense(b * b * groups, name=name, param_dtype=self.param_dtype)
-            return jax.nn.sigmoid(layer(maxima)).reshape(n, groups, b, b)
+            return jax.nn.log_sigmoid(layer(maxima)).reshape(n, groups, b, b)
 
+        # Sigmoids over their sum, which is 0 / 0 where all are too small for a float32.
         rows, columns = matrices((2, 3, 4), "rows"), matrices((1, 2, 4), "columns")
-        return (
-            rows / jnp.sum(rows, axis=3, keepdims=True),
-            columns / jnp.sum(columns, axis=2, keepdims=True),
-        )
+        return jax.nn.softmax(rows, axis=3), jax.nn.softmax(columns, axis=2)
 
 
 @register(

@@ -58,9 +58,10 @@ class _Amplified(gates.Gate):
         z: jax.Array,
         key: jax.Array | None = None,
         temperature: float | jax.Array | None = None,
+        place: str = "",
     ) -> jax.Array:
         """Weights of logits (..., C), times `gain`."""
-        return self.gain * super().__call__(z, key, temperature)
+        return self.gain * super().__call__(z, key, temperature, place)
 
 
 def amplified(gate: str | gates.Gate, gain: float) -> gates.Gate:
