@@ -15,7 +15,7 @@ from benchmarks.rows import CONV_SLOT, Row
 from chanattn import attention
 from chanattn.attention.sk import BranchAttention
 from chanattn.attention.splat import RadixAttention
-from chanattn.attention.widths import divisible_width, make_divisible
+from chanattn.attention.widths import make_divisible
 
 
 def conv(features: int, kernel_size: int, *, name: str, dtype: Any, **more: Any) -> nn.Conv:
@@ -61,7 +61,7 @@ class PlainSelectiveKernel(nn.Module):
             )(half)
             branches.append(nn.relu(norm(train, name=f"bn{number}", dtype=self.dtype)(u)))
         stacked = jnp.stack(branches, axis=1)
-        width = divisible_width(self.filters, 16, 8, keep=0.9)
+        width = make_divisible(self.filters / 16, 8, keep=0.9)
         weights = BranchAttention(width, name="attention")(stacked, train=train)
         return jnp.einsum("nmhwc,nmc->nhwc", stacked, weights.astype(stacked.dtype))
 
