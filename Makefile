@@ -21,10 +21,10 @@ test: lint types tests
 
 soak: .venv/installed-dev
 	$(BIN)/python -m pytest --soak -n 0
-	$(BIN)/python -m benchmarks.soak_kills --json=docs/reliability/soak-kills.json
-	$(BIN)/python -m benchmarks.soak_training --json=docs/reliability/soak-training.json
-	$(BIN)/python -m benchmarks.soak_sweep --json=docs/reliability/soak-sweep.json
-	$(BIN)/python -m benchmarks.soak_page
+	$(BIN)/python -m tests.soak.kills --json=docs/reliability/soak-kills.json
+	$(BIN)/python -m tests.soak.training --json=docs/reliability/soak-training.json
+	$(BIN)/python -m tests.soak.sweep --json=docs/reliability/soak-sweep.json
+	$(BIN)/python -m tests.soak.page
 
 lint: .venv/installed-dev
 	$(BIN)/ruff format --check .

@@ -24,22 +24,22 @@ from ml_collections import ConfigDict
 from chanattn import cli
 from chanattn.errors import UsageError
 
-WORKDIR = flags.DEFINE_string("workdir", None, "run directory")
+WORKDIR = cli.define_path("workdir", None, "run directory")
 STEP = flags.DEFINE_string("step", None, "checkpoint: a number or best; default: the newest")
 EMA = flags.DEFINE_bool(
     "ema", False, "moving averages of the weights; default: if the run has them"
 )
 RAW = flags.DEFINE_bool("raw", False, "the weights themselves, although the run has averages")
-WEIGHTS = flags.DEFINE_string(
+WEIGHTS = cli.define_path(
     "weights", None, "FILE.safetensors of a PyTorch network; with --config=FILE, without --workdir"
 )
 ALLOW_PICKLE = flags.DEFINE_bool(
     "allow_pickle", False, "read --weights from a pickle (.pth, .pt, .bin) too, tensors alone"
 )
-OUTPUT = flags.DEFINE_string("output", None, "folder for the evaluation of --weights")
+OUTPUT = cli.define_path("output", None, "folder for the evaluation of --weights")
 SPLIT = flags.DEFINE_string("split", None, "split; default: the run's eval_split")
 DATASET = flags.DEFINE_string("dataset", None, "another data set with the same classes")
-DATA_DIR = flags.DEFINE_string("data_dir", None, "where the data set lies")
+DATA_DIR = cli.define_path("data_dir", None, "where the data set lies")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "default: that of the training")
 PLATFORM = flags.DEFINE_string(
     "platform", None, "auto | cpu | gpu | tpu; default: that of the training"
@@ -53,7 +53,7 @@ def main(config: ConfigDict | None = None) -> None:
     fields = {
         "dataset.eval_split": SPLIT.value,
         "dataset.name": DATASET.value,
-        "dataset.data_dir": DATA_DIR.value,
+        "dataset.data_dir": None if DATA_DIR.value is None else str(DATA_DIR.value.absolute()),
         "batch_size": BATCH_SIZE.value,
         "platform": PLATFORM.value,
     }

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from chanattn import cli
 from chanattn.errors import UsageError
 
-WORKDIR = flags.DEFINE_string(
+WORKDIR = cli.define_path(
     "workdir", None, "run directory: written, or continued if it holds this run"
 )
 ALLOW_CONFIG_CHANGE = flags.DEFINE_bool(

@@ -4,7 +4,7 @@
 
 Sets on the device: shuffling, augmentation and normalisation inside a jitted function. Streamed: Grain
 reads JPEGs of 500x375, decodes, crops at random to 224x224 and hands them to the device, where they are
-mirrored and normalised. The streamed rows take turns.
+mirrored and normalised. The rows take turns.
 """
 
 import statistics
@@ -14,16 +14,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
+from rich.console import Console
+from rich.progress import track
 
-from benchmarks import jpegs, output, recipes
+from benchmarks import recipes, results
 from chanattn import cli
 from chanattn.errors import UsageError
 
 # Batches that may lie ready, in the queues of Grain's threads and of the prefetching, and for each worker.
 # They are taken before the clock starts: they would be counted as made in no time.
 _WAITING, _WAITING_IN_WORKER = 8, 6
+_WIDTH, _HEIGHT = 500, 375  # the most common size in ImageNet
+_QUALITY = 97  # makes files about as large as ImageNet's
 
 
 def main() -> None:
@@ -33,72 +39,56 @@ def main() -> None:
         workers = [int(text) for text in values.workers.split(",") if text]
     except ValueError as error:
         raise UsageError(f"--workers={values.workers}: numbers, separated by commas") from error
-    rows = [on_device(name, values.batches, values.rounds) for name in ("digits", "resnet20")]
-    rows += streamed(values.pictures, values.batch, workers, values.batches, values.rounds)
-    output.report("pipeline", rows, values.json)
+    with tempfile.TemporaryDirectory() as folder:
+        title = (
+            f"JPEG {_WIDTH}x{_HEIGHT}, {write_jpegs(Path(folder), values.pictures):.0f} kB, Grain"
+        )
+        sources = {
+            f"{c.dataset.name} on the device": c for c in map(recipes.load, ("digits", "resnet20"))
+        }
+        work = list(sources.items())
+        work += [(title, jpegs(folder, values.batch, number)) for number in workers]
+        rows = measure(work, values.batches, values.rounds)
+    results.report("pipeline", rows, values.json)
 
 
-def on_device(recipe: str, batches: int, rounds: int) -> dict[str, Any]:
-    """Images/s of a recipe whose data set lies in device memory."""
-    config = recipes.load(recipe)
-    speeds = [
-        _speed(config, batches, waiting=0)
-        for _ in output.progress(range(rounds), f"{config.dataset.name} on the device")
-    ]
-    return _row(config, f"{config.dataset.name} on the device", speeds)
-
-
-def streamed(
-    pictures: int, batch: int, workers: list[int], batches: int, rounds: int
-) -> list[dict[str, Any]]:
-    """Images/s of JPEGs read by Grain, for several numbers of worker processes.
+def measure(work: list[tuple[str, ConfigDict]], batches: int, rounds: int) -> list[dict[str, Any]]:
+    """Images/s of several training sets in turns.
 
     Args:
-        pictures: how many are written; they are read over and over, so from the system's file cache.
-        batch: pictures a batch.
-        workers: numbers of worker processes; 0: threads of this process.
+        work: title and config of each.
         batches: how many are timed.
-        rounds: how often the numbers of workers take turns.
+        rounds: how often each has its turn.
     """
-    speeds: dict[int, list[float]] = {number: [] for number in workers}
-    configs = {}
-    with tempfile.TemporaryDirectory() as folder:
-        kilobytes = jpegs.write(Path(folder), pictures)
-        for _ in output.progress(range(rounds), f"JPEG with {workers} workers"):
-            for number in workers:
-                configs[number] = _jpeg_config(folder, batch, number)
-                waiting = _WAITING + _WAITING_IN_WORKER * number
-                speed = _speed(configs[number], batches, waiting)
-                speeds[number].append(speed)
-    title = f"JPEG {jpegs.WIDTH}x{jpegs.HEIGHT}, {kilobytes:.0f} kB, Grain"
-    return [_row(configs[number], title, speeds[number]) for number in workers]
+    speeds: list[list[float]] = [[] for _ in work]
+    for _ in track(range(rounds), "pipeline", console=Console(stderr=True)):
+        for (_, config), found in zip(work, speeds, strict=True):
+            found.append(_speed(config, batches))
+    return [
+        {
+            "source": title,
+            "workers": config.dataset.workers,
+            "batch": config.batch_size,
+            "rounds": rounds,
+            "images_per_s": statistics.median(found),
+            "spread": [min(found), max(found)],
+        }
+        for (title, config), found in zip(work, speeds, strict=True)
+    ]
 
 
-def _jpeg_config(folder: str, batch: int, workers: int) -> ConfigDict:
-    changes = {
-        "dataset.name": "folder",
-        "dataset.data_dir": folder,
-        "dataset.split": "train",
-        "dataset.eval_split": "test",
-        "dataset.loader": "stream",
-        "dataset.workers": workers,
-        "dataset.augment.random_resized_crop": True,
-        "batch_size": batch,
-    }
-    return recipes.load("resnet50", **changes)
-
-
-def _speed(config: ConfigDict, batches: int, waiting: int) -> float:
+def _speed(config: ConfigDict, batches: int) -> float:
     """Images/s of `batches` batches, after those that may have been waiting."""
     import jax
-    import numpy as np
 
     from chanattn import data
     from chanattn.training.mesh import setup
 
+    dataset = config.dataset
+    streamed = dataset.loader == "stream"
+    waiting = _WAITING + _WAITING_IN_WORKER * dataset.workers if streamed else 0
     with data.training(config, setup(config)) as train:
-        prepare = jax.jit(train.prepare)
-        key = jax.random.key(0)
+        prepare, key = jax.jit(train.prepare), jax.random.key(0)
         feeds = train.feeds(0)
 
         def ready(feeds: Iterator[Any], number: int) -> None:
@@ -112,15 +102,44 @@ def _speed(config: ConfigDict, batches: int, waiting: int) -> float:
         return batches * config.batch_size / (time.perf_counter() - start)
 
 
-def _row(config: ConfigDict, source: str, speeds: list[float]) -> dict[str, Any]:
-    return {
-        "source": source,
-        "workers": config.dataset.workers,
-        "batch": config.batch_size,
-        "rounds": len(speeds),
-        "images_per_s": statistics.median(speeds),
-        "spread": [min(speeds), max(speeds)],
-    }
+def jpegs(folder: str, batch: int, workers: int) -> ConfigDict:
+    """The ImageNet recipe on a folder of JPEGs; 0 workers: threads of this process."""
+    return recipes.load(
+        "resnet50",
+        batch_size=batch,
+        **{
+            "dataset.name": "folder",
+            "dataset.data_dir": folder,
+            "dataset.loader": "stream",
+            "dataset.workers": workers,
+            "dataset.augment.random_resized_crop": True,
+        },
+    )
+
+
+def write_jpegs(folder: Path, number: int) -> float:
+    """Writes two photographs again and again to `folder/train/<class>/<i>.jpg`, once below `folder/test`.
+
+    Args:
+        folder: exists.
+        number: pictures of the split train.
+
+    Returns:
+        Mean size of a file in kB.
+    """
+    from sklearn.datasets import load_sample_images
+
+    files = []
+    for photograph in load_sample_images().images:
+        small = cv2.resize(photograph, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_AREA)
+        quality = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
+        files.append(cv2.imencode(".jpg", small[..., ::-1], quality)[1].tobytes())
+    for i in range(number + len(files)):
+        split, label = ("train" if i < number else "test"), i % len(files)
+        path = folder / split / f"class{label}" / f"{i}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(files[label])
+    return sum(map(len, files)) / len(files) / 1000
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -131,7 +150,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_integer("batch", 64, "pictures a batch", lower_bound=1, **v)
     flags.DEFINE_integer("batches", 48, "batches timed in each round", lower_bound=1, **v)
     flags.DEFINE_integer("rounds", 3, "how often the rows take turns", lower_bound=1, **v)
-    flags.DEFINE_string("json", "", "file to write", **v)
+    cli.define_path("json", None, "file to write", **v)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ with split input.
 import dataclasses
 import fnmatch
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from chanattn.errors import UsageError, did_you_mean
 
@@ -26,8 +26,7 @@ CONV_SLOT = ("sk", "splat")
 MODULE_SHAPES = ((32, 56, 56, 256), (32, 14, 14, 1024), (128, 32, 32, 16))
 
 
-@dataclasses.dataclass(frozen=True)
-class Architecture:
+class Architecture(NamedTuple):
     """A backbone of the benchmark: picture size, classes, and the default batches."""
 
     image_size: int
@@ -37,8 +36,8 @@ class Architecture:
 
 
 ARCHITECTURES = {
-    "resnet20": Architecture(image_size=32, num_classes=10, cpu_batch=128, gpu_batch=128),
-    "resnet50": Architecture(image_size=224, num_classes=1000, cpu_batch=16, gpu_batch=256),
+    "resnet20": Architecture(32, 10, cpu_batch=128, gpu_batch=128),
+    "resnet50": Architecture(224, 1000, cpu_batch=16, gpu_batch=256),
 }
 
 
@@ -72,9 +71,24 @@ class Row:
         """Name and options of our mechanism."""
         return MECHANISMS[self.attention] if self.attention else PLAIN
 
-    def to_json(self) -> dict[str, Any]:
-        """For the peer's process, which does not import this file."""
-        return dataclasses.asdict(self)
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """One of two competitors on one row and mode, ready to run.
+
+    Attributes:
+        run: seconds that so many steps take, the last one finished; nothing runs before or after.
+        parameters: trainable values.
+        variant: how it runs, in words.
+        images_per_s: of several variants that were compared, by name.
+        notes: what could not be compared.
+    """
+
+    run: Callable[[int], float]
+    parameters: int
+    variant: str
+    images_per_s: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    notes: Sequence[str] = ()
 
 
 def names() -> list[str]:
@@ -128,19 +142,20 @@ def make(
         on_accelerator: selects the default batches of the networks.
         precision: of all rows.
     """
-    return [_row(name, batch_size, on_accelerator, precision) for name in chosen]
-
-
-def _row(name: str, batch_size: int, on_accelerator: bool, precision: str) -> Row:
-    module = _module(name)
-    if module is not None:
-        attention, shape = module
-        return Row(name, "", attention, (batch_size or shape[0], *shape[1:]), precision=precision)
-    backbone, _, attention = name.partition("_")
-    spec = ARCHITECTURES[backbone]
-    batch = batch_size or (spec.gpu_batch if on_accelerator else spec.cpu_batch)
-    picture = (batch, spec.image_size, spec.image_size, 3)
-    return Row(name, backbone, attention, picture, spec.num_classes, precision)
+    made = []
+    for name in chosen:
+        module = _module(name)
+        if module is not None:
+            attention, (default, *sizes) = module
+            backbone, classes = "", 0
+        else:
+            backbone, _, attention = name.partition("_")
+            size, classes, *batches = ARCHITECTURES[backbone]
+            default, sizes = batches[on_accelerator], [size, size, 3]
+        h, w, c = sizes
+        shape = (batch_size or default, h, w, c)
+        made.append(Row(name, backbone, attention, shape, classes, precision))
+    return made
 
 
 def _module(name: str) -> tuple[str, tuple[int, int, int, int]] | None:

@@ -13,81 +13,87 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from pathlib import Path
-from typing import IO, Any
+from collections.abc import Iterable
+from typing import Any
 
 from absl import flags
+from rich.console import Console
+from rich.progress import track
 
-from benchmarks import output, recipes
+from benchmarks import recipes, results
 from chanattn import cli
 from chanattn.training import compilation_cache
 
 # The lines of train.py that end a phase, in their order; times count from the launch.
 _PHASES = {"initialised_s": "JAX ", "compiled_s": "compiled in ", "first_step_s": "step 1/"}
-_LIMIT_S = 900.0  # of one launch
 
 
 def main() -> None:
     """Measures as the flags say."""
-    chosen = recipes.names(flags.FLAGS.recipes)
-    output.report("startup", measure(chosen, flags.FLAGS.launches), flags.FLAGS.json)
+    values = flags.FLAGS
+    chosen = recipes.names(values.recipes)
+    rows = [row for recipe in chosen for row in measure(recipe, values.launches)]
+    results.report("startup", rows, values.json)
 
 
-def measure(chosen: list[str], launches: int) -> list[dict[str, Any]]:
-    """Medians of `launches` launches of every recipe, without cache and with a filled one."""
-    rows = []
-    for recipe in chosen:
-        with tempfile.TemporaryDirectory() as folder:
-            times: dict[str, list[dict[str, float]]] = {"filling": [launch(recipe, Path(folder))]}
-            for _ in output.progress(range(launches), f"startup of {recipe}"):
-                times.setdefault("off", []).append(launch(recipe, None))
-                times.setdefault("filled", []).append(launch(recipe, Path(folder)))
-        rows += [_row(recipe, cache, times[cache]) for cache in ("off", "filling", "filled")]
-    return rows
+def measure(recipe: str, launches: int) -> list[dict[str, Any]]:
+    """Medians of `launches` launches of a recipe, without cache and with a filled one."""
+    with tempfile.TemporaryDirectory() as folder:
+        kept = {k.upper(): str(v) for k, v in compilation_cache.settings(folder).items()}
+        none = {"JAX_ENABLE_COMPILATION_CACHE": "false"}
+        times = {"off": [], "filling": [launch(recipe, kept)], "filled": []}
+        for _ in track(range(launches), f"startup of {recipe}", console=Console(stderr=True)):
+            times["off"].append(launch(recipe, none))
+            times["filled"].append(launch(recipe, kept))
+    return [
+        {
+            "recipe": recipe,
+            "cache": cache,
+            "launches": len(each),
+            **{phase: statistics.median(t[phase] for t in each) for phase in _PHASES},
+            "spread_s": [f(t["first_step_s"] for t in each) for f in (min, max)],
+        }
+        for cache, each in times.items()
+    ]
 
 
-def launch(recipe: str, cache: Path | None) -> dict[str, float]:
-    """Starts train.py, waits for its first step, ends it.
+def launch(recipe: str, variables: dict[str, str]) -> dict[str, float]:
+    """Starts train.py, waits for its first step, ends it; seconds from the launch to the end of each phase.
 
     Args:
         recipe: name of a recipe.
-        cache: folder of compiled programs; None: JAX keeps and loads none.
+        variables: of the environment, that say which compiled programs are kept.
 
-    Returns:
-        Seconds from the launch to the end of each phase.
+    Raises:
+        RuntimeError: the training ended before its first step.
     """
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as errors:
-        command = [
-            *(sys.executable, "train.py", *recipes.flags(recipe)),
-            *(f"--workdir={folder}/run", "--config.log_every=1"),
-        ]
+        arguments = [f"--workdir={folder}/run", "--config.log_every=1"]
         start = time.perf_counter()
-        process = subprocess.Popen(
-            command,
-            cwd=output.ROOT,
-            env=_environment(cache),
+        with subprocess.Popen(
+            [sys.executable, "train.py", *recipes.arguments(recipe), *arguments],
+            cwd=results.ROOT,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"} | variables,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
             start_new_session=True,
-        )
-        timer = threading.Timer(_LIMIT_S, _end, [process])
-        timer.start()
-        try:
-            assert process.stdout is not None
-            times = _read_phases(process.stdout, start)
-        finally:
-            timer.cancel()
-            _end(process)
+        ) as process:
+            try:
+                assert process.stdout is not None
+                times = read_phases(process.stdout, start)
+            finally:
+                if process.poll() is None:  # with its workers; what it has written is thrown away
+                    os.killpg(process.pid, signal.SIGKILL)
         if len(times) < len(_PHASES):
             errors.seek(0)
-            raise RuntimeError(f"{' '.join(command)} ended early:\n{errors.read()[-2000:]}")
+            raise RuntimeError(f"the training of {recipe} ended early:\n{errors.read()[-2000:]}")
         return times
 
 
-def _read_phases(lines: IO[str], start: float) -> dict[str, float]:
+def read_phases(lines: Iterable[str], start: float) -> dict[str, float]:
+    """Seconds since `start` at which each phase ended, by what train.py prints; reads no further."""
     times: dict[str, float] = {}
     for line in lines:
         for phase, beginning in _PHASES.items():
@@ -98,33 +104,12 @@ def _read_phases(lines: IO[str], start: float) -> dict[str, float]:
     return times
 
 
-def _environment(cache: Path | None) -> dict[str, str]:
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    if cache is None:
-        return environment | {"JAX_ENABLE_COMPILATION_CACHE": "false"}
-    settings = compilation_cache.settings(cache)
-    return environment | {name.upper(): str(value) for name, value in settings.items()}
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """Ends the training and its workers; what it has written is thrown away."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def _row(recipe: str, cache: str, times: list[dict[str, float]]) -> dict[str, Any]:
-    medians = {phase: statistics.median(t[phase] for t in times) for phase in _PHASES}
-    spread = [f([t["first_step_s"] for t in times]) for f in (min, max)]
-    return {"recipe": recipe, "cache": cache, "launches": len(times), **medians, "spread_s": spread}
-
-
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags of this program."""
     v: Any = {"flag_values": values}
     flags.DEFINE_string("recipes", "digits,resnet20", f"of {', '.join(recipes.RECIPES)}", **v)
     flags.DEFINE_integer("launches", 5, "of each kind", lower_bound=1, **v)
-    flags.DEFINE_string("json", "", "file to write", **v)
+    cli.define_path("json", None, "file to write", **v)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Images/s of training steps and of inference, alone or against a peer on the same machine.
 
     python -m benchmarks.throughput --rows=resnet20,resnet20_se
-    python -m benchmarks.throughput --rows='resnet20*' --against=flax --modes=train
-    python -m benchmarks.throughput --rows='*' --against=timm --torch-python=TORCH/bin/python --json=FILE
+    python -m benchmarks.throughput --rows=resnet20,resnet20_se --against=flax --modes=train
+    python -m benchmarks.throughput --rows='*' --against=timm --torch_python=TORCH/bin/python --json=FILE
 
 Rows are networks (`resnet20`, `resnet50_se`, ...) and attention modules alone (`se@32x56x56x256`: N x H x W x
 C, any shape). Mode train is the step of `train.py`: forward, backward, SGD with momentum, batch statistics;
@@ -13,37 +13,43 @@ interpreter that has torch, torchvision and timm, and takes the faster of eager 
 Exit codes: 0 done, 2 bad flags, 1 anything else.
 """
 
+import contextlib
 import itertools
 import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import track
 
-from benchmarks import rows
+from benchmarks import results, rows
+from benchmarks.rows import Row, Side
 from chanattn import cli
 from chanattn.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from benchmarks.bench import Bench
-    from benchmarks.rows import Row
+    from chanattn.analysis.timing import Spread
 
+Entry = dict[str, Any]
+Builder = Callable[[Row, str], Side]
 MODES = ("train", "infer")
-_STAGES = 3  # of a measurement beside its rounds: our side, the peer's, warming up
+_LEAST_STEPS = 2  # of a turn
+# Threads of both runtimes spin a little after their last task; the next side shall not pay for that.
+_SETTLE_SECONDS = 0.1
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags of this program."""
     text, number, one_of = flags.DEFINE_string, flags.DEFINE_integer, flags.DEFINE_enum
+    path = cli.define_path
     v: Any = {"flag_values": values}
     text("rows", "resnet20*", "comma-separated names or patterns; '*' is all", **v)
     text("modes", "train,infer", "train, infer or both", **v)
     one_of("against", None, ["timm", "flax"], "the peer; default: none", **v)
-    text("torch_python", None, "interpreter with torch and timm, for --against=timm", **v)
+    path("torch_python", None, "interpreter with torch and timm, for --against=timm", **v)
     one_of("torch_compile", "auto", ["auto", "never", "always"], "auto: the faster counts", **v)
     number("rounds", 5, "how often both sides take turns", lower_bound=1, **v)
     flags.DEFINE_float("seconds", 2.0, "about how long a turn takes", lower_bound=0.0, **v)
@@ -52,9 +58,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     one_of("kernels", "auto", ["auto", "onednn", "xla", "plain"], "ours, on a CPU", **v)
     number("threads", 0, "cores of both sides; 0: all", lower_bound=0, **v)
     number("devices", 0, "our CPU devices; 0: as the training loop", lower_bound=0, **v)
-    text("json", None, "file for everything measured, renewed after every row", **v)
-    text("markdown", None, "file for the table", **v)
-    text("plot", None, "file for a picture, .png", **v)
+    path("json", None, "file for everything measured, renewed after every row", **v)
 
 
 def main() -> None:
@@ -65,69 +69,126 @@ def main() -> None:
     _confine(values.threads)
     environment = dict(os.environ)  # before our libraries set variables for themselves
     # Only now: JAX sees the cores that there are when it starts.
-    from benchmarks import bench, ours, table
+    from jax.errors import JaxRuntimeError
+
+    from benchmarks import flax_peer, ours
+    from benchmarks.torch_client import PeerFailed, TorchProcess
+    from chanattn.analysis.hardware import usable_cores
+    from chanattn.training.mesh import setup
 
     device = "cpu" if ours.start(values.devices, values.kernels) == "cpu" else "gpu"
-    settings = bench.Settings(
-        against=values.against,
-        torch_python=values.torch_python,
-        torch_compile=values.torch_compile,
-        rounds=values.rounds,
-        seconds=values.seconds,
-        kernels=values.kernels,
-        devices=values.devices,
-        device=device,
-        environment=environment,
-    )
     work = rows.make(
         chosen,
         batch_size=values.batch_size,
         on_accelerator=device == "gpu",
         precision=values.precision,
     )
-    with bench.Bench(settings) as both:
-        both.check(work)
-        _measure(both, work, modes, values)
-        report = both.report()
-    out = Console(width=None if Console().is_terminal else 200, highlight=False)
-    out.print(table.terminal(report["rows"]))
-    for note in table.notes_of(report["rows"]):
-        out.print(note)
-    if report["failed"]:
+    for row in work:  # refused before anything is measured
+        setup(ours.config_of(row, values.devices, values.kernels))
+        if values.against == "flax":
+            flax_peer.check(row)
+
+    entries: list[Entry] = []
+    failed: list[Entry] = []
+    with contextlib.ExitStack() as stack:
+        more: Entry = {"failed": failed}
+        peer: Builder | None = flax_peer.build if values.against == "flax" else None
+        if values.against == "timm":
+            threads = usable_cores()
+            torch = stack.enter_context(
+                TorchProcess(
+                    values.torch_python, threads=threads, device=device, environment=environment
+                )
+            )
+            more["versions"] = torch.versions
+            how = {"compile": values.torch_compile, "seconds": values.seconds / 2}
+            peer = partial(torch.build, **how)
+        build = partial(ours.build, devices=values.devices, convolutions=values.kernels)
+        pairs = list(itertools.product(work, modes))
+        # Drawn when something is done, by no thread that would run beside what is timed.
+        console = Console(stderr=True)
+        for row, mode in track(pairs, "throughput", console=console, auto_refresh=False):
+            try:
+                sides = [side(row, mode) for side in (build, peer) if side]
+                entries.append(measure(row, mode, sides, values.rounds, values.seconds))
+                entries[-1] |= {"peer": values.against, "kernels": values.kernels}
+            # What ends a row but not those after it, such as memory that does not suffice.
+            except (PeerFailed, JaxRuntimeError) as error:
+                reason = str(error).partition("\n")[0]
+                failed.append({"row": row.name, "mode": mode, "error": reason})
+                console.print(f"{row.name} {mode}: not measured: {reason}", highlight=False)
+            if values.json:  # a killed run loses nothing
+                results.write(values.json, "throughput", entries, **more)
+    report = {"benchmark": "throughput", "rows": entries, "failed": failed}
+    results.show(report, on_gpu=device == "gpu")
+    if failed:
         sys.exit(cli.FAILED)
 
 
-def _measure(
-    both: "Bench", work: Sequence["Row"], modes: Sequence[str], values: flags.FlagValues
-) -> None:
-    """Every row in every mode, with a bar and the time that is left on stderr."""
-    from benchmarks import bench, table
+def measure(
+    row: Row, mode: str, sides: Sequence[Side], rounds: int, seconds: float
+) -> dict[str, Any]:
+    """Times the sides of a row in turns: what is written of it.
 
-    console = Console(highlight=False, stderr=True)
-    stages = _STAGES + values.rounds
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+    Medians of the rounds, the lowest and the highest. Of networks with different numbers of parameters no
+    ratio is given: they are not the same network.
+
+    Args:
+        row: what to run.
+        mode: train or infer.
+        sides: ours, and the peer's if there is one.
+        rounds: how often each has its turn.
+        seconds: about how long a turn takes; at least two steps.
+    """
+    from chanattn.analysis.timing import Spread, take_turns
+
+    turns = take_turns(
+        dict(enumerate(sides)),
+        rounds=rounds,
+        seconds=seconds,
+        least_steps=_LEAST_STEPS,
+        settle=_SETTLE_SECONDS,
     )
-    # Drawn when something is done, by no thread that would run beside what is timed.
-    with Progress(*columns, console=console, auto_refresh=False) as progress:
-        bar = progress.add_task("", total=len(work) * len(modes) * stages)
-        for number, (row, mode) in enumerate(itertools.product(work, modes), 1):
-            title = f"{row.name} {mode}"
+    rates = [[row.batch / each for each in turn.seconds] for turn in turns.values()]
+    ours, *others = sides
+    entry: Entry = {
+        "row": row.name,
+        "mode": mode,
+        **_spread("ours", Spread.of(rates[0])),
+        **_spread("peer", None),
+        **_spread("ratio", None),
+        "batch": row.batch,
+        "shape": list(row.shape),
+        "precision": row.precision,
+        "rounds": rounds,
+        "ours_steps": turns[0].steps,
+        "ours_variant": ours.variant,
+        "parameters": ours.parameters,
+        "notes": [],
+    }
+    for peer in others:
+        entry |= {
+            **_spread("peer", Spread.of(rates[1])),
+            "peer_steps": turns[1].steps,
+            "peer_variant": peer.variant,
+            "peer_variants_images_per_s": dict(peer.images_per_s),
+            "peer_parameters": peer.parameters,
+            "notes": list(peer.notes),
+        }
+        if ours.parameters == peer.parameters:
+            entry |= _spread("ratio", Spread.of_ratios(*rates))
+        else:
+            entry["notes"].append(
+                f"no ratio: {ours.parameters:,} parameters against the peer's {peer.parameters:,}"
+            )
+    return entry
 
-            def tick(what: str, title: str = title) -> None:
-                progress.update(bar, advance=1, description=f"{title}: {what}", refresh=True)
 
-            try:
-                text = table.line(both.measure(row, mode, tick))
-            except bench.FAILURES as error:
-                text = f"{title}: not measured: {bench.first_line(error)}"
-            console.print(text, soft_wrap=True)
-            progress.update(bar, completed=number * stages)
-            write(values, both.report())
+def _spread(name: str, spread: "Spread | None") -> Entry:
+    median = "ratio" if name == "ratio" else f"{name}_images_per_s"
+    values = (spread.median, spread.low, spread.high) if spread else (None, None, None)
+    names = (median, f"{name}_lowest", f"{name}_highest")
+    return {n: v and float(f"{v:.6g}") for n, v in zip(names, values, strict=True)}
 
 
 def choose_modes(listed: str) -> list[str]:
@@ -148,50 +209,21 @@ def choose_modes(listed: str) -> list[str]:
 
 
 def check(values: flags.FlagValues) -> None:
-    """Refuses flags that contradict each other, and files that cannot be written, before hours are spent.
+    """Refuses flags that contradict each other, and a file that cannot be written, before hours are spent.
 
     Raises:
         UsageError: so it is.
     """
     if values.against == "timm" and not values.torch_python:
         raise UsageError(
-            "--against=timm needs --torch-python=PYTHON, an interpreter with torch, torchvision and timm"
+            "--against=timm needs --torch_python=PYTHON, an interpreter with torch, torchvision and timm"
         )
     if values.torch_python and values.against != "timm":
-        raise UsageError("--torch-python is only for --against=timm")
-    for flag in ("json", "markdown", "plot"):
-        path = values[flag].value
-        if path is not None and not (path and Path(path).absolute().parent.is_dir()):
-            raise UsageError(f"--{flag}={path}: there is no such folder")
-        if path is not None and Path(path).is_dir():
-            raise UsageError(f"--{flag}={path} is a folder; name a file")
-    if values.plot and Path(values.plot).suffix != ".png":
-        raise UsageError(f"--plot={values.plot}: the name must end in .png")
-
-
-def write(values: flags.FlagValues, report: dict[str, Any]) -> None:
-    """Renews the files that were asked for; called after every row, so that a killed run loses nothing."""
-    from benchmarks import plot, table
-    from chanattn.training.run_directory import write_json, write_text
-
-    if values.json:
-        write_json(Path(values.json), report)
-    if values.markdown:
-        write_text(Path(values.markdown), table.markdown(report))
-    if values.plot and report["rows"]:
-        plot.plot(report, values.plot)
-
-
-def with_underscores(argv: Sequence[str]) -> list[str]:
-    """The command line with `--torch-python` as `--torch_python`, and so on; values stay."""
-
-    def spelled(argument: str) -> str:
-        name, equals, value = argument.partition("=")
-        if not name.startswith("--"):
-            return argument
-        return f"--{name[2:].replace('-', '_')}{equals}{value}"
-
-    return list(map(spelled, argv))
+        raise UsageError("--torch_python is only for --against=timm")
+    if values.json and not values.json.absolute().parent.is_dir():
+        raise UsageError(f"--json={values.json}: there is no such folder")
+    if values.json and values.json.is_dir():
+        raise UsageError(f"--json={values.json} is a folder; name a file")
 
 
 def _confine(threads: int) -> None:
@@ -212,4 +244,4 @@ def _confine(threads: int) -> None:
 
 if __name__ == "__main__":
     define_flags()
-    cli.run(main, argv=with_underscores(sys.argv))
+    cli.run(main)

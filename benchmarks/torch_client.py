@@ -1,6 +1,7 @@
 """Our end of the pipe to the PyTorch process, see `torch_peer`."""
 
 import contextlib
+import dataclasses
 import json
 import subprocess
 import tempfile
@@ -8,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from benchmarks.output import ROOT
-from benchmarks.rows import Row
+from benchmarks.results import ROOT
+from benchmarks.rows import Row, Side
 from chanattn.errors import UsageError
 
 
@@ -38,27 +39,36 @@ class TorchProcess:
         Raises:
             UsageError: the interpreter is absent, or lacks torch or timm.
         """
+        self._python, self._environment = python, environment
+        self._settings = {"threads": threads, "device": device}
+        self._start()
+
+    def _start(self) -> None:
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the process)
+        # Not resolved: a virtual environment is known by the link, not by what it points to. The process
+        # starts elsewhere; a bare name is left to PATH.
+        python = self._python
+        program = str(Path(python).absolute()) if "/" in python else python
         try:
             self._process = subprocess.Popen(
                 # -s and -E: neither our PYTHONPATH nor packages of the user mix in.
-                [_absolute(python), "-sE", "-m", "benchmarks.torch_peer"],
+                [program, "-sE", "-m", "benchmarks.torch_peer"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._log,
                 text=True,
                 cwd=ROOT,
-                env=environment,
+                env=self._environment,
             )
         except OSError as error:
             self._log.close()
-            raise UsageError(f"--torch-python={python} cannot be run: {error.strerror}") from error
+            raise UsageError(f"--torch_python={python} cannot be run: {error.strerror}") from error
         try:
-            self.versions = self._ask("start", threads=threads, device=device)["versions"]
+            self.versions = self._ask("start", **self._settings)["versions"]
         except PeerFailed as error:
             self.__exit__()
             raise UsageError(
-                f"--torch-python={python} cannot be the peer: {error}; it needs torch, torchvision and"
+                f"--torch_python={python} cannot be the peer: {error}; it needs torch, torchvision and"
                 " timm, for instance `pip install torch torchvision timm`"
             ) from error
 
@@ -77,18 +87,10 @@ class TorchProcess:
             self._process.wait()
         self._log.close()
 
-    @property
-    def pid(self) -> int:
-        """Its number."""
-        return self._process.pid
+    def build(self, row: Row, mode: str, *, compile: str, seconds: float) -> Side:
+        """The peer's side of a row, in its fastest variant, in place of the one before.
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether it can be asked again."""
-        return self._process.poll() is None
-
-    def build(self, row: Row, mode: str, *, compile: str, seconds: float) -> "TorchSide":
-        """The peer's side of a row, in its fastest variant.
+        Starts the process anew if it has died.
 
         Args:
             row: what to run.
@@ -99,16 +101,12 @@ class TorchProcess:
         Raises:
             PeerFailed: it cannot.
         """
-        arguments = {"row": row.to_json(), "mode": mode, "compile": compile, "seconds": seconds}
-        return TorchSide(self, self._ask("build", **arguments))
-
-    def run(self, steps: int) -> float:
-        """Seconds that steps of the row built last take.
-
-        Raises:
-            PeerFailed: it ended.
-        """
-        return float(self._ask("run", steps=steps)["seconds"])
+        if self._process.poll() is not None:
+            self.__exit__()
+            self._start()
+        arguments = {"mode": mode, "compile": compile, "seconds": seconds}
+        built = self._ask("build", row=dataclasses.asdict(row), **arguments)
+        return Side(run=lambda steps: float(self._ask("run", steps=steps)["seconds"]), **built)
 
     def _ask(self, do: str, **arguments: Any) -> dict[str, Any]:
         stdin, stdout = self._process.stdin, self._process.stdout
@@ -132,32 +130,3 @@ class TorchProcess:
         self._log.seek(0)
         lines = self._log.read().strip().splitlines()
         return lines[-1] if lines else f"the PyTorch process ended with code {code}"
-
-
-class TorchSide:
-    """The row that the process has built last.
-
-    Attributes:
-        parameters: trainable values.
-        variant: eager or compiled, and the memory layout.
-        images_per_s: of each variant when they were compared, by name.
-        notes: what could not be compiled.
-    """
-
-    def __init__(self, process: TorchProcess, built: dict[str, Any]) -> None:
-        """Keeps what the process answered to `build`."""
-        self._process = process
-        self.parameters: int = built["parameters"]
-        self.variant: str = built["variant"]
-        self.images_per_s: dict[str, float] = built["images_per_s"]
-        self.notes: list[str] = built["notes"]
-
-    def run(self, steps: int) -> float:
-        """Seconds of `steps` steps, timed in the process itself."""
-        return self._process.run(steps)
-
-
-def _absolute(python: str) -> str:
-    """A path from where the user stands; the process starts elsewhere. A bare name is left to PATH."""
-    # Not resolved: a virtual environment is known by the link, not by what it points to.
-    return str(Path(python).absolute()) if "/" in python else python

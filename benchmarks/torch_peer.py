@@ -1,6 +1,6 @@
 """The peer `timm`, a process of another interpreter: reads commands on stdin, answers on stdout, JSON lines.
 
-    {"do": "start", "threads": 2, "device": "cpu"}   -> {"versions": {...}, "device": "..."}
+    {"do": "start", "threads": 2, "device": "cpu"}   -> {"versions": {...}}
     {"do": "build", "row": {...}, "mode": "train", "compile": "auto", "seconds": 1.0}
         -> {"parameters": 1, "variant": "...", "images_per_s": {"<variant>": 1.0}, "notes": ["..."]}
     {"do": "run", "steps": 3}                        -> {"seconds": 0.5}
@@ -56,8 +56,7 @@ class Peer:
             "timm": timm.__version__,
             "torch's python": platform.python_version(),
         }
-        name = "cpu" if device == "cpu" else torch.cuda.get_device_name()
-        return {"versions": versions, "device": name}
+        return {"versions": versions}
 
     def build(self, row: dict[str, Any], mode: str, compile: str, seconds: float) -> dict[str, Any]:
         """Makes the row in every variant, times each, and keeps the fastest."""
@@ -145,7 +144,7 @@ def make_step(
     """One step of a row as a function.
 
     Args:
-        row: as `benchmarks.rows.Row.to_json` writes it.
+        row: the fields of `benchmarks.rows.Row`.
         mode: train or infer; of a module, forward with backward, or forward alone.
         layout: of pictures and weights in memory.
         options: of torch.compile; None: eager.
@@ -204,7 +203,7 @@ def _first_line(error: Exception) -> str:
 def main() -> None:
     """Answers until stdin ends."""
     # What libraries and compilers print must not end up between the answers.
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     peer = Peer()
     commands: dict[str, Callable[..., dict[str, Any]]] = {

@@ -8,6 +8,8 @@ import contextlib
 import difflib
 import importlib.util
 import inspect
+import io
+import os
 import re
 import sys
 import traceback
@@ -19,7 +21,17 @@ from typing import Any, NoReturn
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from chanattn.errors import NonFinite, Preempted, SaveFailed, UsageError, did_you_mean, visible
+from chanattn.errors import (
+    NonFinite,
+    Preempted,
+    RunFailed,
+    SaveFailed,
+    UsageError,
+    did_you_mean,
+    visible,
+)
+from chanattn.paths import to_path
+from chanattn.streams import fill_gaps, say
 from chanattn.training.config import flatten
 from chanattn.training.noise import hush_orbax
 
@@ -34,6 +46,42 @@ _KINDS = {
     str: "a text",
     tuple: "a tuple",
 }
+
+
+flags.disclaim_key_flags()  # a path flag belongs to the module that asks for it
+
+
+class _PathParser(flags.ArgumentParser[Path]):
+    """See `to_path`."""
+
+    syntactic_help = "a path"
+
+    def parse(self, argument: str | Path) -> Path:
+        return to_path(argument)
+
+    def flag_type(self) -> str:
+        return "path"
+
+
+def define_path(
+    name: str, default: str | None, help: str, flag_values: flags.FlagValues = flags.FLAGS
+) -> flags.FlagHolder[Path | None]:
+    """Defines a flag whose value is a path, as `chanattn.paths.to_path` understands it.
+
+    Args:
+        name: of the flag.
+        default: None if there is none; an empty path is refused.
+        help: one line.
+        flag_values: that the flag is added to.
+    """
+    return flags.DEFINE(
+        _PathParser(),
+        name,
+        default,
+        help,
+        flag_values=flag_values,
+        serializer=flags.ArgumentSerializer[Path](),
+    )
 
 
 def run(
@@ -57,21 +105,47 @@ def run(
     if {"--help", "-h"} & set(argv[1:]):
         print(_help())
         sys.exit(0)
+    fill_gaps()
     hush_orbax()
+    _adapt_to_surroundings()
     try:
+        if any(name.startswith("JAX_") for name in os.environ):
+            _import_jax()
         loaded, rest = parse(argv, config=config, positionals=positionals)
         arguments: list[Any] = [loaded] if config else []
         main(*arguments, *([rest] if positionals else []))
     except UsageError as error:
-        print(f"error: {visible(str(error))}", file=sys.stderr)
+        say(f"error: {visible(str(error))}", *getattr(error, "__notes__", []))
         sys.exit(USAGE)
-    except (NonFinite, SaveFailed) as error:
-        print(f"error: {error}", *getattr(error, "__notes__", []), sep="\n", file=sys.stderr)
+    except (NonFinite, RunFailed, SaveFailed) as error:
+        say(f"error: {error}", *getattr(error, "__notes__", []))
         sys.exit(FAILED)
     except Preempted as error:
-        print(error, file=sys.stderr)
+        say(str(error))
         sys.exit(PREEMPTED)
     sys.exit(0)
+
+
+def _adapt_to_surroundings() -> None:
+    """What a terminal cannot show, it shows escaped; and no variable chooses a backend of matplotlib.
+
+    Pictures go to files only, and a program started from a notebook inherits the notebook's backend, which
+    may not be installed for it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    os.environ["MPLBACKEND"] = "agg"
+
+
+def _import_jax() -> None:
+    try:
+        import jax  # noqa: F401
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(
+            f"JAX does not accept an environment variable ({reason}); mend or unset it"
+        ) from error
 
 
 def parse(
@@ -153,7 +227,7 @@ def load_module(name: str) -> ModuleType:
     Raises:
         UsageError: there is no such file, it fails, or it defines no `get_config`.
     """
-    path = Path(name)
+    path = to_path(name) if name else Path()
     if path.is_dir():
         raise UsageError(f"config file {name or '.'} is a folder; name a file in it")
     if not path.is_file():

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from absl import flags
 from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
@@ -22,7 +21,7 @@ from chanattn.training.run_directory import CONFIG, read_config
 RECIPE = "configs/digits.py"
 TWINS = (("SE-ResNet-8", "se"), ("plain ResNet-8", "identity"))
 
-FOLDER = flags.DEFINE_string("folder", "runs/demo", "where the run directories go")
+FOLDER = cli.define_path("folder", "runs/demo", "where the run directories go")
 
 
 def main() -> None:
@@ -31,7 +30,8 @@ def main() -> None:
     from chanattn.training.evaluate import evaluate_run
     from chanattn.training.loop import train_and_evaluate
 
-    folder = Path(FOLDER.value)
+    folder = FOLDER.value
+    assert folder is not None
     console = Console(highlight=False, soft_wrap=True)
     table = Table(title="1,797 handwritten digits of 8x8 pixels")
     for heading in ("", "test accuracy", "parameters", "images/s", "seconds"):

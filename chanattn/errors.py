@@ -34,10 +34,18 @@ class SaveFailed(OSError):
     """
 
 
+class RunFailed(RuntimeError):
+    """Something that a run needs beside its steps has failed: its log, its directory, a thread.
+
+    Ends a program with its message and exit code 1; what was trained is saved where that is possible.
+    """
+
+
 class DamagedCheckpoint(UsageError):
     """A checkpoint is not what was saved.
 
     Attributes:
+        where: the checkpoint.
         step: of the checkpoint.
         reason: what is wrong with it.
     """
@@ -47,7 +55,7 @@ class DamagedCheckpoint(UsageError):
             f"checkpoint {where} is damaged ({reason}); choose another --step, or train on: the same command"
             " goes back to the newest good one"
         )
-        self.step, self.reason = step, reason
+        self.where, self.step, self.reason = where, step, reason
 
 
 def did_you_mean(name: str, valid: list[str] | tuple[str, ...]) -> str:

@@ -53,6 +53,9 @@ class Lasting(io.TextIOBase):
             except (OSError, ValueError) as error:
                 self._give_up(error)
 
+    def close(self) -> None:
+        """Does nothing: the stream is somebody else's, and outlives this one."""
+
     def isatty(self) -> bool:
         """Whether it is a terminal that is still there."""
         try:

@@ -57,8 +57,11 @@ def dataset() -> ConfigDict:
     """Where the pictures come from and what is done to them."""
     d = ConfigDict()
     d.name = ""  # digits | synthetic | folder | any TFDS classification set (cifar10, fashion_mnist, ...)
-    d.split = "train"
+    d.split = (
+        "train"  # with parts: train[:90%], train[:1000]; each a fair sample, `chanattn.data.split`
+    )
     d.eval_split = "test"
+    d.allow_overlap = False  # train although pictures of eval_split are in split too
     d.data_dir = ""  # folder: its root; TFDS: else $TFDS_DATA_DIR, else ~/tensorflow_datasets
     d.image_size = 0  # height = width after decoding; 0: as stored, if all share one size
     d.mean = (0.5, 0.5, 0.5)  # of the pixel values in [0, 1], per channel
@@ -73,7 +76,8 @@ def dataset() -> ConfigDict:
 
     a = d.augment = ConfigDict()
     a.random_resized_crop = False  # streamed data: area 8-100 %, aspect 3/4-4/3
-    a.eval_crop = 0.875  # pictures of different sizes: centre crop, part of the resized picture
+    # Pictures of different sizes, but those of image_size: centre crop, part of the resized picture.
+    a.eval_crop = 0.875
     a.pad_crop = 0  # pixels of zero padding on each side, then a random crop of the original size
     a.flip = False  # mirror left-right with probability 1/2
     a.color_jitter = 0.0  # strength of random brightness, contrast and saturation

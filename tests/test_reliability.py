@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from benchmarks import soak_page
 from benchmarks.results import read
 from tests.conftest import ROOT
+from tests.soak import page
 
 PAGE = (ROOT / "docs" / "reliability.md").read_text()
 NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)))
@@ -33,9 +33,9 @@ def test_every_row_of_the_faults_names_its_test():
 
 
 def test_the_figures_are_those_of_the_results_beside_the_page():
-    shown = PAGE.partition(soak_page.BEGIN + "\n")[2].partition(soak_page.END)[0]
-    reports = read(soak_page.RESULTS)
-    assert shown == soak_page.section(reports)
-    assert (soak_page.RESULTS / soak_page.PICTURE).read_bytes().startswith(b"\x89PNG")
+    shown = PAGE.partition(page.BEGIN + "\n")[2].partition(page.END)[0]
+    reports = read(page.RESULTS)
+    assert shown == page.section(reports)
+    assert (page.RESULTS / page.PICTURE).read_bytes().startswith(b"\x89PNG")
     for report in reports.values():
         assert report["how"]["git"]

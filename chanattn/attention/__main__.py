@@ -29,8 +29,8 @@ def main() -> None:
     page, readme = _ROOT / "docs" / "catalogue.md", _ROOT / "README.md"
     if not page.parent.is_dir():
         raise UsageError(f"--markdown writes pages of a checkout; there is no {page.parent}")
-    page.write_text(catalogue.markdown())
-    readme.write_text(catalogue.insert(readme.read_text()))
+    page.write_text(catalogue.markdown(), encoding="utf-8")
+    readme.write_text(catalogue.insert(readme.read_text(encoding="utf-8")), encoding="utf-8")
     print("wrote docs/catalogue.md and the table of README.md")
 
 

@@ -25,7 +25,11 @@ PLACEMENTS: dict[str, str] = {
     "head": "on the last feature map, before pooling",
     "conv": "in place of the first 3x3 convolution, its norm and activation",
 }
-"""Where a mechanism can sit. Mechanisms of the `conv` slot have the placement `conv` and no other."""
+"""Where a mechanism can sit. Mechanisms of the `conv` slot have the placement `conv` and no other.
+
+One of the gate slot can sit beside one of the conv slot. A place between the convolution, the norm and the
+activation that the latter stands for is then behind it.
+"""
 
 
 @dataclass(frozen=True)

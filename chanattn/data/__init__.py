@@ -10,12 +10,16 @@ from chanattn.data.loaders import (
     Outline,
     Pictures,
     check_num_classes,
+    check_shared_memory,
+    check_splits,
     evaluation,
     outline,
     pictures,
+    shared,
     training,
 )
 from chanattn.data.pipeline import Batch
+from chanattn.data.sources import open_source
 from chanattn.data.training_data import Feed, TrainingData
 
 __all__ = [
@@ -26,8 +30,12 @@ __all__ = [
     "Pictures",
     "TrainingData",
     "check_num_classes",
+    "check_shared_memory",
+    "check_splits",
     "evaluation",
+    "open_source",
     "outline",
     "pictures",
+    "shared",
     "training",
 ]

@@ -12,12 +12,11 @@ from chanattn.data.decode import CorruptImage
 from chanattn.data.fit import Fit, Seed, WrongSize
 from chanattn.data.source import Record, Source
 from chanattn.errors import UsageError
+from chanattn.random_streams import generator
 
 #: Image (B, H, W, C) uint8 and label (B,) int32; in evaluation mask (B,) float32. `corrupt` holds the
 #: positions, in the source, of the unreadable pictures that were met: any number of them.
 HostBatch = dict[str, np.ndarray]
-
-_ORDER, _CROP = 1, 2  # Independent streams of random numbers from one seed.
 
 
 class Loaded(NamedTuple):
@@ -42,7 +41,7 @@ def load(
         UsageError: A picture has another size than the others, or a label is not one of the classes.
     """
     records = source.read(indices)
-    seeds = seeds or [()] * len(indices)
+    seeds = seeds or [(0,)] * len(indices)
     images = [_picture(source, fit, *item) for item in zip(indices, records, seeds, strict=True)]
     return Loaded(images, [_label(source, *item) for item in zip(indices, records, strict=True)])
 
@@ -77,7 +76,7 @@ def _label(source: Source, index: int, record: Record | OSError) -> int:
 @lru_cache(maxsize=2)  # Threads that work ahead straddle the end of an epoch.
 def epoch_order(seed: int, epoch: int, examples: int) -> np.ndarray:
     """A permutation of 0 .. examples - 1 that depends on seed and epoch alone."""
-    return np.random.default_rng([seed, _ORDER, epoch]).permutation(examples)
+    return generator(seed, "order", epoch).permutation(examples)
 
 
 class TrainingBatches:
@@ -112,7 +111,7 @@ class TrainingBatches:
         epoch, step_in_epoch = divmod(step, len(self.source) // self.batch_size)
         order = epoch_order(self.seed, epoch, len(self.source))
         indices = order[step_in_epoch * self.batch_size + self.rows].tolist()
-        seeds = [(self.seed, _CROP, step, row) for row in self.rows.tolist()]
+        seeds = [(self.seed, step, row) for row in self.rows.tolist()]
         loaded = load(self.source, self.fit, indices, seeds)
         images, labels = np.empty((len(indices), *self.fit.shape), np.uint8), loaded.labels
         corrupt: list[int] = []

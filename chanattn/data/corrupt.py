@@ -6,6 +6,7 @@ Workers only report what they meet; the count is kept here, in the process that 
 import sys
 from collections.abc import Iterable
 
+from chanattn.data.fit import Fit
 from chanattn.data.source import Source
 from chanattn.errors import UsageError
 
@@ -13,9 +14,10 @@ from chanattn.errors import UsageError
 class CorruptCount:
     """The different unreadable pictures of one source met so far by this process."""
 
-    def __init__(self, source: Source, limit: int):
+    def __init__(self, source: Source, fit: Fit, limit: int):
         """`limit` is the number tolerated (`dataset.max_corrupt`)."""
         self.source = source
+        self.fit = fit
         self.limit = limit
         self._met: set[int] = set()
 
@@ -32,7 +34,7 @@ class CorruptCount:
             if int(index) in self._met:
                 continue
             self._met.add(int(index))
-            name = self.source.describe(int(index))
+            name = f"{self.source.describe(int(index))}{self._reason(int(index))}"
             if len(self._met) > self.limit:
                 raise UsageError(
                     f"corrupt picture {name}, number {len(self._met)}: more than "
@@ -44,3 +46,14 @@ class CorruptCount:
                 file=sys.stderr,
                 flush=True,
             )
+
+    def _reason(self, index: int) -> str:
+        """What is wrong with a picture, ` (in brackets)`, found out by reading it once more."""
+        (record,) = self.source.read([index])
+        if isinstance(record, OSError):
+            return f" ({record.strerror or record})"
+        try:
+            self.fit(record.image)
+        except ValueError as error:
+            return f" ({error})"
+        return " (it can be read now)"

@@ -1,13 +1,20 @@
 """Encoded pictures to pixels, with OpenCV; knows nothing of JAX, so that worker processes can use it."""
 
+import re
+import threading
+
 import cv2
 import numpy as np
 
-# Parallelism comes from Grain's threads and processes; OpenCV's own threads would only compete with it.
-cv2.setNumThreads(1)
-
-_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
-_PNG_START, _PNG_END = b"\x89PNG", b"IEND"
+_JPEG_START, _PNG_START = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
+#: First bytes of the formats that OpenCV reads, where they are long enough to tell one from a text.
+_BEGINNINGS = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|BM.{4}\0\0\0\0|II\*\0|MM\0\*|RIFF.{4}WEBP"
+    rb"|.{4}ftypavi[fs]|\0\0\0\x0cjP  \r\n\x87\n",
+    re.DOTALL,
+)
+_END_OF_IMAGE = 0xD9
+_WITHOUT_CONTENT = (0x01, 0xD8)  # markers that no length follows, beside the end
 #: Sides can be divided by these while a JPEG is decoded, which costs less than a full decode.
 REDUCTIONS = (8, 4, 2)
 _FLAGS = {
@@ -24,6 +31,31 @@ _FLAGS = {
 
 class CorruptImage(ValueError):
     """Bytes that are no picture, or not all of one."""
+
+
+class SingleThreaded:
+    """While one of these is entered, OpenCV works in the thread that calls it, in the whole process.
+
+    For parallelism comes from Grain's threads and processes, with which OpenCV's own would only compete. The
+    last one to be left restores what was there before.
+    """
+
+    _lock = threading.Lock()
+    _entered = 0
+    _before = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not SingleThreaded._entered:
+                SingleThreaded._before = cv2.getNumThreads()
+                cv2.setNumThreads(1)
+            SingleThreaded._entered += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            SingleThreaded._entered -= 1
+            if not SingleThreaded._entered:
+                cv2.setNumThreads(SingleThreaded._before)
 
 
 def decode(data: bytes, channels: int, reduction: int = 1) -> np.ndarray:
@@ -44,7 +76,9 @@ def decode(data: bytes, channels: int, reduction: int = 1) -> np.ndarray:
         CorruptImage: The bytes cannot be decoded, or end too early (which OpenCV itself would fill up
             with grey).
     """
-    if _is_truncated(data):
+    if not data:
+        raise CorruptImage("the file is empty")
+    if not is_complete(data):
         raise CorruptImage("the file ends too early")
     try:
         image = cv2.imdecode(
@@ -54,7 +88,7 @@ def decode(data: bytes, channels: int, reduction: int = 1) -> np.ndarray:
     except cv2.error as error:
         raise CorruptImage(f"OpenCV says: {error.err}") from error
     if image is None:
-        raise CorruptImage("not a picture that OpenCV reads")
+        raise CorruptImage(_reason(data))
     if channels == 1:
         return image[..., None]
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
@@ -71,6 +105,9 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
     position = 2
     while position + 9 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
+        if marker == 0xFF:  # any number of them may stand before a marker
+            position += 1
+            continue
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = np.frombuffer(data, ">u2", 2, position + 5)
             return int(height), int(width)
@@ -78,11 +115,58 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _is_truncated(data: bytes) -> bool:
-    """Whether a JPEG or PNG lacks its end marker; bytes after the marker are common and harmless."""
+def _reason(data: bytes) -> str:
+    """Why there is no 8-bit picture in a file."""
+    stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if stored is None:
+        return "not a picture that OpenCV reads"
+    return f"its values are {stored.dtype}: save it with 8 bits a channel"
+
+
+def begins_like_a_picture(head: bytes) -> bool:
+    """Whether the first 16 bytes of a file are those of a picture in one of the usual formats."""
+    return _BEGINNINGS.match(head) is not None
+
+
+def is_complete(data: bytes) -> bool:
+    """Whether a JPEG or PNG reaches its end marker; of other formats nothing is said.
+
+    Decided by going through the segments of a JPEG (ITU-T T.81, B.1.1) or chunks of a PNG (ISO 15948, 5.3):
+    an embedded preview has an end marker of its own, and what follows the picture may be longer than it, as
+    cameras and phones append videos, maps of depth and further pictures.
+    """
     if data.startswith(_JPEG_START):
-        # An embedded preview has an end marker too, but stands in the first half.
-        return data.find(_JPEG_END, len(data) // 2) < 0
+        return _jpeg_ends(data)
     if data.startswith(_PNG_START):
-        return data.find(_PNG_END, len(data) // 2) < 0
+        return _png_ends(data)
+    return True
+
+
+def _jpeg_ends(data: bytes) -> bool:
+    array = np.frombuffer(data, np.uint8)
+    places = np.flatnonzero(array[:-1] == 0xFF)
+    # In coded data, 0xFF is followed by 0, or by 0xD0 to 0xD7, at which a decoder can start again.
+    kinds = array[places + 1]
+    places = places[(kinds != 0) & (kinds != 0xFF) & ((kinds < 0xD0) | (kinds > 0xD7))]
+    position = len(_JPEG_START)
+    while (number := np.searchsorted(places, position)) < len(places):
+        position = int(places[number]) + 2
+        marker = data[position - 1]
+        if marker == _END_OF_IMAGE:
+            return True
+        if marker not in _WITHOUT_CONTENT:
+            position += int.from_bytes(data[position : position + 2], "big")
+    return False
+
+
+def _png_ends(data: bytes) -> bool:
+    position = len(_PNG_START)
+    while position + 12 <= len(data):
+        length, kind = (
+            int.from_bytes(data[position : position + 4], "big"),
+            data[position + 4 : position + 8],
+        )
+        position += 12 + length
+        if kind == b"IEND":
+            return position <= len(data)
     return False

@@ -1,5 +1,6 @@
 """Evaluation data: every example of a split exactly once."""
 
+import math
 from collections.abc import Iterator
 
 import jax
@@ -15,7 +16,7 @@ from chanattn.data.fit import Fit
 from chanattn.data.pipeline import Batch, evaluation_batch
 from chanattn.data.prefetch import Prefetch
 from chanattn.data.source import Source
-from chanattn.data.stream import stream
+from chanattn.data.stream import check_shared_memory, shared_memory, stream
 
 Feed = dict[str, jax.Array]
 
@@ -26,10 +27,12 @@ class EvaluationData:
     The batch size is rounded up to a multiple of the devices; any size counts every example once.
 
     Attributes:
+        source: Where the examples come from.
         num_examples: Examples in the split, corrupt ones included.
         num_batches: Batches in one pass.
         num_classes, class_names: The classes, in the order of the labels.
         image_shape: (H, W, 3) of a batch's images.
+        shared_memory: Bytes that its workers may take of it.
         num_corrupt: Corrupt pictures, of all processes, known after the first pass; they have mask 0, so
             that the masks of a pass sum to `num_examples - num_corrupt`.
     """
@@ -47,6 +50,7 @@ class EvaluationData:
         """`keep` leaves the batches in device memory after the first pass."""
         devices = mesh.shape["data"]
         self.mesh = mesh
+        self.source = source
         self.batch_size = -(-batch_size // devices) * devices
         self.num_examples = len(source)
         self.class_names = source.class_names
@@ -57,7 +61,9 @@ class EvaluationData:
         self._batches = EvaluationBatches(source, fit, batch_size=self.batch_size, rows=rows)
         self.num_batches = len(self._batches)
         self._workers = 0 if keep else int(config.dataset.workers)
-        self._corrupt = CorruptCount(source, config.dataset.max_corrupt)
+        self.shared_memory = shared_memory(len(rows) * math.prod(fit.shape), self._workers)
+        check_shared_memory(self.shared_memory)
+        self._corrupt = CorruptCount(source, fit, config.dataset.max_corrupt)
         self._dataset = config.dataset
         self._kept: list[Feed] | None = [] if keep else None
 

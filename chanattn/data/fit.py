@@ -12,12 +12,13 @@ import cv2
 import numpy as np
 
 from chanattn.data.decode import REDUCTIONS, decode, jpeg_size
+from chanattn.random_streams import generator
 
 AREA = (0.08, 1.0)
 ASPECT = (3 / 4, 4 / 3)
 _ATTEMPTS = 10
 
-#: Whole numbers that decide a random crop.
+#: What decides a random crop: the seed of the run, and whole numbers that tell this crop from others.
 Seed = tuple[int, ...]
 
 
@@ -36,7 +37,7 @@ class Box(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-    """Brings a stored picture to `shape`.
+    """Brings a stored picture to `shape`; one that has that size already is taken as it is, unless `random`.
 
     Attributes:
         shape: (H, W, C) of the result.
@@ -50,7 +51,7 @@ class Fit:
     crop: float = 1.0
     random: bool = False
 
-    def __call__(self, image: bytes | np.ndarray, seed: Seed = ()) -> np.ndarray:
+    def __call__(self, image: bytes | np.ndarray, seed: Seed = (0,)) -> np.ndarray:
         """The picture as (H, W, C) uint8; `seed` decides where a random crop lies.
 
         Raises:
@@ -90,7 +91,9 @@ class Fit:
 
     def _box(self, stored: tuple[int, int], seed: Seed) -> Box:
         if self.random:
-            return random_box(stored, np.random.default_rng(seed))
+            return random_box(stored, generator(seed[0], "crop", *seed[1:]))
+        if stored == self.shape[:2]:
+            return Box(0, 0, *stored)
         return centre_box(stored, self.crop, aspect=self.shape[1] / self.shape[0])
 
 

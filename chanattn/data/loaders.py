@@ -7,11 +7,12 @@ from typing import NamedTuple
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from chanattn.data import stream
 from chanattn.data.decode import CorruptImage, decode
 from chanattn.data.evaluation_data import EvaluationData
 from chanattn.data.fit import Fit
 from chanattn.data.source import Record, Source
-from chanattn.data.sources import SOURCES, open_source, tfds_sets
+from chanattn.data.sources import SOURCES, open_source
 from chanattn.data.training_data import DeviceTrainingData, StreamedTrainingData, TrainingData
 from chanattn.errors import UsageError
 
@@ -77,11 +78,13 @@ class Outline:
     """What is known of a split before its pictures are read.
 
     Attributes:
+        source: where the examples come from.
         num_examples: in the split, corrupt ones included.
         num_classes, class_names: of its data set.
         image_shape: (H, W, 3) of a batch's images.
     """
 
+    source: Source
     num_examples: int
     num_classes: int
     class_names: tuple[str, ...]
@@ -98,7 +101,42 @@ def outline(config: ConfigDict, split: str) -> Outline:
     check_num_classes(config, source.class_names)
     height, width, _ = _fit(config.dataset, source, random=False).shape
     names = source.class_names
-    return Outline(len(source), len(names), names, (height, width, 3))
+    return Outline(source, len(source), len(names), names, (height, width, 3))
+
+
+def check_splits(config: ConfigDict, train: Source, test: Source) -> None:
+    """Refuses a training split of `config.dataset` that makes no sense beside the evaluation split.
+
+    Raises:
+        UsageError: They share pictures, and `dataset.allow_overlap` is False; or the training split is a part
+            without any picture of some class.
+    """
+    dataset = config.dataset
+    if train.absent:
+        named = ", ".join(train.absent[:3]) + (", ..." if len(train.absent) > 3 else "")
+        raise UsageError(
+            f"config.dataset.split={dataset.split} holds no picture of {len(train.absent)} of the "
+            f"{len(train.class_names)} classes ({named}): take a larger part, from the beginning, such as "
+            "train[:90%]"
+        )
+    count = 0 if dataset.allow_overlap else shared(train, test)
+    if count:
+        raise UsageError(
+            f"{count:,} of the {len(test):,} pictures of config.dataset.eval_split={dataset.eval_split} are "
+            f"trained on too, as config.dataset.split={dataset.split} holds them: take parts such as "
+            "train[:90%] and train[90%:], or set config.dataset.allow_overlap=true"
+        )
+
+
+def check_shared_memory(train: TrainingData, test: EvaluationData) -> None:
+    """Raises UsageError unless there is shared memory for the workers of both, which run side by side."""
+    stream.check_shared_memory(train.shared_memory + test.shared_memory)
+
+
+def shared(one: Source, other: Source) -> int:
+    """How many examples of `other` are in `one` too, however the two splits are written."""
+    places = set(one.places())
+    return sum(place in places for place in other.places())
 
 
 class Pictures(NamedTuple):
@@ -122,6 +160,8 @@ def pictures(config: ConfigDict) -> Pictures:
     if size and classes:
         return Pictures((size, size, 3), classes)
     if dataset.name not in SOURCES:
+        from chanattn.data.sources import tfds_sets
+
         (height, width, _), names = tfds_sets.declared(dataset, tuple(SOURCES))
         height, width = size or height, size or width
         if height and width and names:
@@ -152,8 +192,9 @@ def check_num_classes(config: ConfigDict, class_names: tuple[str, ...]) -> None:
 def _fit(dataset: ConfigDict, source: Source, random: bool) -> Fit:
     """How stored pictures come to one size.
 
-    Pictures of one size are resized whole; of those that differ, the centre is taken (`augment.eval_crop`).
-    So the loader has no influence on what the network sees.
+    Where all are known to have one size, they are resized whole; else the centre is taken of those that do
+    not have the size asked for (`augment.eval_crop`). So the loader has no influence on what the network
+    sees.
     """
     height, width, channels = source.image_shape
     size = dataset.image_size

@@ -10,7 +10,8 @@ from jax.sharding import Mesh
 
 from chanattn.data import placement
 from chanattn.data.corrupt import CorruptCount
-from chanattn.data.stream import HostStream
+from chanattn.data.decode import SingleThreaded
+from chanattn.data.stream import HostStream, explained
 
 _AHEAD = 2  # Batches that wait in device memory.
 _POLL_SECONDS = 0.2
@@ -63,15 +64,19 @@ class Prefetch:
 
     def _fill(self) -> None:
         try:
-            while not self._stop.is_set():
-                # Copied out of the shared memory of a worker: JAX may use an array where it lies.
-                batch = {name: np.array(rows) for name, rows in next(self._batches).items()}
-                self._corrupt.add(batch.pop("corrupt"))
-                self._put(placement.put_batch(batch, self._batch_size, self._mesh))
+            with SingleThreaded():
+                self._fill_queue()
         except BaseException as error:  # Raised again by the iterating thread.
-            self._put(error)
+            self._put(explained(error))
         finally:
             self._batches.close()
+
+    def _fill_queue(self) -> None:
+        while not self._stop.is_set():
+            # Copied out of the shared memory of a worker: JAX may use an array where it lies.
+            batch = {name: np.array(rows) for name, rows in next(self._batches).items()}
+            self._corrupt.add(batch.pop("corrupt"))
+            self._put(placement.put_batch(batch, self._batch_size, self._mesh))
 
     def _put(self, item: dict[str, jax.Array] | BaseException) -> None:
         while not self._stop.is_set():

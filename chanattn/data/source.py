@@ -1,6 +1,6 @@
 """What a data set is to the rest of the package: records that can be read in any order."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -17,8 +17,8 @@ class Record(NamedTuple):
 ImageShape = tuple[int | None, int | None, int]
 
 
-class Source(Protocol):
-    """A split of a data set. Picklable, because worker processes receive a copy of it."""
+class Readable(Protocol):
+    """Records by position. Picklable, because worker processes receive a copy of it."""
 
     class_names: tuple[str, ...]
     image_shape: ImageShape
@@ -33,35 +33,79 @@ class Source(Protocol):
         """The file, or the place within the data set, of a record: for messages about it."""
 
 
-class Subset:
-    """Some of the records of a source, in the order given by `indices`."""
+class Source(Readable, Protocol):
+    """What can be trained or evaluated on: a split of a data set, or a part of one.
 
-    def __init__(self, source: Source, indices: Sequence[int]):
-        self.source = source
-        self.indices = indices
-        self.class_names = source.class_names
-        self.image_shape = source.image_shape
+    Attributes:
+        note: What was passed over when it was opened, for the user; empty if nothing was.
+        absent: Names of classes that the whole split has and this part has not, where that is known.
+    """
+
+    note: str
+    absent: tuple[str, ...]
+
+    def places(self) -> Iterator[Hashable]:
+        """Where each example lies: two sources share those examples whose places are equal."""
+
+
+class Whole(Readable, Protocol):
+    """A whole split of which the labels are known without reading it, so that it can be cut into fair parts.
+
+    Attributes:
+        note: As in `Source`.
+        labels: (N,) of the examples.
+    """
+
+    note: str
+    labels: np.ndarray
+
+    @property
+    def names(self) -> Sequence[object]:
+        """What tells the examples apart on every machine (`chanattn.data.split`)."""
+
+    def place(self, index: int) -> Hashable:
+        """As in `Source.places`."""
+
+
+class Subset:
+    """Some of the records of a whole split, in the order given by `indices`."""
+
+    def __init__(self, whole: Whole, indices: Sequence[int] | np.ndarray):
+        self.whole = whole
+        self.indices = np.asarray(indices, np.int64)
+        self.class_names = whole.class_names
+        self.image_shape = whole.image_shape
+        self.note = whole.note
+        lost = np.setdiff1d(whole.labels, whole.labels[self.indices])
+        self.absent = tuple(self.class_names[label] for label in lost)
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def read(self, indices: Sequence[int]) -> list[Record | OSError]:
-        """See `Source.read`."""
-        return self.source.read([self.indices[i] for i in indices])
+        """See `Readable.read`."""
+        return self.whole.read(self.indices[list(indices)].tolist())
 
     def describe(self, index: int) -> str:
-        """See `Source.describe`."""
-        return self.source.describe(self.indices[index])
+        """See `Readable.describe`."""
+        return self.whole.describe(int(self.indices[index]))
+
+    def places(self) -> Iterator[Hashable]:
+        """See `Source.places`."""
+        return map(self.whole.place, self.indices.tolist())
 
 
 class ArraySource:
-    """A source over arrays in memory: images (N, H, W, C) uint8 and labels (N,)."""
+    """A whole split in memory: images (N, H, W, C) uint8 and labels (N,)."""
+
+    note = ""
 
     def __init__(
         self, images: np.ndarray, labels: np.ndarray, class_names: Sequence[str], name: str
     ):
         self.images = images
         self.labels = labels
+        self.names = range(len(images))
         self.class_names = tuple(class_names)
         self.image_shape: ImageShape = images.shape[1:]
         self.name = name
@@ -70,9 +114,13 @@ class ArraySource:
         return len(self.images)
 
     def read(self, indices: Sequence[int]) -> list[Record | OSError]:
-        """See `Source.read`."""
+        """See `Readable.read`."""
         return [Record(self.images[i], int(self.labels[i])) for i in indices]
 
     def describe(self, index: int) -> str:
-        """See `Source.describe`."""
+        """See `Readable.describe`."""
         return f"{self.name}[{index}]"
+
+    def place(self, index: int) -> Hashable:
+        """See `Whole.place`."""
+        return self.name, index

@@ -1,6 +1,7 @@
 """Training data: an endless sequence of feeds, and the function that makes batches of them."""
 
 import abc
+import math
 from collections.abc import Iterator
 from functools import partial
 from types import TracebackType
@@ -11,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from chanattn import random_streams
 from chanattn.data import placement
 from chanattn.data.batches import TrainingBatches
 from chanattn.data.corrupt import CorruptCount
@@ -19,13 +21,11 @@ from chanattn.data.memory import read_all
 from chanattn.data.pipeline import Batch, training_batch
 from chanattn.data.prefetch import Prefetch
 from chanattn.data.source import Source
-from chanattn.data.stream import stream
+from chanattn.data.stream import check_shared_memory, shared_memory, stream
 from chanattn.errors import UsageError
 
 #: What one step gets: a pytree of global arrays on the mesh. Opaque to all but `prepare`.
 Feed = Any
-
-_ORDER = 1  # Keeps the order's random numbers apart from all others drawn from the seed.
 
 
 class TrainingData(abc.ABC):
@@ -34,9 +34,11 @@ class TrainingData(abc.ABC):
     Use it as a context manager, or call `close`, to end its threads and worker processes.
 
     Attributes:
+        source: Where the examples come from.
         num_examples: Examples in the split (readable ones, where all have been read).
         num_classes, class_names: The classes, in the order of the labels.
         image_shape: (H, W, 3) of a batch's images.
+        shared_memory: Bytes that its workers may take of it.
         steps_per_epoch: `num_examples // batch_size`; the rest of each epoch's permutation is left out.
     """
 
@@ -48,6 +50,7 @@ class TrainingData(abc.ABC):
                 f"{config.dataset.split!r}: choose a smaller batch"
             )
         self.mesh = mesh
+        self.source = source
         self.seed = int(config.seed)
         self.batch_size = int(config.batch_size)
         self.num_examples = examples
@@ -55,6 +58,7 @@ class TrainingData(abc.ABC):
         self.num_classes = len(source.class_names)
         self.image_shape = (*fit.shape[:2], 3)
         self.steps_per_epoch = examples // config.batch_size
+        self.shared_memory = 0
         self._dataset = config.dataset
 
     def reseed(self, seed: int) -> None:
@@ -113,7 +117,8 @@ class DeviceTrainingData(TrainingData):
 
     def __init__(self, config: ConfigDict, mesh: Mesh, source: Source, fit: Fit):
         memory = read_all(source, fit, f"{config.dataset.name}/{config.dataset.split}")
-        CorruptCount(source, config.dataset.max_corrupt).add(np.flatnonzero(memory.corrupt))
+        corrupt = CorruptCount(source, fit, config.dataset.max_corrupt)
+        corrupt.add(np.flatnonzero(memory.corrupt))
         images, labels = memory.images, memory.labels
         if memory.corrupt.any():
             images, labels = images[~memory.corrupt], labels[~memory.corrupt]
@@ -154,7 +159,7 @@ class DeviceTrainingData(TrainingData):
 
 def epoch_order(seed: jax.Array, epoch: jax.Array, examples: int) -> jax.Array:
     """A permutation of 0 .. examples - 1, (examples,) int32, that depends on seed and epoch alone."""
-    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _ORDER), epoch)
+    key = jax.random.fold_in(random_streams.key(seed, "order"), epoch)
     return jax.random.permutation(key, examples)
 
 
@@ -167,12 +172,15 @@ class StreamedTrainingData(TrainingData):
     def __init__(self, config: ConfigDict, mesh: Mesh, source: Source, fit: Fit):
         super().__init__(config, mesh, source, fit, len(source))
         self._workers = int(config.dataset.workers)
-        self._corrupt = CorruptCount(source, config.dataset.max_corrupt)
+        rows = placement.local_rows(self.batch_size, mesh)
+        self.shared_memory = shared_memory(len(rows) * math.prod(fit.shape), self._workers)
+        check_shared_memory(self.shared_memory)
+        self._corrupt = CorruptCount(source, fit, config.dataset.max_corrupt)
         self._batches = TrainingBatches(
             source,
             fit,
             batch_size=self.batch_size,
-            rows=placement.local_rows(self.batch_size, mesh),
+            rows=rows,
             seed=self.seed,
             max_corrupt=config.dataset.max_corrupt,
         )

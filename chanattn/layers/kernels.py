@@ -16,6 +16,7 @@ import jax
 
 from chanattn import onednn
 from chanattn.errors import UsageError
+from chanattn.onednn import ffi
 
 NAMES = ("auto", "onednn", "xla", "plain")
 
@@ -31,11 +32,8 @@ def choose(name: str) -> None:
     global _choice  # noqa: PLW0603
     if name not in NAMES:
         raise UsageError(f"unknown kernels {name!r}; valid: {', '.join(NAMES)}")
-    if name == "onednn" and not onednn.available():
-        raise UsageError(
-            f"kernels 'onednn' cannot be used: {onednn.reason_absent()}; use 'auto', or"
-            " `pip install onednn-cpu-gomp` (Linux, x86-64)"
-        )
+    if name == "onednn":
+        _refuse(onednn.reason_absent())
     _choice = name
 
 
@@ -55,14 +53,34 @@ def current() -> str:
 
     `auto` takes oneDNN where it is and the process sees one device: XLA cannot split a foreign call over
     several, and one device already uses all cores. With several, XLA's own convolutions do better.
+
+    Raises:
+        UsageError: oneDNN has been chosen, and this version of XLA cannot call it.
     """
+    if _choice == "onednn":
+        _refuse(_reason())
     if _choice != "auto":
         return _choice
     if jax.default_backend() != "cpu":
         return "plain"
-    return "onednn" if jax.device_count() == 1 and onednn.available() else "xla"
+    return "onednn" if jax.device_count() == 1 and _reason() is None else "xla"
+
+
+def lacking() -> str | None:
+    """Why `auto` has to do without oneDNN on this CPU, and what helps, in one line; None if it need not."""
+    return _reason() if _choice == "auto" and jax.default_backend() == "cpu" else None
 
 
 def want_one_device() -> bool:
     """Whether a CPU is used best as one JAX device; may be asked before JAX starts."""
     return _choice in {"auto", "onednn"} and onednn.available()
+
+
+def _reason() -> str | None:
+    """Why oneDNN cannot be used; JAX has started."""
+    return onednn.reason_absent() or ffi.refusal()
+
+
+def _refuse(reason: str | None) -> None:
+    if reason is not None:
+        raise UsageError(f"kernels 'onednn' cannot be used: {reason}; or use 'auto'")

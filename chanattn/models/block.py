@@ -115,16 +115,15 @@ class Block(nn.Module, kw_only=True):  # type: ignore[call-arg]
         kernel_size: int,
         train: bool,
         *,
-        attend: bool = False,
         last: bool = False,
         act: bool = False,
         addend: jax.Array | None = None,
         **more: Any,
     ) -> jax.Array:
-        """Convolution and norm `number`, see `_norm`; if `attend`, with the `pre_norm` attention between."""
+        """Convolution and norm `number`, see `_norm`; the `pre_norm` attention is between the second ones."""
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         conv = Conv(features, kernel_size, name=f"conv{number}", **types, **more)
-        if attend and self.slots.gate.at("pre_norm", self.stage):
+        if number == 2 and self.slots.gate.at("pre_norm", self.stage):
             y = self._attend("pre_norm", conv(x), train)
             return self._norm(number, y, train, last=last, act=act, addend=addend)
         return self._norm(number, x, train, last=last, act=act, after=conv, addend=addend)

@@ -56,22 +56,46 @@ class ResidualBlock(Block):
         """Output channels."""
         return self.planes * self.expansion
 
+    def __post_init__(self) -> None:
+        if self._has_conv_slot():  # A mechanism refuses what it cannot be when it is made.
+            self._conv_mechanism(name=None, parent=None)
+        super().__post_init__()
+
+    @property
+    def _width(self) -> int:
+        """Output channels of the convolution that the conv slot stands for."""
+        return self.planes
+
+    @property
+    def _groups(self) -> int:
+        return 1
+
     def _has_conv_slot(self) -> bool:
         return self.slots.conv.at("conv", self.stage)
 
-    def _conv_slot(
-        self, number: int, x: jax.Array, filters: int, train: bool, **shape: int
-    ) -> jax.Array:
-        """The conv mechanism in place of convolution `number`, its norm and activation."""
-        module = self.slots.conv.build(
-            f"conv{number}",
-            filters=filters,
+    def _conv_mechanism(self, **more: Any) -> nn.Module:
+        return self.slots.conv.build(
+            filters=self._width,
+            groups=self._groups,
             num_classes=self.num_classes,
             dtype=self.dtype,
             param_dtype=self.param_dtype,
-            **shape,
+            **more,
         )
-        return module(x, train=train)
+
+    def _conv_slot(self, number: int, x: jax.Array, train: bool, stride: int) -> jax.Array:
+        """The conv mechanism in place of convolution `number`, its norm and activation.
+
+        It cannot be looked into: attention whose place is between these three sits behind it.
+        """
+        name = f"attention{number}"
+        x = self._attend("pre_conv", x, train, name)
+        y = self._conv_mechanism(name=f"conv{number}", stride=stride)(x, train=train)
+        if number == 2:
+            y = self._attend("pre_norm", y, train)
+        for placement in ("before_norms", "after_norms"):
+            y = self._attend(placement, y, train, name)
+        return y
 
     def _shortcut(self, x: jax.Array, train: bool) -> jax.Array:
         if self.stride == 1 and x.shape[-1] == self.filters:
@@ -98,13 +122,10 @@ class ResidualBlock(Block):
         kernel_size: int,
         x: jax.Array,
         train: bool,
-        attend: bool = False,
     ) -> jax.Array:
         """The last convolution of the branch with its norm, and the sum with the shortcut of x."""
         shortcut = self._shortcut(x, train)
-        layer = functools.partial(
-            self._branch_conv_norm, number, y, features, kernel_size, train, attend=attend
-        )
+        layer = functools.partial(self._branch_conv_norm, number, y, features, kernel_size, train)
         if self.rectify_branch:
             return self._join(layer(act=True), shortcut, train)
         gate = self.slots.gate
@@ -150,7 +171,7 @@ class BasicBlock(ResidualBlock):
     """Two 3x3 convolutions."""
 
     def __post_init__(self) -> None:
-        _refuse_groups(self)
+        _refuse(self, *_WIDTHS, "stride_first")
         super().__post_init__()
 
     @nn.compact
@@ -158,11 +179,11 @@ class BasicBlock(ResidualBlock):
         """(N, H, W, I) -> (N, H', W', planes)."""
         y = self._attend("pre", x, train)
         if self._has_conv_slot():
-            y = self._conv_slot(1, y, self.planes, train, stride=self.stride)
+            y = self._conv_slot(1, y, train, self.stride)
         else:
             y = self._branch_conv_norm(1, y, self.planes, 3, train, act=True, stride=self.stride)
         y = self._attend("mid", y, train)
-        return self._end(2, y, self.planes, 3, x, train, attend=True)
+        return self._end(2, y, self.planes, 3, x, train)
 
 
 class BottleneckBlock(ResidualBlock):
@@ -170,20 +191,27 @@ class BottleneckBlock(ResidualBlock):
 
     expansion: int = 4
 
+    @property
+    def _width(self) -> int:
+        return self.planes * self.base_width // 64 * self.cardinality
+
+    @property
+    def _groups(self) -> int:
+        return self._width // self.group_width if self.group_width else self.cardinality
+
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """(N, H, W, I) -> (N, H', W', expansion * planes)."""
-        width = self.planes * self.base_width // 64 * self.cardinality
-        groups = width // self.group_width if self.group_width else self.cardinality
+        width = self._width
         first, second = (self.stride, 1) if self.stride_first else (1, self.stride)
         y = self._attend("pre", x, train)
         narrow = width // self.reduce_first
         y = self._branch_conv_norm(1, y, narrow, 1, train, act=True, stride=first)
         if self._has_conv_slot():
-            y = self._conv_slot(2, y, width, train, stride=second, groups=groups)
+            y = self._conv_slot(2, y, train, second)
         else:
-            wide = {"stride": second, "groups": groups}
-            y = self._branch_conv_norm(2, y, width, 3, train, attend=True, act=True, **wide)
+            wide = {"stride": second, "groups": self._groups}
+            y = self._branch_conv_norm(2, y, width, 3, train, act=True, **wide)
         y = self._attend("mid", y, train)
         return self._end(3, y, self.filters, 1, x, train)
 
@@ -197,7 +225,7 @@ class PreActBasicBlock(ResidualBlock):
     pre_activation = True
 
     def __post_init__(self) -> None:
-        _refuse_groups(self)
+        _refuse(self, *_WIDTHS, "stride_first", "rectify_branch")
         refuse_conv_slot(self.slots, _WRONG_ORDER)
         super().__post_init__()
 
@@ -222,7 +250,7 @@ class PreActBottleneckBlock(ResidualBlock):
     pre_activation = True
 
     def __post_init__(self) -> None:
-        _refuse_groups(self)
+        _refuse(self, *_WIDTHS, "stride_first", "rectify_branch")
         refuse_conv_slot(self.slots, _WRONG_ORDER)
         super().__post_init__()
 
@@ -252,11 +280,18 @@ def _silent(block: Block) -> dict[str, Any]:
     return {"kernel_init": nn.initializers.zeros} if block.zero_init else {}
 
 
-def _refuse_groups(block: ResidualBlock) -> None:
-    if block.cardinality != 1 or block.base_width != 64 or block.group_width:
-        raise UsageError(
-            f"{type(block).__name__} has no grouped or wider convolution; use a bottleneck"
-        )
+_WIDTHS = ("cardinality", "base_width", "group_width", "reduce_first", "expansion")
+
+
+def _refuse(block: ResidualBlock, *unused: str) -> None:
+    """Refuse values other than the default of fields that this kind of block does not look at."""
+    for field in unused:
+        default, given = getattr(type(block), field), getattr(block, field)
+        if given != default:
+            raise UsageError(
+                f"{type(block).__name__} takes no {field} other than {default}, not {given};"
+                " use the block 'bottleneck'"
+            )
 
 
 _WRONG_ORDER = "which pre-activation networks do not have in that order"

@@ -42,9 +42,7 @@ class InvertedResidualBlock(Block):
         if self.expansion > 1:
             y = self._branch_conv_norm(1, y, width, 1, train, act=True)
         deep = {"stride": self.stride, "groups": width}
-        y = self._branch_conv_norm(
-            2, y, width, self.kernel_size, train, attend=True, act=True, **deep
-        )
+        y = self._branch_conv_norm(2, y, width, self.kernel_size, train, act=True, **deep)
         y = self._attend("mid", y, train)
         y = self._branch_conv_norm(3, y, self.filters, 1, train, last=residual)
         y = self._attend("post", y, train)
@@ -86,6 +84,10 @@ class InvertedResidualNet(Network):
     def depths(self) -> tuple[int, ...]:
         """Blocks a stage."""
         return tuple(sum(row.blocks for row in stage) for stage in self.rows)
+
+    def _has_shortcuts(self, stage: int) -> bool:
+        before = self.rows[stage - 2][-1].filters if stage > 1 else self.stem_width
+        return stage == 1 and all(row.filters == before for row in self.rows[0])
 
     @property
     def strides(self) -> dict[str, int]:

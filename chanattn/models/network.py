@@ -6,8 +6,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from chanattn.errors import UsageError
 from chanattn.layers import Conv, batch_norm
-from chanattn.models.slots import Slots, StageAttention, check_stages
+from chanattn.models.slots import Slots, StageAttention, check
 
 _torch_linear_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
@@ -44,8 +45,20 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
     param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        check_stages(self.slots, len(self.depths))
+        stages = range(1, len(self.depths) + 1)
+        check(self.slots, len(stages))
+        gate = self.slots.gate
+        bare = [i for i in stages if gate.at("identity", i) and not self._has_shortcuts(i)]
+        if bare:
+            raise UsageError(
+                f"attention {gate.name!r} cannot be placed at 'identity' in stages {tuple(bare)}: they have"
+                " blocks without a shortcut"
+            )
         super().__post_init__()
+
+    def _has_shortcuts(self, stage: int) -> bool:
+        """Whether all blocks of a stage that attention sits in have a shortcut."""
+        return True
 
     @property
     def depths(self) -> tuple[int, ...]:

@@ -5,10 +5,18 @@ from typing import Any
 import flax.linen as nn
 import jax
 
+from chanattn.errors import UsageError, did_you_mean
 from chanattn.layers import batch_norm
-from chanattn.models.blocks import BLOCKS
+from chanattn.models.blocks import BLOCKS, SHORTCUTS
 from chanattn.models.network import Network, Outputs
-from chanattn.models.stem import Stem, StemPool
+from chanattn.models.stem import POOLS, STEMS, Stem, StemPool
+
+_KINDS = {
+    "block": tuple(BLOCKS),
+    "stem": STEMS,
+    "stem_pool": (*POOLS, "strided", ""),
+    "shortcut": SHORTCUTS,
+}
 
 
 class ResNet(Network):
@@ -48,9 +56,18 @@ class ResNet(Network):
     rectify_branch: bool = False
 
     def __post_init__(self) -> None:
+        for field, valid in _KINDS.items():
+            if getattr(self, field) not in valid:
+                raise UsageError(
+                    f"unknown {field} {getattr(self, field)!r}; valid: {', '.join(map(repr, valid))}."
+                    f"{did_you_mean(getattr(self, field), list(valid))}"
+                )
         super().__post_init__()
         # A block refuses what it cannot hold when it is made; make one now, so that the message comes now.
-        BLOCKS[self.block](self.planes[0], slots=self.slots, parent=None, **self._of_the_block())
+        for stage, planes in enumerate(self.planes, 1):
+            BLOCKS[self.block](
+                planes, stage=stage, slots=self.slots, parent=None, **self._of_the_block()
+            )
 
     @property
     def depths(self) -> tuple[int, ...]:

@@ -46,7 +46,7 @@ class Slot:
             return stage in self.stages
         return not (last and placement == "stage_end")
 
-    def build(self, name: str, **context: Any) -> nn.Module:
+    def build(self, name: str | None, **context: Any) -> nn.Module:
         """The module, called `name` in the network; `context` is what the block decides."""
         return attention.create(self.name, name=name, **dict(self.options), **context)
 
@@ -110,17 +110,35 @@ def resolve(chosen: Mapping[str, Any], own_conv: Mapping[str, Any] | None = None
     )
 
 
-def check_stages(slots: Slots, count: int) -> None:
-    """Refuse stages that a network of `count` stages does not have.
+def check(slots: Slots, count: int) -> None:
+    """Refuse mechanisms that would have no place in a network of `count` stages, or none in a chosen one.
 
     Raises:
-        UsageError: A slot names one.
+        UsageError: A slot holds a mechanism of the other one, a placement that does not exist or that its
+            mechanism cannot have, stages that the network or the placement does not have, or none at all.
     """
     valid = tuple(range(1, count + 1))
-    for slot in (slots.gate, slots.conv):
+    for kind, slot in (("gate", slots.gate), ("conv", slots.conv)):
         if not set(slot.stages) <= set(valid):
             raise UsageError(
                 f"attention stages must be some of {valid} in this network, not {slot.stages}"
+            )
+        if slot.name == "identity":
+            continue
+        mechanism = attention.describe(slot.name)
+        _check_placement(mechanism, slot.placement)
+        if mechanism.slot != kind:
+            raise UsageError(
+                f"attention {slot.name!r} is for the {mechanism.slot} slot, not for the {kind} slot"
+            )
+        if slot.placement == "head" and not set(slot.stages) <= {count}:
+            raise UsageError(
+                f"attention at 'head' is behind the last stage: its stages must be empty or ({count},), not"
+                f" {slot.stages}"
+            )
+        if not any(slot.at(slot.placement, stage, last=stage == count) for stage in valid):
+            raise UsageError(
+                f"attention at {slot.placement!r} has no place among {count} stages by default; name some"
             )
 
 
@@ -128,7 +146,7 @@ def _pairs(options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     return tuple(sorted(options.items()))
 
 
-def _check(mechanism: attention.Mechanism, placement: str, options: Mapping[str, Any]) -> None:
+def _check_placement(mechanism: attention.Mechanism, placement: str) -> None:
     valid = [p for p in attention.PLACEMENTS if (p == "conv") == (mechanism.slot == "conv")]
     if mechanism.shared:
         valid = [p for p in valid if p not in _CHANGING]
@@ -137,6 +155,10 @@ def _check(mechanism: attention.Mechanism, placement: str, options: Mapping[str,
             f"attention {mechanism.name!r} cannot be placed at {placement!r}; valid: {', '.join(valid)}."
             f"{did_you_mean(placement, valid)}"
         )
+
+
+def _check(mechanism: attention.Mechanism, placement: str, options: Mapping[str, Any]) -> None:
+    _check_placement(mechanism, placement)
     attention.check_options(mechanism.name, options)
     # Values are checked where the mechanism is built; build it once here, so that the message comes now.
     context = {"filters": 64} if mechanism.slot == "conv" else {"block_input": 64}

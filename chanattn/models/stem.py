@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from chanattn.layers import Conv, batch_norm, max_pool
 
 STEMS = ("cifar", "cifar_bare", "conv7", "deep", "tiered")
+POOLS = ("max", "ceil_max", "conv")
 
 
 class Stem(nn.Module):

@@ -20,7 +20,7 @@ class OSALayers(Block, kw_only=True):  # type: ignore[call-arg]
     """3x3 convolutions with norm and activation.
 
     Attributes:
-        depthwise: Each one is a depthwise and a 1x1 convolution.
+        depthwise: Each one is a depthwise and a 1x1 convolution, which count as one for `pre_conv`.
     """
 
     depthwise: bool = False
@@ -29,15 +29,13 @@ class OSALayers(Block, kw_only=True):  # type: ignore[call-arg]
         self, number: int, x: jax.Array, features: int, train: bool, stride: int = 1
     ) -> jax.Array:
         x = self._attend("pre_conv", x, train, name=f"attention{number}")
-        attend, size = number == 2, 3
+        size = 3
         if self.depthwise:
             x = self._conv(
                 f"depthwise{number}", x, x.shape[-1], 3, groups=x.shape[-1], stride=stride
             )
             size, stride = 1, 1
-        return self._conv_norm(
-            number, x, features, size, train, attend=attend, act=True, stride=stride
-        )
+        return self._conv_norm(number, x, features, size, train, act=True, stride=stride)
 
 
 class OSAStem(OSALayers):
@@ -77,7 +75,7 @@ class OSABlock(OSALayers):
         y = self._attend("pre", x, train)
         maps = [y]
         if self.depthwise and y.shape[-1] != self.width:
-            y = self._conv_norm(0, y, self.width, 1, train, act=True)
+            y = self._branch_conv_norm(0, y, self.width, 1, train, act=True)
         for number in range(1, self.layers + 1):
             y = self._layer(number, y, self.width, train)
             if number == 1:
@@ -88,7 +86,7 @@ class OSABlock(OSALayers):
         y = self._branch_conv_norm(last, y, self.filters, 1, train, act=True)
         y = self._attend("post", y, train)
         if self.residual:
-            y = self._drop_branch(y, train) + x
+            y = self._drop_branch(y, train) + self._attend("identity", x, train)
         return self._attend("after_sum", y, train)
 
 
@@ -118,11 +116,16 @@ class VoVNet(Network):
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse_conv_slot(self.slots, "of which an OSA block has many")
-        if self.slots.gate.placement == "identity":
+        if self.stochastic_depth and not any(
+            map(self._has_shortcuts, range(1, len(self.layers) + 1))
+        ):
             raise UsageError(
-                f"attention {self.slots.gate.name!r} cannot be placed at 'identity': not all blocks of a"
-                " VoVNet have a shortcut"
+                f"stochastic_depth={self.stochastic_depth} drops branches beside a shortcut, and no block of"
+                " this VoVNet has one; set it to 0"
             )
+
+    def _has_shortcuts(self, stage: int) -> bool:
+        return self.residual and self.layers[stage - 1] > 1
 
     @property
     def depths(self) -> tuple[int, ...]:

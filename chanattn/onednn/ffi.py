@@ -1,16 +1,24 @@
 """Python functions as targets of XLA's foreign function interface.
 
-The structures are those of `xla/ffi/api/c_api.h`, which jaxlib ships (`jax.ffi.include_dir()`); XLA promises
-that they stay binary compatible within major version 0.
+The structures are those of `xla/ffi/api/c_api.h`, which jaxlib ships (`jax.ffi.include_dir()`). They are
+typed in by hand, so they are used only with the versions of the interface whose headers they were compared
+with, and only where the sizes that XLA tells agree (`refusal`).
 """
 
 import ctypes
+import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 
-Pointer = ctypes.c_void_p
+from chanattn.onednn import gate
+from chanattn.onednn.gate import ErrorArgs, Pointer
+
 Execute = Callable[[Sequence[int]], None]
+
+# jaxlib 0.10.2 and 0.11.0 have 0.3, 0.11.1 has 0.4, 0.12.0 has 0.5: the fields read here are the same in all.
+KNOWN = ((0, 3), (0, 4), (0, 5))
 
 _METADATA, _INTERNAL = 1, 13
 
@@ -21,6 +29,8 @@ class _Buffer(ctypes.Structure):
         ("extension_start", Pointer),
         ("dtype", ctypes.c_int),
         ("data", Pointer),
+        ("rank", ctypes.c_int64),
+        ("dims", Pointer),
     )
 
 
@@ -36,6 +46,17 @@ class _Buffers(ctypes.Structure):
     )
 
 
+class _Attributes(ctypes.Structure):
+    _fields_ = (
+        ("struct_size", ctypes.c_size_t),
+        ("extension_start", Pointer),
+        ("size", ctypes.c_int64),
+        ("types", Pointer),
+        ("names", Pointer),
+        ("attributes", Pointer),
+    )
+
+
 class _Version(ctypes.Structure):
     _fields_ = (
         ("struct_size", ctypes.c_size_t),
@@ -46,6 +67,8 @@ class _Version(ctypes.Structure):
 
 
 class _Metadata(ctypes.Structure):
+    """The beginning of XLA_FFI_Metadata."""
+
     _fields_ = (("struct_size", ctypes.c_size_t), ("version", _Version))
 
 
@@ -60,26 +83,21 @@ class _Extension(ctypes.Structure):
     )
 
 
-class _ErrorArgs(ctypes.Structure):
-    _fields_ = (
-        ("struct_size", ctypes.c_size_t),
-        ("extension_start", Pointer),
-        ("message", ctypes.c_char_p),
-        ("code", ctypes.c_int),
-    )
-
-
 class _Api(ctypes.Structure):
+    """The beginning of XLA_FFI_Api."""
+
     _fields_ = (
         ("struct_size", ctypes.c_size_t),
         ("extension_start", Pointer),
         ("version", _Version),
         ("internal", Pointer),
-        ("create_error", ctypes.CFUNCTYPE(Pointer, ctypes.POINTER(_ErrorArgs))),
+        ("create_error", ctypes.CFUNCTYPE(Pointer, ctypes.POINTER(ErrorArgs))),
     )
 
 
 class _CallFrame(ctypes.Structure):
+    """XLA_FFI_CallFrame but for its last field, which XLA does not count either."""
+
     _fields_ = (
         ("struct_size", ctypes.c_size_t),
         ("extension", ctypes.POINTER(_Extension)),
@@ -88,7 +106,12 @@ class _CallFrame(ctypes.Structure):
         ("stage", ctypes.c_int),
         ("arguments", _Buffers),
         ("results", _Buffers),
+        ("attributes", _Attributes),
     )
+
+
+class UnknownInterface(RuntimeError):
+    """XLA's interface is none of those that these structures belong to."""
 
 
 _Handler = ctypes.CFUNCTYPE(Pointer, ctypes.POINTER(_CallFrame))
@@ -103,35 +126,88 @@ def register(name: str, execute: Execute) -> None:
             must mean equal operations in every process.
         execute: gets the addresses of the operands and then of the results. It runs in threads of XLA,
             possibly in several at once, and must not call JAX. What it raises is an error of the program.
+            Once the process ends it is not called any more: programs in flight end with an error.
+
+    Raises:
+        UnknownInterface: XLA's is another one; nothing has been registered.
+        OSError: the system gives no memory for code.
     """
     if name in _registered:
         return
+    jax.devices()  # XLA looks at a target only once JAX has started
+    refused: list[UnknownInterface] = []
 
     def handler(pointer: "ctypes._Pointer[_CallFrame]") -> int | None:
         frame = pointer.contents
         try:
             if frame.extension and frame.extension.contents.type == _METADATA:
-                _answer_version(frame)
+                _introduce(frame)
             else:
                 execute([*_addresses(frame.arguments), *_addresses(frame.results)])
+        except UnknownInterface as error:
+            refused.append(error)  # XLA refuses the handler too, which has told it no version
         except Exception as error:  # an exception that left a ctypes callback would be lost
             text = f"{name}: {error}".encode()
-            args = _ErrorArgs(ctypes.sizeof(_ErrorArgs), None, text, _INTERNAL)
+            args = ErrorArgs(ctypes.sizeof(ErrorArgs), None, text, _INTERNAL)
             return frame.api.contents.create_error(ctypes.byref(args))
         return None
 
     callback = _Handler(handler)
+    address = ctypes.cast(callback, Pointer).value or 0
+    entry = gate.guard(address, _CallFrame.api.offset, _Api.create_error.offset)
+    target = jax.ffi.pycapsule(_Handler(entry))
+    try:
+        jax.ffi.register_ffi_target(name, target, platform="cpu")
+    except Exception as error:
+        raise (refused[0] if refused else UnknownInterface(str(error).splitlines()[0])) from error
     _registered[name] = callback  # XLA keeps only its address
-    jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(callback), platform="cpu")
 
 
-def _answer_version(frame: _CallFrame) -> None:
-    """Tells XLA, which asks at registration, that this handler was written for its own version."""
-    runtime, answer = (
-        frame.api.contents.version,
-        frame.extension.contents.metadata.contents.version,
-    )
-    answer.major, answer.minor = runtime.major, runtime.minor
+@functools.cache
+def refusal() -> str | None:
+    """Why no handler can be registered, in one line; None if they can. JAX starts if it has not."""
+    try:
+        register("chanattn.onednn.probe", lambda addresses: None)
+    except (UnknownInterface, OSError) as error:
+        return str(error)
+    return None
+
+
+def _introduce(frame: _CallFrame) -> None:
+    """Tells XLA, which asks at registration, what the handler was written for.
+
+    That is the oldest version known: XLA refuses it as soon as it no longer keeps to it.
+
+    Raises:
+        UnknownInterface: the structures are not those of this module, or may not be.
+    """
+    _check_size(frame, exact=True)
+    for buffers in (frame.arguments, frame.results, frame.attributes):
+        _check_size(buffers, exact=True)
+    api, extension = frame.api.contents, frame.extension.contents
+    _check_size(api)
+    _check_size(api.version, exact=True)
+    version = (api.version.major, api.version.minor)
+    if version not in KNOWN:
+        known = ", ".join(f"{major}.{minor}" for major, minor in KNOWN)
+        raise UnknownInterface(
+            f"XLA's foreign function interface has version {version[0]}.{version[1]}; known are {known}"
+        )
+    _check_size(extension)
+    metadata = extension.metadata.contents
+    _check_size(metadata)
+    _check_size(metadata.version, exact=True)
+    metadata.version.major, metadata.version.minor = KNOWN[0]
+
+
+def _check_size(found: Any, *, exact: bool = False) -> None:
+    """Compares the size that XLA tells; structures that are not part of others may have grown."""
+    expected = ctypes.sizeof(found)
+    if found.struct_size < expected or (exact and found.struct_size != expected):
+        name = type(found).__name__.lstrip("_")
+        raise UnknownInterface(
+            f"XLA's structure {name} has {found.struct_size} bytes, and {expected} were expected"
+        )
 
 
 def _addresses(buffers: _Buffers) -> list[int]:

@@ -4,14 +4,19 @@ Names and numbers are those of oneDNN's C interface, version 3:
 https://uxlfoundation.github.io/oneDNN/dev_guide_c_and_cpp_apis.html
 """
 
+import contextlib
 import ctypes
 import functools
 import os
+import platform
+import sys
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 PACKAGE = "onednn-cpu-gomp"
+_OPENMP = "libgomp.so.1"
 
 Pointer = ctypes.c_void_p
 Dims = ctypes.c_int64 * 12
@@ -58,13 +63,20 @@ def available() -> bool:
 
 
 def reason_absent() -> str | None:
-    """Why the library cannot be loaded, in one line; None if it can."""
+    """Why the library cannot be loaded and what helps, in one line; None if it can.
+
+    Asking loads it, and leaves no other trace in the process.
+    """
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        return "oneDNN is for Linux on x86-64"
     try:
         library()
     except metadata.PackageNotFoundError:
-        return f"the package {PACKAGE} is not installed"
-    except (OSError, OneDNNError) as error:
-        return str(error)
+        return f"the package {PACKAGE} is not installed: pip install {PACKAGE}"
+    except OSError as error:
+        if _OPENMP in str(error):
+            return f"oneDNN needs {_OPENMP}: apt-get install libgomp1"
+        return f"oneDNN cannot be loaded: {error}"
     return None
 
 
@@ -76,9 +88,9 @@ def library() -> ctypes.CDLL:
         PackageNotFoundError: it is not installed.
         OSError: it cannot be loaded, for instance because libgomp.so.1 is absent.
     """
-    # OpenMP's threads would spin between two calls, on cores that XLA's threads need.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    loaded = ctypes.CDLL(str(_path()))
+    path = str(_path())
+    _openmp()
+    loaded = ctypes.CDLL(path)
     loaded.dnnl_memory_desc_get_size.restype = ctypes.c_size_t
     loaded.dnnl_primitive_desc_query_md.restype = Pointer
     loaded.dnnl_memory_set_data_handle.argtypes = [Pointer, Pointer]
@@ -87,8 +99,58 @@ def library() -> ctypes.CDLL:
 
 @functools.cache
 def _openmp() -> ctypes.CDLL:
-    library()  # which loads it, after the variables that it reads are set
-    return ctypes.CDLL("libgomp.so.1")
+    """GNU's OpenMP, of the system or else the copy that scikit-learn brings.
+
+    Raises:
+        OSError: there is neither.
+    """
+    with _variable("OMP_WAIT_POLICY", "passive"):
+        try:
+            return ctypes.CDLL(_OPENMP)
+        except OSError:
+            copy = _copy_of_openmp()
+            if copy is None:
+                raise
+            return copy
+
+
+def _copy_of_openmp() -> ctypes.CDLL | None:
+    """The copy in scikit-learn's wheel, under the name that oneDNN's library asks for.
+
+    Wheels rename the libraries that they bring (`libgomp-0123abcd.so.1.0.0`), inside the file as well, and
+    the loader matches that inner name. So a copy in memory gets the old one back, which is shorter.
+    """
+    try:
+        files = metadata.distribution("scikit-learn").files or ()
+    except metadata.PackageNotFoundError:
+        return None
+    for file in files:
+        if file.name.startswith("libgomp-"):
+            name = file.name.encode() + b"\0"
+            asked = _OPENMP.encode().ljust(len(name), b"\0")
+            renamed = Path(str(file.locate())).read_bytes().replace(name, asked)
+            descriptor = os.memfd_create(_OPENMP)
+            with os.fdopen(descriptor, "wb", buffering=0) as memory:
+                memory.write(renamed)
+                return ctypes.CDLL(f"/proc/self/fd/{descriptor}", mode=ctypes.RTLD_GLOBAL)
+    return None
+
+
+@contextlib.contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    """Sets an environment variable that the user has not set, for a while.
+
+    OpenMP reads this one when it is loaded: its threads would spin between two calls, on cores that XLA's
+    threads need.
+    """
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 @functools.cache

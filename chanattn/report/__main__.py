@@ -10,16 +10,15 @@ group of columns each.
 Exit codes: 0 done, 2 bad flags or no comparable sweep, 1 anything else.
 """
 
-from pathlib import Path
-
 from absl import flags
 
 from chanattn import cli
 from chanattn.errors import UsageError, visible
+from chanattn.paths import to_path
 from chanattn.report import table, terminal
 from chanattn.report.comparison import compare_all
 from chanattn.report.metric import Metric
-from chanattn.report.sweep_report import DEFAULT_METRIC, write_files
+from chanattn.report.sweep_report import DEFAULT_METRIC, default_folder, write_files
 
 METRIC = flags.DEFINE_string(
     "metric", DEFAULT_METRIC, "SPLIT/NAME of a final value: test/top1, test/loss, ema/top1, ..."
@@ -27,7 +26,9 @@ METRIC = flags.DEFINE_string(
 SORT = flags.DEFINE_string(
     "sort", "", "column of table.csv that orders the rows, best first; -COLUMN turns it around"
 )
-OUTPUT = flags.DEFINE_string("output", None, "folder of the report; default: SWEEP/report")
+OUTPUT = cli.define_path(
+    "output", None, "folder of the report; default: SWEEP/report, or report-SPLIT-NAME by --metric"
+)
 
 
 def main(sweeps: list[str]) -> None:
@@ -36,9 +37,10 @@ def main(sweeps: list[str]) -> None:
         raise UsageError("give the directory of a sweep: python -m chanattn.report SWEEP")
     if len(sweeps) > 1 and not OUTPUT.value:
         raise UsageError("a report on several sweeps belongs to none of them: give --output=DIR")
-    folders = [Path(sweep) for sweep in sweeps]
-    output = Path(OUTPUT.value) if OUTPUT.value else folders[0] / "report"
-    comparisons = compare_all(folders, Metric.parse(METRIC.value))
+    folders = [to_path(sweep) for sweep in sweeps]
+    metric = Metric.parse(METRIC.value)
+    output = OUTPUT.value or default_folder(folders[0], metric)
+    comparisons = compare_all(folders, metric)
     written = write_files(comparisons, output, SORT.value)
     terminal.show(table.merged(comparisons, SORT.value))
     tables = [output / f"table.{kind}" for kind in ("md", "csv", "tex", "json")]

@@ -76,7 +76,7 @@ def _lines(run: Path) -> Lines:
     if not path.is_file():
         raise UsageError(f"{run} has no metrics.jsonl: is it a run directory?")
     lines: Lines = defaultdict(list)
-    for text in path.read_text().splitlines():
+    for text in path.read_text(encoding="utf-8").splitlines():
         line: dict[str, Any] = json.loads(text)
         for metric, _, _ in PANELS:
             if line.get(metric) is not None:

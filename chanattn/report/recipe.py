@@ -8,6 +8,7 @@ they are noted where runs differ (`chanattn.report.environment`).
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from chanattn.class_names import difference
 from chanattn.errors import UsageError
 from chanattn.report.read import Sweep, Variant
 from chanattn.report.run import Run
@@ -67,7 +68,7 @@ def check(sweep: Sweep) -> None:
 
     Raises:
         UsageError: naming a run and the fields in which it differs from another, from its variant's
-            overrides, or from the seed of its directory.
+            overrides, or from the seed of its directory; or two runs have other classes.
     """
     exempt = (*UNRELATED, *MACHINE)
     configs = [
@@ -92,6 +93,22 @@ def check(sweep: Sweep) -> None:
                 differences.append(f"{path} = {value!r}, but {other.name} has {expected!r}")
         if differences:
             raise UsageError(_refusal(f"{sweep.folder}: {run.name} has ", differences))
+    _check_classes(sweep)
+
+
+def _check_classes(sweep: Sweep) -> None:
+    """Runs on one data set must have been trained on the same classes."""
+    first: dict[str, Run] = {}
+    for run in sweep.runs:
+        if run.config is None or run.classes is None:
+            continue
+        other = first.setdefault(str(fields(run.config).get("dataset.name")), run)
+        wrong = difference(other.classes or (), run.classes)
+        if wrong:
+            raise UsageError(
+                f"{sweep.folder}: {run.name} was trained on other classes than {other.name} ({wrong}); run"
+                " these again, or sweep into another --workdir"
+            )
 
 
 def check_merge(sweeps: Sequence[Sweep]) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from chanattn.class_names import read_classes
+from chanattn.errors import UsageError
 from chanattn.report.files import Damaged, number, read_json
 from chanattn.report.metric import Metric
 
@@ -26,6 +28,7 @@ class Run:
         problem: why it failed, one line; or which file beside its result is damaged.
         config: `config.json`, nested; None where it is absent or damaged.
         environment: `environment.json`, likewise.
+        classes: names of the classes; None where the run does not tell them.
         summary: `summary.json`; empty unless the run is done.
     """
 
@@ -36,6 +39,7 @@ class Run:
     problem: str
     config: dict[str, Any] | None
     environment: dict[str, Any] | None
+    classes: tuple[str, ...] | None
     summary: dict[str, Any]
 
     @classmethod
@@ -55,6 +59,11 @@ class Run:
             state = INCOMPLETE if failure is None and not problems else FAILED
             problems += [] if failure is None else [_reason(failure)]
         environment = _read(directory / "environment.json", problems)
+        try:
+            classes = read_classes(directory)
+        except UsageError as error:
+            classes = None
+            problems.append(str(error))
         return cls(
             variant=variant,
             seed=seed,
@@ -63,6 +72,7 @@ class Run:
             problem="; ".join(problems),
             config=config,
             environment=environment,
+            classes=classes,
             summary=summary if summary is not None and state == DONE else {},
         )
 
@@ -113,7 +123,7 @@ class Run:
 
     def _lines(self) -> list[dict[str, Any]]:
         try:
-            text = (self.directory / "metrics.jsonl").read_text(errors="replace")
+            text = (self.directory / "metrics.jsonl").read_text(encoding="utf-8", errors="replace")
         except OSError:
             return []
         lines = []

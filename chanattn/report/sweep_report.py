@@ -27,7 +27,7 @@ def write_report(
         folder: the sweep directory.
         metric: `split/name` of a final value.
         sort: column that orders the rows; empty: as the sweep has them.
-        output: where the files go; `folder/report` if None.
+        output: where the files go; `default_folder` if None.
 
     Returns:
         The path of the page, `report.html`.
@@ -36,8 +36,15 @@ def write_report(
         UsageError: `folder` is no sweep or damaged, rows differ in their recipe, metric or column do not
             exist, or the files cannot be written.
     """
-    comparisons = compare_all([folder], Metric.parse(metric))
-    return write_files(comparisons, folder / "report" if output is None else output, sort)
+    chosen = Metric.parse(metric)
+    comparisons = compare_all([folder], chosen)
+    return write_files(comparisons, output or default_folder(folder, chosen), sort)
+
+
+def default_folder(sweep: Path, metric: Metric) -> Path:
+    """Where the report of a sweep goes: the one by another metric leaves that by the usual one as it is."""
+    usual = str(metric) == DEFAULT_METRIC
+    return sweep / ("report" if usual else f"report-{metric.split}-{metric.name}")
 
 
 def write_files(comparisons: Sequence[Comparison], output: Path, sort: str = "") -> Path:

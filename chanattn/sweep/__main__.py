@@ -26,7 +26,7 @@ from chanattn.sweep import launchers, search_flags
 from chanattn.sweep.watch import STALL_MINUTES as STALL_MINUTES_DEFAULT
 from chanattn.training.config import changed_fields
 
-WORKDIR = flags.DEFINE_string(
+WORKDIR = cli.define_path(
     "workdir", None, "folder of the sweep: written, or continued if it holds this sweep"
 )
 SEEDS = flags.DEFINE_list(
@@ -85,7 +85,7 @@ def main(config: ConfigDict) -> None:
         seeds=grids.seeds(grid.seeds if SEEDS.value is None else _seeds(SEEDS.value)),
         variants=chosen(grid, ONLY.value),
         outlines=check(config, grid, file),  # last, because it takes seconds
-        workdir=Path(WORKDIR.value) if WORKDIR.value else None,
+        workdir=WORKDIR.value,
         launcher=LAUNCHER.value,
         parallel=PARALLEL.value,
         retry_failed=RETRY_FAILED.value,
@@ -106,7 +106,7 @@ def _search(file: str, config: ConfigDict) -> None:
             cli.load_config(file),
             config,
             seeds=grids.seeds(1 if SEEDS.value is None else _seeds(SEEDS.value)),
-            workdir=Path(WORKDIR.value or ""),
+            workdir=WORKDIR.value or Path(),
             launcher=LAUNCHER.value,
             parallel=PARALLEL.value,
             max_losses=MAX_LOSSES.value,

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.sweep.grid import Sweep, resolve, seeds
 from chanattn.training.experiment import Outline, outline
+from chanattn.training.metrics_log import check_views
 from chanattn.training.validate import field_mistakes, validate
 
 _GRID = "sweep()"
@@ -25,9 +26,11 @@ def check(recipe: ConfigDict, grid: Sweep, file: str) -> dict[str, Outline]:
         What is known of the trainings, by variant.
 
     Raises:
-        UsageError: there are mistakes; the message lists them all, with the variants that have them.
+        UsageError: there are mistakes; the message lists them all, with the variants that have them. Or a
+            view of the metrics cannot be opened.
     """
     outlines: dict[str, Outline] = {}
+    watched: ConfigDict | None = None
     mistakes = [(_GRID, message) for message in _grid_mistakes(grid)]
     for name, overrides in grid.variants.items():
         if not isinstance(overrides, Mapping):
@@ -39,11 +42,14 @@ def check(recipe: ConfigDict, grid: Sweep, file: str) -> dict[str, Outline]:
             if not wrong:
                 validate(config)
                 outlines[name] = outline(config)
+                watched = config if config.logging.wandb_project else watched
         except UsageError as error:
             wrong = [str(error)]
         mistakes += [(name, message) for message in wrong]
     if mistakes:
         raise UsageError(_message(file, mistakes, len(grid.variants)))
+    if watched is not None:
+        check_views(watched)
     return outlines
 
 

@@ -29,7 +29,9 @@ _PAUSE = 0.2  # seconds
 def known(sweep: Path) -> dict[str, Any]:
     """The figures that there are, by variant."""
     try:
-        measured: dict[str, Any] = json.loads((sweep / COST).read_text())["variants"]
+        measured: dict[str, Any] = json.loads((sweep / COST).read_text(encoding="utf-8"))[
+            "variants"
+        ]
     except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
         return {}
     return measured
@@ -72,8 +74,8 @@ def measure(sweep: Path, stop: Callable[[], bool], stall: float) -> bool:
 
 def main() -> None:
     """Measures all variants that have runs: side by side, so that the figures can be compared."""
-    sweep = Path(flags.FLAGS.workdir or "")
-    if not flags.FLAGS.workdir:
+    sweep = flags.FLAGS.workdir
+    if sweep is None:
         raise UsageError("--workdir=SWEEP is required")
     from chanattn.analysis.cost import of_configs
     from chanattn.training import compilation_cache
@@ -85,10 +87,10 @@ def main() -> None:
         jobs = [job(sweep, name, seed) for seed in index["seeds"]]
         begun = next((each for each in jobs if each.workdir.is_dir()), None)
         if begun is not None:
-            configs[name] = from_json(begun.config.read_text())
+            configs[name] = from_json(begun.config.read_text(encoding="utf-8"))
     write_json(sweep / COST, of_configs(configs, note=lambda line: print(f"  {line}", flush=True)))
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("workdir", None, "folder of the sweep")
+    cli.define_path("workdir", None, "folder of the sweep")
     cli.run(main)

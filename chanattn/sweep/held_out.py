@@ -6,7 +6,7 @@ is no honest result.
 
 from ml_collections import ConfigDict
 
-from chanattn.data import split as splits
+from chanattn import data
 from chanattn.errors import UsageError
 from chanattn.sweep.grid import resolve
 
@@ -22,32 +22,32 @@ def honest_splits(recipe: ConfigDict, wanted: str = "") -> ConfigDict:
             the training split, which are left out of the training.
 
     Raises:
-        UsageError: the training split cannot be divided so, or `wanted` is the one to be reported on.
+        UsageError: the training split cannot be divided so, or what is to be judged on is trained on or
+            reported on too, however the splits are written.
     """
-    dataset = recipe.dataset
     if wanted:
-        if splits.parse(wanted).name == splits.parse(dataset.eval_split).name != dataset.split:
-            raise UsageError(
-                f"--search_split={wanted} is the split that results are reported on; choosing by it would"
-                " make them worthless. Leave the flag out, or name another split"
-            )
-        return resolve(recipe, {"dataset.eval_split": wanted})
-    if dataset.name == "folder":
+        judged = resolve(recipe, {"dataset.eval_split": wanted})
+    else:
+        judged = resolve(recipe, _held_out(recipe.dataset.split))
+    chosen = data.open_source(judged.dataset, judged.dataset.eval_split)
+    reported = data.open_source(recipe.dataset, recipe.dataset.eval_split)
+    count = data.shared(reported, chosen)
+    if count:
         raise UsageError(
-            "a folder's pictures are ordered by class, so that its last part is no fair sample: make a"
-            f" folder beside {dataset.split} with other pictures, and name it: --search_split=NAME"
+            f"{count:,} of the {len(chosen):,} pictures of {judged.dataset.eval_split}, which trials would be"
+            f" judged on, are in {recipe.dataset.eval_split}, which results are reported on; choosing by them"
+            " would make those worthless. Name another split: --search_split=NAME"
         )
-    whole = splits.parse(dataset.split)
-    if whole.start is not None or whole.stop is not None:
+    data.check_splits(judged, data.open_source(judged.dataset, judged.dataset.split), chosen)
+    return judged
+
+
+def _held_out(split: str) -> dict[str, str]:
+    """The fields that divide a training split into one and what is judged on."""
+    if "[" in split or "+" in split:
         raise UsageError(
-            f"the training split {dataset.split} is a part already; name what to judge trials on:"
-            f" --search_split={whole.name}[...]"
+            f"the training split {split} is a part already, or several; name what to judge trials on:"
+            " --search_split=NAME"
         )
     border = f"{100 - HELD_OUT}%"
-    return resolve(
-        recipe,
-        {
-            "dataset.split": f"{whole.name}[:{border}]",
-            "dataset.eval_split": f"{whole.name}[{border}:]",
-        },
-    )
+    return {"dataset.split": f"{split}[:{border}]", "dataset.eval_split": f"{split}[{border}:]"}

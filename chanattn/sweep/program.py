@@ -77,6 +77,11 @@ class Request:
         """Of a run, by variant."""
         return {name: outline.total_steps for name, outline in self.outlines.items()}
 
+    @property
+    def class_names(self) -> dict[str, tuple[str, ...]]:
+        """Of the data set, by variant."""
+        return {name: outline.class_names for name, outline in self.outlines.items()}
+
     def jobs(self, folder: Path) -> list[Job]:
         """The runs, all variants with the first seed first, so that a whole table is there early."""
         return [
@@ -99,6 +104,7 @@ def sweep(request: Request) -> None:
     store.refuse_shared_folders(request.grid.variants)
     with hold(folder, "another sweep runs in"):
         store.check_unchanged(folder, request.recipe, request.grid, request.name)
+        store.check_classes(folder, request.class_names)
         store.write(
             folder,
             request.recipe,
@@ -127,6 +133,7 @@ def dry_run(request: Request) -> None:
     folder = request.workdir or Path("SWEEP")
     if request.workdir is not None:
         store.check_unchanged(folder, request.recipe, request.grid, request.name)
+        store.check_classes(folder, request.class_names)
     jobs, steps = request.jobs(folder), request.total_steps
     done = sum(is_done(job) for job in jobs)
     failed = sum(failure(job) is not None for job in jobs)

@@ -44,6 +44,7 @@ class Request:
 
     Attributes:
         file: the sweep file with its argument.
+        class_names: of the recipe's data set, in the order of the labels.
         recipe: what all trials share; with the splits of `held_out.honest_splits`.
         changed: fields of the recipe that the command line has changed, with their values.
         space: what a trial chooses.
@@ -61,6 +62,7 @@ class Request:
     """
 
     file: str
+    class_names: Sequence[str]
     recipe: ConfigDict
     changed: Mapping[str, Any]
     space: Space
@@ -118,6 +120,8 @@ def search(request: Request) -> None:
             maximize=request.maximize,
             seed=request.search_seed,
         )
+        trials = [job.variant for number in range(len(study)) for job in request.jobs(number)]
+        store.check_classes(folder, dict.fromkeys(trials, request.class_names))
         with Interrupt() as interrupt:
             launcher = launchers.create(
                 request.launcher,
@@ -258,7 +262,7 @@ def _conclude(request: Request, study: Study, console: Console) -> None:
 
 def _value(job: Job, metric: str) -> float:
     """The metric of the last evaluation, of the averaged weights where there are any."""
-    final = json.loads((job.workdir / SUMMARY).read_text())["final"]
+    final = json.loads((job.workdir / SUMMARY).read_text(encoding="utf-8"))["final"]
     return float(final.get("ema", final["test"])[metric])
 
 

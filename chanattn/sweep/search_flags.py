@@ -92,10 +92,11 @@ def request(
             " from earlier ones, so not all can be queued at once"
         )
     judged = honest_splits(config, SEARCH_SPLIT.value)
-    spaces.check_space(space, judged, file)
+    outlines = spaces.check_space(space, judged, file)
     at_a_time = parallel or len(places(config.platform))
     return Request(
         file=file,
+        class_names=next(iter(outlines.values())).class_names,
         recipe=judged,
         changed=changed,
         space=space,

@@ -23,6 +23,7 @@ from ml_collections import ConfigDict
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.sweep.check import check
 from chanattn.sweep.grid import Sweep, resolve
+from chanattn.training.experiment import Outline
 from chanattn.training.validate import validate
 
 KINDS = ("uniform", "log_uniform", "int", "log_int", "choice")
@@ -82,8 +83,11 @@ def from_flag(text: str) -> tuple[str, tuple[Any, ...]]:
     return path, (kind, *(_value(word) for word in values.split(":")))
 
 
-def check_space(chosen: Space, recipe: ConfigDict, file: str) -> None:
+def check_space(chosen: Space, recipe: ConfigDict, file: str) -> dict[str, Outline]:
     """Tries out both ends of every range, every choice, and all combinations of choices if they are few.
+
+    Returns:
+        What is known of the trainings, by the value that was tried.
 
     Raises:
         UsageError: a field does not exist, or a value does not fit it or the network; all are listed.
@@ -93,10 +97,11 @@ def check_space(chosen: Space, recipe: ConfigDict, file: str) -> None:
         for path, dimension in chosen.items()
         for value in dimension.values
     }
-    check(recipe, Sweep(title=file, variants=tried, baseline=next(iter(tried)), seeds=1), file)
+    grid = Sweep(title=file, variants=tried, baseline=next(iter(tried)), seeds=1)
+    outlines = check(recipe, grid, file)
     choices = {path: each.values for path, each in chosen.items() if each.kind == "choice"}
     if math.prod(len(values) for values in choices.values()) > _COMBINATIONS:
-        return
+        return outlines
     for combination in itertools.product(*choices.values()):
         overrides = dict(zip(choices, combination, strict=True))
         try:
@@ -104,6 +109,7 @@ def check_space(chosen: Space, recipe: ConfigDict, file: str) -> None:
         except UsageError as error:
             shown = ", ".join(f"{path}={value!r}" for path, value in overrides.items())
             raise UsageError(f"the search may choose {shown}, but: {error}") from error
+    return outlines
 
 
 def _dimension(path: str, entry: Sequence[Any]) -> Dimension:

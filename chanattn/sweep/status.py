@@ -122,6 +122,6 @@ def _tail(path: Path) -> bytes:
 
 def _object(path: Path) -> dict[str, Any] | None:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None

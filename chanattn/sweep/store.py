@@ -18,6 +18,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from chanattn.class_names import difference, read_classes
 from chanattn.errors import UsageError
 from chanattn.sweep.check import by_owner
 from chanattn.sweep.grid import Sweep, resolve
@@ -63,7 +64,7 @@ def read(sweep: Path) -> dict[str, Any]:
     """
     path = sweep / INDEX
     try:
-        index = json.loads(path.read_text())
+        index = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         if sweep.is_dir() and any(not entry.name.startswith(".") for entry in sweep.iterdir()):
             raise UsageError(
@@ -113,7 +114,7 @@ def check_unchanged(sweep: Path, recipe: ConfigDict, grid: Sweep, name: str) -> 
         except UsageError as error:  # only of a variant that is gone: the others have been checked
             changes.append((variant, str(error)))
             continue
-        before = from_json(begun.config.read_text())
+        before = from_json(begun.config.read_text(encoding="utf-8"))
         for path, (old, new) in changed_fields(before, now).items():
             changes.append((variant, f"{path} {old!r} -> {new!r}"))
     if not changes:
@@ -125,6 +126,27 @@ def check_unchanged(sweep: Path, recipe: ConfigDict, grid: Sweep, name: str) -> 
         f"{sweep} holds this sweep with another recipe ({'; '.join(lines)}); choose another"
         " --workdir, undo the change, or give the changed variant a name of its own"
     )
+
+
+def check_classes(sweep: Path, names: Mapping[str, Sequence[str]]) -> None:
+    """Refuses to continue a sweep whose runs were trained on other classes.
+
+    Args:
+        sweep: its folder, which need not exist.
+        names: of the classes of the data set now, by variant.
+
+    Raises:
+        UsageError: the classes are others than those of a run.
+    """
+    for variant, now in names.items():
+        for run in sorted((sweep / "runs" / directory_name(variant)).glob("seed*")):
+            own = read_classes(run)
+            wrong = None if own is None else difference(own, now)
+            if wrong:
+                raise UsageError(
+                    f"the classes of the data set are not those that {run} was trained on ({wrong}); restore"
+                    " them, or choose another --workdir"
+                )
 
 
 def write(

@@ -71,7 +71,7 @@ def timed(
     config.logging.tensorboard = False
     with tempfile.TemporaryDirectory(prefix="chanattn-trial-") as folder:
         path = Path(folder, "config.json")
-        path.write_text(to_json(config))
+        path.write_text(to_json(config), encoding="utf-8")
         job = Job(variant, config.seed, path, Path(folder, "run"))
         begun = time.monotonic()
         first: tuple[float, int] | None = None

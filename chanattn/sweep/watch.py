@@ -108,7 +108,7 @@ class Watch:
         path = self._folder / OUTPUT
         with contextlib.suppress(OSError):  # perhaps the disk is what it waits for
             if path.exists():
-                with path.open("a") as output:
+                with path.open("a", encoding="utf-8") as output:
                     output.write(f"{line}\n")
 
 
@@ -143,7 +143,7 @@ def _processes() -> Iterator[tuple[int, list[str]]]:
     """The numbers of all processes, with the fields of /proc/PID/stat behind the name."""
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
-            text = path.read_text(errors="replace")
+            text = path.read_bytes().decode(errors="replace")
         except OSError:  # it has just ended
             continue
         yield int(path.parent.name), text.rpartition(") ")[2].split()

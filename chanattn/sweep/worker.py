@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 import threading
-from pathlib import Path
 
 from absl import flags
 
@@ -39,7 +38,7 @@ def main() -> None:
     from chanattn.training.config import from_json
 
     try:
-        config = from_json(Path(given.job_config).read_text())
+        config = from_json(given.job_config.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"--job_config={given.job_config} cannot be read ({error})") from error
     if given.cache and not config.compilation_cache:
@@ -58,9 +57,9 @@ def _hold_on() -> None:
 
 def _define_flags() -> None:
     """Only where this file is the program: others that import it have flags of the same names."""
-    flags.DEFINE_string("job_config", None, "the run's config as JSON")
-    flags.DEFINE_string("workdir", None, "run directory")
-    flags.DEFINE_string("cache", None, "folder of compiled programs; default: as the config says")
+    cli.define_path("job_config", None, "the run's config as JSON")
+    cli.define_path("workdir", None, "run directory")
+    cli.define_path("cache", None, "folder of compiled programs; default: as the config says")
     flags.DEFINE_bool(
         "lifeline", False, "standard input is a pipe whose closing means: save and stop"
     )

@@ -9,25 +9,27 @@ A checkpoint has five parts, so that an evaluation reads only what it needs:
     manifest   JSON: shapes and checksums of the others
 
 What Orbax does not do is done here: it takes a folder without content for the newest checkpoint; it restores
-a file in which a bit has flipped without complaint; it reports a failed write one save later.
+a file in which a bit has flipped without complaint; it reports a failed write one save later, and some not at
+all, so that what was written is looked at again.
 """
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import jax
 import orbax.checkpoint as ocp
-from jax.experimental import multihost_utils
 
 from chanattn.errors import DamagedCheckpoint, SaveFailed, UsageError
 from chanattn.training import manifest as manifests
+from chanattn.training.agreement import decided
 from chanattn.training.folders import folders, is_complete, lack, remove_half_deleted, set_aside
 from chanattn.training.manifest import Manifest
 from chanattn.training.orbax_errors import ReadFailed, first_line, let_writes_end, quietly
+from chanattn.training.plain_path import plain
 from chanattn.training.retention import OrbaxPolicy, Retention
 from chanattn.training.space import check_writable, shortage
 from chanattn.training.state import TrainState, Weights, parts_of
@@ -40,7 +42,8 @@ _JSON_BYTES = 2**20  # room for what is not an array
 class Checkpoints:
     """The checkpoints in one directory; a context manager that waits for the last write when left.
 
-    With several processes all of them make the same calls, on a directory that they share.
+    With several processes all of them make the same calls, on a directory that they share; which checkpoints
+    there are, and what their JSON says, is what process 0 sees.
 
     Args:
         directory: made if absent, unless `read_only`.
@@ -65,18 +68,19 @@ class Checkpoints:
         self.retention = retention
         self.scores: dict[int, float] = {}
         self._saving: int | None = None
+        self._written: Manifest = {}
         self._threads: list[threading.Thread] = []
-        if not read_only and jax.process_index() == 0:
-            check_writable(self.directory)
-            remove_half_deleted(self.directory)
-        if not read_only and jax.process_count() > 1:
-            multihost_utils.sync_global_devices("checkpoints: leftovers removed")
+        if not read_only:
+            decided(self._make_ready)
+        self._handle = ExitStack()
+        self._address = self._handle.enter_context(plain(self.directory))
         self._manager = ocp.CheckpointManager(
-            self.directory,
+            self._address,
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=OrbaxPolicy(self.retention, self.scores),
                 create=not read_only,
                 cleanup_tmp_directories=not read_only,
+                single_host_load_and_broadcast=True,
             ),
         )
 
@@ -98,11 +102,11 @@ class Checkpoints:
 
     def found(self) -> list[int]:
         """Steps of all that looks like a checkpoint, oldest first."""
-        return list(folders(self.directory))
+        return decided(lambda: list(folders(self.directory)))
 
     def steps(self) -> list[int]:
         """Steps of the complete checkpoints, oldest first."""
-        return [step for step, path in folders(self.directory).items() if is_complete(path)]
+        return decided(self._complete)
 
     def latest(self) -> int | None:
         """Step of the newest complete checkpoint, None if there is none."""
@@ -120,6 +124,7 @@ class Checkpoints:
         """
         self.wait()
         step, parts = int(state.step), parts_of(state)
+        self._written = manifests.make(parts, progress)
         arrays = sum(leaf.nbytes for leaf in jax.tree.leaves(parts))
         self._threads = threading.enumerate()
         with self._reported(step):
@@ -132,12 +137,16 @@ class Checkpoints:
                     **{name: ocp.args.StandardSave(tree) for name, tree in parts.items()},
                     **{
                         _PROGRESS: ocp.args.JsonSave(dict(progress)),
-                        _MANIFEST: ocp.args.JsonSave(manifests.make(parts, progress)),
+                        _MANIFEST: ocp.args.JsonSave(self._written),
                     },
                 ),
                 force=True,
             )
         self._saving = step
+
+    def sees(self, step: int) -> bool:
+        """Whether this process, of several, has a complete checkpoint before it."""
+        return is_complete(self.directory / str(step))
 
     def restore(self, step: int, template: TrainState) -> TrainState:
         """The state saved at a step, on the devices that the template names, whatever it was saved from.
@@ -178,10 +187,15 @@ class Checkpoints:
         Raises:
             DamagedCheckpoint: they are not what was saved.
         """
-        values = self._read(step, {_PROGRESS: ocp.args.JsonRestore()})[_PROGRESS]
-        if manifests.of_json(values) != self.manifest(step)["progress"]:
-            raise self.damaged(step, "progress differs from what was saved")
-        return values
+        expected = self.manifest(step)["progress"]
+
+        def read() -> dict[str, Any]:
+            values: dict[str, Any] = self._read_json(step, _PROGRESS)
+            if manifests.of_json(values) != expected:
+                raise self.damaged(step, "progress differs from what was saved")
+            return values
+
+        return decided(read)
 
     def manifest(self, step: int) -> Manifest:
         """What a checkpoint holds, see `chanattn.training.manifest`.
@@ -189,15 +203,7 @@ class Checkpoints:
         Raises:
             DamagedCheckpoint: it is absent or not what was saved.
         """
-        folder = self.directory / str(step)
-        if not is_complete(folder):
-            raise self.damaged(step, lack(folder))
-        if not (folder / _MANIFEST).exists():  # written before there were manifests
-            raise self.damaged(step, "it has no manifest, so what it holds cannot be verified")
-        found = self._read(step, {_MANIFEST: ocp.args.JsonRestore()})[_MANIFEST]
-        if not manifests.is_sound(found):
-            raise self.damaged(step, "the manifest differs from what was saved")
-        return found
+        return decided(lambda: self._read_manifest(step))
 
     def damaged(self, step: int, reason: str) -> DamagedCheckpoint:
         """The error that says what is wrong with a checkpoint."""
@@ -207,11 +213,7 @@ class Checkpoints:
         """Puts damaged checkpoints out of the way, by renaming them `damaged-STEP`."""
         if not steps:
             return
-        if jax.process_index() == 0:
-            for step in steps:
-                set_aside(self.directory / str(step))
-        if jax.process_count() > 1:
-            multihost_utils.sync_global_devices("checkpoints: damaged ones set aside")
+        decided(lambda: [str(set_aside(self.directory / str(step))) for step in steps])
         self._manager.reload()
 
     def delete_after(self, step: int) -> None:
@@ -224,7 +226,7 @@ class Checkpoints:
                 self._manager.delete(later)
 
     def raise_errors(self) -> None:
-        """Raises what went wrong in a write that has ended; never waits for one that has not.
+        """Looks at what a write that has ended has left; never waits for one that has not.
 
         Raises:
             SaveFailed: it could not be written.
@@ -233,15 +235,17 @@ class Checkpoints:
             self.wait()
 
     def wait(self) -> None:
-        """Returns when everything is on the disk.
+        """Returns when everything is on the disk, and looks whether it is.
 
         Raises:
-            SaveFailed: it could not be written.
+            SaveFailed: it could not be written, or is not there under the name that a restore will look for.
         """
         if self._saving is not None:
             step, self._saving = self._saving, None
             with self._reported(step):
                 self._manager.wait_until_finished()
+                if jax.process_index() == 0:
+                    self._look_at(step)
 
     def close(self) -> None:
         """Waits, and releases Orbax's threads.
@@ -252,7 +256,30 @@ class Checkpoints:
         try:
             self.wait()
         finally:
-            self._manager.close()
+            with self._handle:
+                self._manager.close()
+
+    def _make_ready(self) -> None:
+        check_writable(self.directory)
+        remove_half_deleted(self.directory)
+
+    def _complete(self) -> list[int]:
+        return [step for step, path in folders(self.directory).items() if is_complete(path)]
+
+    def _look_at(self, step: int) -> None:
+        """Reads what was just written, but for the bytes of the arrays: their names, types and shapes."""
+        try:
+            found = self._read_manifest(step)
+        except DamagedCheckpoint as error:
+            raise OSError(f"it was written, but {error.reason}") from error
+        if found != self._written:
+            raise OSError("it was written, but another one is there now")
+        parts = self._manager.item_metadata(step)
+        names = {path.partition("/")[0] for path in found["leaves"]}
+        if manifests.layout({name: parts[name] for name in names}) != {
+            path: leaf["array"] for path, leaf in found["leaves"].items()
+        }:
+            raise OSError("it was written, but not all of its arrays are there")
 
     @contextmanager
     def _reported(self, step: int) -> Iterator[None]:
@@ -261,7 +288,8 @@ class Checkpoints:
             yield
         except Exception as error:
             let_writes_end(self._threads)
-            good, reason = self.latest(), first_line(error, self.directory)
+            others = [other for other in self._complete() if other != step]
+            good, reason = max(others, default=None), self._first_line(error)
             kept = (
                 "nothing was saved before" if good is None else f"step {good} is the last one there"
             )
@@ -284,10 +312,31 @@ class Checkpoints:
             raise self.damaged(step, f"{manifests.name_some(different)} differ from what was saved")
         return parts
 
+    def _read_manifest(self, step: int) -> Manifest:
+        folder = self.directory / str(step)
+        if not is_complete(folder):
+            raise self.damaged(step, lack(folder))
+        if not (folder / _MANIFEST).exists():  # written before there were manifests
+            raise self.damaged(step, "it has no manifest, so what it holds cannot be verified")
+        found = self._read_json(step, _MANIFEST)
+        if not manifests.is_sound(found):
+            raise self.damaged(step, "the manifest differs from what was saved")
+        return found
+
+    def _read_json(self, step: int, name: str) -> Any:
+        """A JSON part; without Orbax's manager, which would wait for the other processes."""
+        try:
+            return ocp.JsonCheckpointHandler().restore(self._address / str(step) / name)
+        except (OSError, ValueError) as error:
+            raise self.damaged(step, f"cannot be read: {self._first_line(error)}") from None
+
+    def _first_line(self, error: BaseException) -> str:
+        return first_line(error, self.directory, self._address)
+
     def _read(self, step: int, items: dict[str, Any]) -> Any:
         """Parts of a checkpoint as Orbax reads them; a damaged file makes it raise errors of any kind."""
         try:
-            with quietly(self.directory):
+            with quietly(self.directory, self._address):
                 read = self._manager.restore(step, args=ocp.args.Composite(**items))
         except ReadFailed as error:
             raise self.damaged(step, f"cannot be read: {error}") from None

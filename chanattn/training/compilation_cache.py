@@ -15,6 +15,7 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 
 from chanattn.errors import UsageError
+from chanattn.paths import to_path
 
 # JAX keeps only what takes a second to compile. A training has dozens of small programs beside its two
 # large ones, and a start that is to compile nothing needs them all. -1, unlike 0, also forbids JAX to raise
@@ -50,7 +51,7 @@ def settings(directory: str | os.PathLike[str]) -> dict[str, str | float | int]:
     Raises:
         UsageError: the directory cannot be made, or not be written.
     """
-    folder = Path(directory).expanduser().absolute() / _processor()
+    folder = to_path(directory).absolute() / _processor()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -72,7 +73,7 @@ def _processor() -> str:
     home directory that the machines of a cluster share, may run into one that is unknown there.
     """
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")

@@ -17,6 +17,10 @@ def flatten(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
     return fields
 
 
+#: Fields that runs of earlier versions lack, with the value that suits them.
+_LATER = {"dataset.allow_overlap": False}
+
+
 def to_json(config: ConfigDict) -> str:
     """The config as indented JSON; tuples become lists."""
     return json.dumps(config.to_dict(), indent=2) + "\n"
@@ -25,12 +29,19 @@ def to_json(config: ConfigDict) -> str:
 def from_json(text: str) -> ConfigDict:
     """The locked config that `to_json` wrote; every list is a tuple again, as in `configs/base.py`.
 
+    Fields that came later than the text are added, so that the run of an earlier version can be evaluated and
+    continued.
+
     Raises:
         ValueError: the text is not JSON of an object.
     """
     values = json.loads(text)
     if not isinstance(values, dict):
         raise ValueError("a config is a JSON object")
+    for path, value in _LATER.items():
+        group, _, name = path.rpartition(".")
+        if isinstance(values.get(group), dict):
+            values[group].setdefault(name, value)
     return ConfigDict(_tuples(values)).lock()
 
 

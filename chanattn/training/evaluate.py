@@ -1,9 +1,11 @@
 """Evaluates a run directory: one checkpoint on one split, every example counted once."""
 
+import hashlib
+import json
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +20,16 @@ from rich.table import Table
 from rich.text import Text
 
 from chanattn import data, models
+from chanattn.class_names import CLASSES, difference, read_classes
 from chanattn.errors import UsageError
 from chanattn.layers import kernels
+from chanattn.paths import to_path
 from chanattn.report.confusion import plot_confusion
 from chanattn.report.names import labels, one_line
 from chanattn.tasks.classification import cross_entropy, top_k
 from chanattn.training import mesh as meshes
 from chanattn.training.checkpoint import Checkpoints
-from chanattn.training.config import flatten
+from chanattn.training.config import changed_fields, flatten
 from chanattn.training.metrics_log import read_scores
 from chanattn.training.predictions import BINS, Predictions, measures
 from chanattn.training.retention import ranked
@@ -36,6 +40,7 @@ from chanattn.training.validate import validate
 MOST_CLASSES_PRINTED = 10
 RUNNING_AHEAD = 3  # batches
 _LONGEST_NAME = 200  # file systems take 255 bytes
+_TOLD = ("dataset.name", "dataset.eval_split")  # by the name of an evaluation
 
 
 def evaluate_run(
@@ -48,7 +53,7 @@ def evaluate_run(
     """Evaluates a checkpoint of the run in `workdir`.
 
     Writes `RUN/evaluation/<name>.json` and `<name>.png` (the confusion matrix); the name tells the data
-    set, the split, the step and the weights.
+    set, the split, the step and the weights, and whatever else is changed by a hash (`file_name`).
 
     Args:
         workdir: the run directory.
@@ -64,14 +69,14 @@ def evaluate_run(
         UsageError: there is no such run, checkpoint or split, the checkpoint is damaged, or its classes are
             others.
     """
-    run = Path(workdir)
+    run = to_path(workdir)
     trained = read_config(run)
     config = with_overrides(trained, overrides)
     with Checkpoints(run / CHECKPOINTS, read_only=True) as checkpoints:
         step = _choose_step(run, checkpoints, step)
         mesh = meshes.setup(config)
         examples = data.evaluation(config, mesh)
-        _check_classes(trained, config, mesh, examples)
+        compared = _check_classes(run, trained, config, examples.class_names)
         model = models.from_config(
             config.model, examples.num_classes, config.precision, config.param_dtype
         )
@@ -81,13 +86,17 @@ def evaluate_run(
 
     kind = "ema" if averaged else "raw"
     name = f"{config.dataset.name}-{config.dataset.eval_split}-step{step}-{kind}"
+    changes = changed_fields(with_overrides(trained, {}), config)
+    untold = {path: new for path, (_, new) in changes.items() if path not in _TOLD}
     result = {
         "run": str(run),
         "step": step,
         "weights": kind,
+        "classes_compared": compared,
         **measured(config, mesh, model, weights, examples),
     }
-    return result | write_result(run / "evaluation", name, run.name, result, examples.class_names)
+    place = run / "evaluation", file_name(name, untold)
+    return result | write_result(*place, run.resolve().name, result, examples.class_names)
 
 
 def measured(
@@ -115,6 +124,23 @@ def measured(
     }
 
 
+def file_name(readable: str, untold: Mapping[str, Any]) -> str:
+    """A name for a file, another one for everything else that it might be of.
+
+    Args:
+        readable: what is to be read in the name. What does not belong into the name of a file is replaced.
+        untold: what distinguishes the file beside that; JSON values.
+
+    Returns:
+        The readable part, with a hash of the whole behind it if there is more to tell than that shows.
+    """
+    plain = re.sub(r"[^a-z0-9_.-]+", "_", readable.lower())[:_LONGEST_NAME]
+    if plain == readable and not untold:
+        return plain
+    whole = json.dumps([readable, untold], sort_keys=True)
+    return f"{plain}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
+
+
 def write_result(
     folder: Path, name: str, title: str, result: dict[str, Any], class_names: Sequence[str]
 ) -> dict[str, str]:
@@ -122,7 +148,7 @@ def write_result(
 
     Args:
         folder: made if absent.
-        name: of the two files; what does not belong into a file's name is replaced.
+        name: of the two files, without a suffix.
         title: of the picture, before the data set.
         result: what `evaluate_run` returns.
         class_names: of the rows and columns of the matrix.
@@ -133,7 +159,6 @@ def write_result(
     Raises:
         UsageError: the folder cannot be written.
     """
-    name = re.sub(r"[^\w.-]+", "_", name)[:_LONGEST_NAME]
     where = {"json": str(folder / f"{name}.json"), "picture": str(folder / f"{name}.png")}
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -221,6 +246,12 @@ def show(result: dict[str, Any], console: Console | None = None) -> None:
     for name, value in shown:
         table.add_row(Text(f"  {shown_as[name]}"), f"{value:.2%}")
     console.print(table)
+    if not result["classes_compared"]:
+        console.print(
+            "the names of the classes on which the weights were trained are unknown: their order is taken to "
+            "be that of the data set",
+            soft_wrap=True,
+        )
     if "json" in result:
         written = f"written to {result['json']}\n           {result['picture']}"
         console.print(written, soft_wrap=True, markup=False)
@@ -272,23 +303,29 @@ def _best_step(run: Path, steps: list[int]) -> int:
     )
 
 
-def _check_classes(trained: ConfigDict, config: ConfigDict, mesh: Mesh, examples: Any) -> None:
-    """Another data set must have the classes that the network was trained on, in the same order."""
+def _check_classes(
+    run: Path, trained: ConfigDict, config: ConfigDict, names: tuple[str, ...]
+) -> bool:
+    """Refuses data without the classes that the network was trained on, in the same order.
+
+    Returns:
+        False if the run does not tell its classes, nor does the data set that it was trained on.
+    """
     ours, theirs = config.dataset, trained.dataset
-    if ours.name == theirs.name and (
-        ours.eval_split == theirs.eval_split or ours.data_dir != theirs.data_dir
-    ):
-        return  # the same, or moved to another place
-    own = data.evaluation(trained, mesh).class_names
-    if tuple(own) != tuple(examples.class_names):
+    own = read_classes(run)
+    if own is None:  # begun by an older version: its data set may tell
+        if ours.name == theirs.name and (
+            ours.eval_split == theirs.eval_split or ours.data_dir != theirs.data_dir
+        ):
+            return False  # the same, or moved to another place
+        own = data.outline(trained, theirs.eval_split).class_names
+    wrong = difference(own, names)
+    if wrong:
         raise UsageError(
-            f"{ours.name} {ours.eval_split} has other classes ({_some(examples.class_names)}) than"
-            f" {trained.dataset.name} ({_some(own)}), on which the run was trained"
+            f"{ours.name} {ours.eval_split} has other classes than the run was trained on ({wrong}); evaluate"
+            f" on data that has these. If they were only renamed, write the new names into {run / CLASSES}"
         )
-
-
-def _some(names: tuple[str, ...]) -> str:
-    return f"{len(names)}: {', '.join(names[:3])}" + (", ..." if len(names) > 3 else "")
+    return True
 
 
 def template_of(

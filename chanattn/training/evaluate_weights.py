@@ -13,7 +13,13 @@ from chanattn import data, models
 from chanattn.errors import UsageError
 from chanattn.interop import from_torch, read_weights
 from chanattn.training import mesh as meshes
-from chanattn.training.evaluate import measured, template_of, with_overrides, write_result
+from chanattn.training.evaluate import (
+    file_name,
+    measured,
+    template_of,
+    with_overrides,
+    write_result,
+)
 from chanattn.training.run_directory import check_writable
 
 
@@ -66,10 +72,12 @@ def evaluate_weights(
         "model": config.model.name,
         "attention": config.model.attention.name,
         "weights": "imported",
+        "classes_compared": False,
         **measured(config, mesh, model, weights, examples),
     }
     if output is None:
         return result
     stem = Path(file).stem
-    name = f"{config.dataset.name}-{config.dataset.eval_split}-{stem}"
+    untold = {"file": str(Path(file).absolute()), "config": config.to_dict()}
+    name = file_name(f"{config.dataset.name}-{config.dataset.eval_split}-{stem}", untold)
     return result | write_result(Path(output), name, stem, result, examples.class_names)

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from chanattn import data, models, tasks
+from chanattn.class_names import check_distinct, difference
 from chanattn.errors import UsageError
 from chanattn.tasks import Task
 from chanattn.training import nonfinite
@@ -58,6 +59,8 @@ class Experiment:
         mesh = setup(config)
         train, test = data.training(config, mesh), data.evaluation(config, mesh)
         _check_classes(config, train.class_names, test.class_names)
+        data.check_splits(config, train.source, test.source)
+        data.check_shared_memory(train, test)
         model = _network(config, train.num_classes, train.image_shape)
         length = total_steps(config, train.steps_per_epoch, config.batch_size)
         schedule = make_schedule(config, length, train.steps_per_epoch)
@@ -129,11 +132,13 @@ class Outline:
         total_steps: length of the training.
         eval_every: steps between two evaluations.
         eval_examples: pictures in each of them.
+        class_names: in the order of the labels.
     """
 
     total_steps: int
     eval_every: int
     eval_examples: int
+    class_names: tuple[str, ...]
 
 
 def outline(config: ConfigDict) -> Outline:
@@ -145,6 +150,7 @@ def outline(config: ConfigDict) -> Outline:
     train = data.outline(config, config.dataset.split)
     test = data.outline(config, config.dataset.eval_split)
     _check_classes(config, train.class_names, test.class_names)
+    data.check_splits(config, train.source, test.source)
     if train.num_examples < config.batch_size:
         raise UsageError(
             f"config.batch_size={config.batch_size} is larger than the {train.num_examples} examples of "
@@ -154,23 +160,19 @@ def outline(config: ConfigDict) -> Outline:
     steps_per_epoch = train.num_examples // config.batch_size
     length = total_steps(config, steps_per_epoch, config.batch_size)
     make_optimizer(config, make_schedule(config, length, steps_per_epoch))
-    return Outline(length, config.eval_every or steps_per_epoch, test.num_examples)
+    every = config.eval_every or steps_per_epoch
+    return Outline(length, every, test.num_examples, train.class_names)
 
 
 def _check_classes(config: ConfigDict, train: Sequence[str], test: Sequence[str]) -> None:
     """Refuses splits whose labels mean different things."""
     split, eval_split = config.dataset.split, config.dataset.eval_split
-    if len(test) != len(train):
+    check_distinct(train)
+    wrong = difference(train, test)
+    if wrong:
         raise UsageError(
-            f"split {split!r} has {len(train)} classes, but "
-            f"{eval_split!r} has {len(test)}; choose splits of one set."
+            f"split {eval_split!r} has other classes than {split!r} ({wrong}); choose splits of one set"
         )
-    for number, (ours, theirs) in enumerate(zip(train, test, strict=True)):
-        if ours != theirs:
-            raise UsageError(
-                f"class {number} is {ours!r} in split {split!r}, but {theirs!r} in {eval_split!r}; "
-                "choose splits of one set."
-            )
 
 
 def _network(config: ConfigDict, num_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:

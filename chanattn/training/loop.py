@@ -5,31 +5,46 @@ import time
 from collections import deque
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 from ml_collections import ConfigDict
 
-from chanattn.errors import NonFinite, Preempted
+from chanattn.errors import NonFinite, Preempted, SaveFailed
+from chanattn.paths import to_path
 from chanattn.report.curves import plot_curves
+from chanattn.streams import say
 from chanattn.training import compilation_cache, nonfinite
+from chanattn.training.agreement import decided
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.experiment import Experiment
 from chanattn.training.interrupt import Interrupt
 from chanattn.training.lock import exclusive
 from chanattn.training.measure import measure
 from chanattn.training.mesh import is_primary
-from chanattn.training.metrics_log import MetricsLog, read_scores
+from chanattn.training.metrics_log import MetricsLog, check_views, read_scores
 from chanattn.training.overview import count_parameters, head
 from chanattn.training.progress import Progress
 from chanattn.training.record import Record
 from chanattn.training.recovery import restore_newest
 from chanattn.training.retention import ranked, retention
-from chanattn.training.run_directory import CHECKPOINTS, check_run, finish, open_run
+from chanattn.training.run_directory import (
+    CHECKPOINTS,
+    check_classes,
+    check_run,
+    finish,
+    open_run,
+    record_classes,
+)
 from chanattn.training.state import TrainState, Window, reported
 from chanattn.training.validate import validate
+from chanattn.training.worker_errors import WorkerErrors
 
 CURVES = "curves.png"
+_NOT_COMPARED = (
+    "WARNING: this run was begun before the names of its classes were recorded, so they could not be "
+    "compared; from now on, those that the data set has today are the run's"
+)
 
 
 def train_and_evaluate(
@@ -51,22 +66,59 @@ def train_and_evaluate(
         UsageError: the config, the data, the devices or the directory do not fit, and nothing has been
             written; or all checkpoints are damaged, and none has been touched.
         SaveFailed: a checkpoint could not be written; those before it are kept.
-        Preempted: SIGTERM or SIGINT arrived; every step made is saved.
+        RunFailed: the log, the directory or a thread has failed; what was trained is saved where possible.
+        Preempted: SIGTERM, SIGINT or one of their kind arrived (`Interrupt`); every step made is saved.
         NonFinite: the training diverged, and `config.nonfinite` lets it not go on; the last good checkpoint
             is kept.
     """
-    workdir = Path(workdir)
+    workdir = to_path(workdir)
     validate(config)
-    check_run(workdir, config, allow_config_change=allow_config_change)
+    if (
+        not jax.distributed.is_initialized()
+    ):  # else process 0 does, in `open_run`, once JAX has started
+        check_run(workdir, config, allow_config_change=allow_config_change)
     if config.compilation_cache:
         compilation_cache.enable(config.compilation_cache)
 
     with ExitStack() as stack:
         interrupt = stack.enter_context(Interrupt())
+        workers = stack.enter_context(WorkerErrors())
         experiment = Experiment.build(config)
         stack.enter_context(experiment.train)
+        notes = []
+        if not check_classes(workdir, experiment.train.class_names):
+            notes.append(_NOT_COMPARED)
+        if is_primary():
+            check_views(config)
         stack.enter_context(exclusive(workdir))
+        summary = _train(
+            experiment,
+            workdir,
+            interrupt,
+            workers,
+            notes,
+            allow_config_change=allow_config_change,
+        )
+        finish(workdir, summary)
+        if is_primary():
+            _draw(workdir)
+    return summary
+
+
+def _train(
+    experiment: Experiment,
+    workdir: Path,
+    interrupt: Interrupt,
+    workers: WorkerErrors,
+    notes: list[str],
+    *,
+    allow_config_change: bool,
+) -> dict[str, Any]:
+    """The steps of a run; returns its summary, once all checkpoints are on the disk."""
+    config = experiment.config
+    with ExitStack() as stack:
         open_run(workdir, config, allow_config_change=allow_config_change)
+        record_classes(workdir, experiment.train.class_names)
         save_every = experiment.every(config.checkpoint_every)
         checkpoints = Checkpoints(workdir / CHECKPOINTS, retention(config, save_every))
         stack.enter_context(checkpoints)
@@ -77,24 +129,31 @@ def train_and_evaluate(
             state, values = restored
             step, record = values["step"], Record.from_progress(values)
         record.add_damaged(damaged)
-        checkpoints.scores.update(read_scores(workdir, step))
+        checkpoints.scores.update(decided(lambda: list(read_scores(workdir, step).items())))
         parameters = count_parameters(state.params)
-        log = MetricsLog(workdir, config, step)
+        log = MetricsLog(workdir, config, step, evaluated=record.evaluated_step == step)
         stack.callback(log.close)
         progress = stack.enter_context(
             Progress(experiment.total_steps, step, config.batch_size, enabled=is_primary())
         )
-        for line in head(experiment, state, step, checkpoints.directory, damaged):
+        for line in [*head(experiment, state, step, checkpoints.directory, damaged), *notes]:
             progress.note(line)
-        run = _Run(experiment, checkpoints, record, log, progress, interrupt, step)
+        saved_step = None if restored is None else step
+        run = _Run(
+            experiment, checkpoints, record, log, progress, interrupt, workers, step, saved_step
+        )
         record = run.train(state)
-    if is_primary():
-        plot_curves([workdir], workdir / CURVES)
-    summary = record.summary(
+    return record.summary(
         steps=experiment.total_steps, batch_size=config.batch_size, parameters=parameters
     )
-    finish(workdir, summary)
-    return summary
+
+
+def _draw(workdir: Path) -> None:
+    """The curves of a run that is done; nothing depends on them."""
+    try:
+        plot_curves([workdir], workdir / CURVES)
+    except Exception as error:
+        say(f"warning: {workdir / CURVES} could not be drawn ({type(error).__name__}: {error})")
 
 
 class _Run:
@@ -108,14 +167,17 @@ class _Run:
         log: MetricsLog,
         progress: Progress,
         interrupt: Interrupt,
+        workers: WorkerErrors,
         step: int,
+        saved_step: int | None,
     ) -> None:
         config = experiment.config
         self._experiment, self._checkpoints, self._record = experiment, checkpoints, record
-        self._log, self._progress, self._interrupt = log, progress, interrupt
+        self._log, self._progress = log, progress
+        self._interrupt, self._workers = interrupt, workers
         self._policy = config.nonfinite.policy
         self._step = self._logged_step = step
-        self._saved_step = checkpoints.latest()
+        self._saved_step = saved_step
         self._log_every = experiment.every(config.log_every)
         self._eval_every = experiment.every(config.eval_every)
         self._save_every = experiment.every(config.checkpoint_every)
@@ -124,8 +186,7 @@ class _Run:
 
     def train(self, state: TrainState) -> Record:
         """Makes the steps that are left, and again those before a roll-back; returns what was achieved."""
-        if self._step and self._due(self._eval_every) and self._record.evaluated_step < self._step:
-            self._evaluate(state)  # the signal that ended the last process came before it could
+        self._make_up_for_evaluation(state)
         if self._step == 0 and self._policy == nonfinite.ROLLBACK:
             self._save(state, state.window)  # there must always be something to go back to
         while self._step < self._experiment.total_steps:
@@ -138,26 +199,33 @@ class _Run:
             else:
                 break
             state = self._roll_back(diverged)
+            self._make_up_for_evaluation(state)
         return self._record
 
     def _make_steps(self, state: TrainState) -> None:
         """From a state to the end."""
-        experiment = self._experiment
+        experiment, window = self._experiment, state.window
         seed = nonfinite.seed_after(experiment.config.seed, len(self._record.rollbacks))
         experiment.train.reseed(seed)
         feeds = experiment.train.feeds(self._step)
         first = next(feeds)
         train_step = self._compile(state, first).reseeded(seed)
         running: deque[Window] = deque()
-        for feed in itertools.chain([first], feeds):
-            state, window = train_step(state, feed)
-            self._step += 1
-            running.append(window)
-            if len(running) > _STEPS_IN_FLIGHT:
-                running.popleft().first_bad_step.block_until_ready()
-            self._between_steps(state, window)
-            if self._step == self._experiment.total_steps:
-                return
+        try:
+            for feed in itertools.chain([first], feeds):
+                state, window = train_step(state, feed)
+                self._step += 1
+                running.append(window)
+                if len(running) > _STEPS_IN_FLIGHT:
+                    running.popleft().first_bad_step.block_until_ready()
+                self._between_steps(state, window)
+                if self._step == experiment.total_steps:
+                    return
+        except (NonFinite, Preempted, SaveFailed):
+            raise
+        except Exception as error:
+            self._rescue(state, window, error)
+            raise
 
     def _compile(self, state: TrainState, feed: Any) -> Any:
         if self._train_step is None:
@@ -191,7 +259,7 @@ class _Run:
         self._record = record.gone_back(values, diverged.step)
         self._step = self._saved_step = self._logged_step = step = values["step"]
         checkpoints.delete_after(step)
-        self._log.go_back(step)
+        self._log.go_back(step, evaluated=self._record.evaluated_step == step)
         self._progress.go_back(step)
         self._progress.note(
             f"WARNING: not finite since step {diverged.step}; back to step {step}, with the data in another "
@@ -201,21 +269,39 @@ class _Run:
 
     def _between_steps(self, state: TrainState, window: Window) -> None:
         """Logs, stops, evaluates and saves where that is due; else costs nothing and waits for nothing."""
-        at_log_point = self._due(self._log_every)
-        if at_log_point:
+        self._workers.check()
+        if self._due(self._log_every):
             self._report(window)
-        if self._told_to_stop(at_log_point):
-            self._save(state, window)
-            self._checkpoints.wait()
-            raise Preempted(
-                f"stopped by {self._interrupt.name} after step {self._step}, which is saved in "
-                f"{self._checkpoints.directory}; the same command continues it."
-            )
+        if self._told_to_stop(self._step):
+            self._stop(state, window)
         if self._due(self._eval_every):
             self._check_finite(window)
-            self._evaluate(state)
+            self._evaluate(state, window)
         if self._due(self._save_every) or self._is_among_best():
             self._save(state, window)
+
+    def _stop(self, state: TrainState, window: Window) -> NoReturn:
+        """Saves the state, and ends the process."""
+        self._save(state, window)
+        self._checkpoints.wait()
+        raise Preempted(
+            f"stopped by {self._interrupt.name} after step {self._step}, which is saved in "
+            f"{self._checkpoints.directory}; the same command continues it."
+        )
+
+    def _rescue(self, state: TrainState, window: Window, error: Exception) -> None:
+        """Saves what was trained before an error beside the steps, unless other processes may not have it."""
+        if jax.process_count() > 1:
+            return
+        try:
+            self._save(state, window)
+            self._checkpoints.wait()
+        except Exception as failure:  # the first one matters more, whatever this is
+            error.add_note(f"step {self._step} could not be saved: {failure}")
+        else:
+            error.add_note(
+                f"step {self._step} is saved in {self._checkpoints.directory}; the same command continues it."
+            )
 
     def _due(self, every: int) -> bool:
         return self._step % every == 0 or self._step == self._experiment.total_steps
@@ -225,11 +311,11 @@ class _Run:
         scores, best = self._checkpoints.scores, self._checkpoints.retention.best
         return self._step in scores and self._step in ranked(scores, scores)[:best]
 
-    def _told_to_stop(self, at_log_point: bool) -> bool:
-        """Several processes stop at one step, so they ask each other, but only where they wait anyway."""
+    def _told_to_stop(self, count: int) -> bool:
+        """Several processes stop at one step or batch, so they ask each other, at some of them."""
         if jax.process_count() == 1:
             return self._interrupt.received()
-        return at_log_point and self._interrupt.received_anywhere()
+        return count % _ASK_EVERY == 0 and self._interrupt.received_anywhere()
 
     def _report(self, window: Window) -> None:
         self._check_finite(window)
@@ -254,22 +340,31 @@ class _Run:
         self._checkpoints.wait()
         return self._checkpoints.latest()
 
-    def _evaluate(self, state: TrainState) -> None:
-        """Measures raw and averaged weights side by side."""
+    def _make_up_for_evaluation(self, state: TrainState) -> None:
+        """Evaluates a restored state where that is due and a signal came before."""
+        if self._step and self._due(self._eval_every) and self._record.evaluated_step < self._step:
+            self._evaluate(state, state.window)
+
+    def _evaluate(self, state: TrainState, window: Window) -> None:
+        """Measures raw and averaged weights side by side; if told to stop, the next process does instead."""
+        weights = {"test": state.weights}
+        if state.ema is not None:
+            weights["ema"] = state.ema
+        experiment, batches = self._experiment, itertools.count(1)
+        results: dict[str, dict[str, float]] = {}
         with self._progress.paused():
-            weights = {"test": state.weights}
-            if state.ema is not None:
-                weights["ema"] = state.ema
-            results = {
-                split: measure(
+            for split, values in weights.items():
+                metrics = measure(
                     self._eval_step,
                     values,
-                    self._experiment.task,
-                    self._experiment.test,
-                    self._experiment.mesh,
+                    experiment.task,
+                    experiment.test,
+                    experiment.mesh,
+                    lambda: self._told_to_stop(next(batches)),
                 )
-                for split, values in weights.items()
-            }
+                if metrics is None:
+                    self._stop(state, window)
+                results[split] = metrics
         self._record.add_evaluation(self._step, results)
         self._checkpoints.scores[self._step] = results.get("ema", results["test"])["top1"]
         for split, metrics in results.items():
@@ -298,3 +393,6 @@ class _Run:
 # How far the host may run ahead of the device: enough to keep it busy, not so far that batches pile up in
 # memory or that the answer to a signal is long in coming.
 _STEPS_IN_FLIGHT = 2
+# Steps, and batches of an evaluation, after which several processes ask each other whether one was told to
+# stop.
+_ASK_EVERY = 10

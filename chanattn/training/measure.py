@@ -1,5 +1,7 @@
 """The metrics of some weights on a whole split."""
 
+from collections.abc import Callable
+
 import jax
 from jax.sharding import Mesh
 
@@ -11,9 +13,14 @@ from chanattn.training.step import EvalStep
 
 
 def measure(
-    eval_step: EvalStep, weights: Weights, task: Task, data: EvaluationData, mesh: Mesh
-) -> dict[str, float]:
-    """Every metric of the task over all examples, each counted once.
+    eval_step: EvalStep,
+    weights: Weights,
+    task: Task,
+    data: EvaluationData,
+    mesh: Mesh,
+    told_to_stop: Callable[[], bool] = lambda: False,
+) -> dict[str, float] | None:
+    """Every metric of the task over all examples, each counted once; None if it was told to stop before.
 
     Args:
         eval_step: from `make_eval_step`.
@@ -21,12 +28,15 @@ def measure(
         task: names the metrics.
         data: `data.evaluation(...)`.
         mesh: the devices of the run.
+        told_to_stop: asked before every batch.
 
     Raises:
         RuntimeError: the data pipeline delivered more or fewer examples than it has.
     """
     totals = jax.device_put(zero_totals(task.metric_names), replicated(mesh))
     for feed in data.feeds():
+        if told_to_stop():
+            return None
         totals = eval_step(weights, feed, totals)
     totals = jax.device_get(totals)
     counted, readable = int(totals["loss"][1]), data.num_examples - data.num_corrupt

@@ -15,8 +15,10 @@ import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
-from chanattn.errors import NonFinite, Preempted, SaveFailed, UsageError
+from chanattn.errors import NonFinite, Preempted, RunFailed, SaveFailed, UsageError
 from chanattn.layers import kernels
+from chanattn.streams import say
+from chanattn.training import variables
 from chanattn.training.allocator import keep_freed_memory
 
 AXIS = "data"
@@ -59,8 +61,8 @@ def leaving_at_once_if_it_fails() -> Iterator[None]:
     except Exception as error:
         if jax.process_count() == 1:
             raise
-        if isinstance(error, SaveFailed):
-            print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, RunFailed | SaveFailed):
+            say(f"error: {error}")
         else:
             traceback.print_exc()
         sys.stdout.flush()
@@ -79,12 +81,16 @@ def setup(config: ConfigDict) -> Mesh:
     Raises:
         UsageError: the platform or the kernels are absent, or the batch cannot be divided over the devices.
     """
+    variables.check()
     kernels.choose(config.kernels)
     if config.platform == "cpu":
         jax.config.update("jax_platforms", "cpu")
+    flags = os.environ.get("XLA_FLAGS", "")
     if config.deterministic:
         _ask_for_deterministic_operations()
     in_time = _offer_cpu_devices(config.cpu_devices or _best_number())
+    if in_time:
+        variables.check_xla_flags(flags)
     if config.platform in {"auto", "cpu"}:
         keep_freed_memory()  # before JAX starts its threads, which keep the arenas that they begin with
     devices = _devices(config.platform)
@@ -142,10 +148,11 @@ def is_primary() -> bool:
 def describe(mesh: Mesh) -> list[str]:
     """The JAX process line and the device line of a run's head."""
     kinds = sorted({device.device_kind for device in mesh.devices.flat})
+    lacking = kernels.lacking()
     return [
         f"JAX {jax.__version__}, process {jax.process_index()} of {jax.process_count()}",
         f"devices: {mesh.size} x {', '.join(kinds)} ({mesh.devices.flat[0].platform}), "
-        f"convolutions: {kernels.current()}",
+        f"convolutions: {kernels.current()}{f' ({lacking})' if lacking else ''}",
     ]
 
 
@@ -182,9 +189,13 @@ def _best_number() -> int:
 def _devices(platform: str) -> list[jax.Device]:
     try:
         found = jax.devices()
-    except RuntimeError as error:
+    except (
+        RuntimeError,
+        AssertionError,
+    ) as error:  # the latter if all that is named fails to start
+        reason = " ".join(str(error).split())[:200] or "no such platform works here"
         raise UsageError(
-            f"JAX does not start ({' '.join(str(error).split())[:200]}); mend or unset JAX_PLATFORMS="
+            f"JAX does not start ({reason}); mend or unset JAX_PLATFORMS="
             f"{os.environ.get('JAX_PLATFORMS', '')}."
         ) from error
     if platform == "auto":

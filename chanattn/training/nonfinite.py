@@ -7,15 +7,13 @@ rollback  the run goes on from its last checkpoint, with its data in another ord
 
 from collections.abc import Callable
 
-import numpy as np
 from ml_collections import ConfigDict
 
+from chanattn import random_streams
 from chanattn.errors import NonFinite
 from chanattn.training.state import Window
 
 STOP, SKIP, ROLLBACK = POLICIES = ("stop", "skip", "rollback")
-
-_ORDERS = 0x0DE  # keeps these random numbers apart from all others drawn from the seed
 
 
 def check(window: Window, config: ConfigDict, last_saved: Callable[[], int | None]) -> None:
@@ -57,4 +55,4 @@ def seed_after(seed: int, rollbacks: int) -> int:
     """The seed of order, augmentation and dropout after so many roll-backs: the run's own after none."""
     if not rollbacks:
         return seed
-    return int(np.random.SeedSequence([seed, _ORDERS, rollbacks]).generate_state(1)[0])
+    return int(random_streams.sequence(seed, "rollback", rollbacks).generate_state(1)[0])

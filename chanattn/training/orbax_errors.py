@@ -18,14 +18,16 @@ class ReadFailed(Exception):
     """One line on why."""
 
 
-def first_line(error: BaseException, directory: Path) -> str:
-    """An error's first line without the directory, cut: those of the file layer run over pages."""
-    text = str(error).strip().replace(f"{directory}/", "") or type(error).__name__
+def first_line(error: BaseException, *directories: Path) -> str:
+    """An error's first line without the directories, cut: those of the file layer run over pages."""
+    text = str(error).strip() or type(error).__name__
+    for directory in directories:
+        text = text.replace(f"{directory}/", "")
     return text.splitlines()[0][:160]
 
 
 @contextmanager
-def quietly(directory: Path) -> Iterator[None]:
+def quietly(*directories: Path) -> Iterator[None]:
     """Turns what a damaged file makes Orbax raise, which may be anything, into `ReadFailed`.
 
     After an error Orbax gives up the reads that go on beside the one that failed. Each of them ends a moment
@@ -39,7 +41,7 @@ def quietly(directory: Path) -> Iterator[None]:
         except (MemoryError, jax.errors.JaxRuntimeError):  # says nothing about the files
             raise
         except Exception as error:
-            reason = first_line(error, directory)
+            reason = first_line(error, *directories)
         if reason:
             time.sleep(_SECONDS_TO_END)
             gc.collect()

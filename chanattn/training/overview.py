@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from chanattn.errors import DamagedCheckpoint
+from chanattn.errors import DamagedCheckpoint, visible
 from chanattn.training.experiment import Experiment
 from chanattn.training.mesh import describe
 from chanattn.training.state import TrainState
@@ -50,6 +50,13 @@ def head(
     lines.append(
         f"{config.dataset.name}: {train.num_examples:,} training and {experiment.test.num_examples:,} "
         f"evaluation images, {train.num_classes} classes"
+    )
+    sources = {
+        config.dataset.split: train.source,
+        config.dataset.eval_split: experiment.test.source,
+    }
+    lines.extend(
+        visible(f"{name}: {source.note}") for name, source in sources.items() if source.note
     )
     lines.append(f"{config.model.name} with {config.model.attention.name}, parameters:")
     lines.extend(parameter_lines(state.params))

@@ -1,18 +1,21 @@
 """What a training prints while it runs: a bar on a terminal, plain lines elsewhere."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import IO, Self, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from chanattn.streams import Lasting
+
 
 class Progress:
-    """Reports steps/s, images/s, metrics and the time that is left.
+    """Reports steps/s, images/s, metrics and the time that is left, as long as somebody listens.
 
     Rates and the time left are taken from the steps after the compilation, and without what runs
     inside `paused()` (evaluations, checkpoints).
@@ -39,7 +42,12 @@ class Progress:
         self._total = total_steps
         self._batch_size = batch_size
         self._clock = clock
-        self._console = console or Console(soft_wrap=True, highlight=False, quiet=not enabled)
+        self._console = console or Console(
+            file=cast(IO[str], Lasting(sys.stdout)),
+            soft_wrap=True,
+            highlight=False,
+            quiet=not enabled,
+        )
         self._paused = 0.0
         self._mark(start_step)
         self._measured_seconds = 0.0

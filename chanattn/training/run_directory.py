@@ -1,4 +1,4 @@
-"""The run directory: `config.json`, `environment.json` and `summary.json`, each written atomically.
+"""The run directory: `config.json`, `environment.json`, `classes.json`, `summary.json`, written atomically.
 
 It is the only interface between training, sweeps and reports, so a reader never sees half a file,
 and the presence of `summary.json` means that the run is done.
@@ -11,17 +11,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from chanattn import __version__
-from chanattn.errors import UsageError
+from chanattn.class_names import CLASSES, difference, fingerprint, read_classes
+from chanattn.errors import RunFailed, UsageError
 from chanattn.layers import kernels
+from chanattn.training import plain_path
+from chanattn.training.agreement import decided
 from chanattn.training.config import changed_fields, from_json, to_json
 
 CONFIG = "config.json"
@@ -29,6 +34,7 @@ ENVIRONMENT = "environment.json"
 METRICS = "metrics.jsonl"
 SUMMARY = "summary.json"
 CHECKPOINTS = "checkpoints"
+_BELOW = 300  # bytes: the longest path in a run directory, which Orbax or an evaluation makes
 
 PACKAGES = (
     *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "ml-collections"),
@@ -45,8 +51,15 @@ def check_run(
         UsageError: the directory cannot be written, or it holds a run with another config and
             `allow_config_change` is False; the message lists the fields that differ.
     """
+    if "://" in os.fspath(workdir):
+        raise UsageError(
+            f"--workdir={os.fspath(workdir)} is an address, and a run is kept in a folder: mount it, or "
+            "train in a folder and copy that"
+        )
     directory = Path(workdir)
     check_writable(directory)
+    _check_room_for_names(directory.absolute())
+    plain_path.check(directory.absolute())
     if not (directory / CONFIG).exists():
         if (directory / CHECKPOINTS).exists():
             raise UsageError(
@@ -76,20 +89,73 @@ def open_run(
     Raises:
         UsageError: as `check_run`; nothing is written then.
     """
-    check_run(workdir, config, allow_config_change=allow_config_change)
+    return decided(lambda: _open_run(workdir, config, allow_config_change))
+
+
+def _open_run(workdir: str | os.PathLike[str], config: ConfigDict, config_change: bool) -> bool:
+    check_run(workdir, config, allow_config_change=config_change)
     directory = Path(workdir)
-    checkpoints = directory / CHECKPOINTS
-    resumed = checkpoints.is_dir() and any(entry.name.isdigit() for entry in checkpoints.iterdir())
-    if jax.process_index() == 0:
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            if (directory / CONFIG).exists() and changed_fields(read_config(directory), config):
-                (directory / SUMMARY).unlink(missing_ok=True)  # it told of the run as it was
-            write_text(directory / CONFIG, to_json(config))
-            write_json(directory / ENVIRONMENT, environment())
-        except OSError as error:
-            raise UsageError(_unwritable(directory, error)) from error
+    resumed = _has_checkpoint(directory)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if (directory / CONFIG).exists() and changed_fields(read_config(directory), config):
+            (directory / SUMMARY).unlink(missing_ok=True)  # it told of the run as it was
+        write_text(directory / CONFIG, to_json(config))
+        write_json(directory / ENVIRONMENT, environment())
+    except OSError as error:
+        raise UsageError(_unwritable(directory, error)) from error
     return resumed
+
+
+def check_classes(workdir: str | os.PathLike[str], names: Sequence[str]) -> bool:
+    """Refuses data whose labels mean something else than those that a run was trained on; writes nothing.
+
+    Args:
+        workdir: the run directory, which may be new.
+        names: of the classes of the data set, in the order of the labels.
+
+    Returns:
+        False if the run has been trained on classes that it does not tell, because an older version began it.
+
+    Raises:
+        UsageError: the classes are others; or the processes of the run see different ones.
+    """
+    recorded = decided(lambda: _recorded(Path(workdir), names))
+    wrong = None if recorded is None else difference(recorded, names)
+    if (
+        jax.process_count() > 1
+    ):  # all go on, or none: the others would wait for the one that does not
+        here = np.asarray([wrong is not None, fingerprint(names)], np.int32)
+        everywhere = multihost_utils.process_allgather(here)
+        if not wrong and (everywhere != [0, here[1]]).any():
+            wrong = "another process has others"
+    if wrong:
+        raise UsageError(
+            f"the classes of the data set are not those that the run in {workdir} was trained on ({wrong});"
+            " restore them, or choose another --workdir. If they were only renamed, write the new names"
+            f" into {Path(workdir) / CLASSES}, each in the place of the old one"
+        )
+    return recorded is not None
+
+
+def record_classes(workdir: str | os.PathLike[str], names: Sequence[str]) -> None:
+    """Writes `classes.json` unless a run that is continued has it; only the first process does."""
+    directory = Path(workdir)
+    if jax.process_index() != 0:
+        return
+    if _has_checkpoint(directory) and read_classes(directory) is not None:
+        return
+    write_json(directory / CLASSES, {"names": list(names)})
+
+
+def _recorded(directory: Path, names: Sequence[str]) -> list[str] | None:
+    recorded = read_classes(directory) if _has_checkpoint(directory) else names
+    return None if recorded is None else list(recorded)
+
+
+def _has_checkpoint(directory: Path) -> bool:
+    checkpoints = directory / CHECKPOINTS
+    return checkpoints.is_dir() and any(entry.name.isdigit() for entry in checkpoints.iterdir())
 
 
 def read_config(workdir: str | os.PathLike[str]) -> ConfigDict:
@@ -100,7 +166,7 @@ def read_config(workdir: str | os.PathLike[str]) -> ConfigDict:
     """
     path = Path(workdir) / CONFIG
     try:
-        return from_json(path.read_text())
+        return from_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(f"{workdir} holds no run: there is no {path}") from error
     except (OSError, ValueError) as error:
@@ -110,9 +176,21 @@ def read_config(workdir: str | os.PathLike[str]) -> ConfigDict:
 
 
 def finish(workdir: str | os.PathLike[str], summary: Mapping[str, Any]) -> None:
-    """Writes `summary.json`, the last file of a run; only the first process does."""
-    if jax.process_index() == 0:
-        write_json(Path(workdir) / SUMMARY, dict(summary))
+    """Writes `summary.json`, which says that a run is done; only the first process does.
+
+    Raises:
+        RunFailed: it cannot be written.
+    """
+    if jax.process_index() != 0:
+        return
+    path = Path(workdir) / SUMMARY
+    try:
+        write_json(path, dict(summary))
+    except OSError as error:
+        raise RunFailed(
+            f"the run is done and saved, but {path} could not be written ({error.strerror}); mend that, "
+            "and the same command writes it"
+        ) from error
 
 
 def write_json(path: Path, value: object) -> None:
@@ -124,7 +202,7 @@ def write_text(path: Path, text: str) -> None:
     """Writes `text` atomically: to a temporary file beside `path`, to the disk, then renamed."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -193,6 +271,17 @@ def check_writable(directory: Path, flag: str = "--workdir") -> None:
         )
 
 
+def _check_room_for_names(directory: Path) -> None:
+    """Refuses a path so long that what a run writes below it would have none."""
+    longest = os.pathconf("/", "PC_PATH_MAX")
+    length = len(os.fsencode(directory))
+    if length + _BELOW > longest:
+        raise UsageError(
+            f"the path of --workdir has {length} bytes; a run needs {_BELOW} for its own files, and "
+            f"{longest} are possible: choose a shorter one"
+        )
+
+
 def _unwritable(directory: Path, error: OSError) -> str:
     return f"cannot write to {directory}: {error.strerror}; choose another --workdir"
 
@@ -209,18 +298,27 @@ def versions() -> dict[str, str]:
 
 
 def git_revision() -> str | None:
-    """The commit of the source tree, `-dirty` if files differ; None outside of a git checkout."""
-    command = [
-        "git",
-        "-C",
-        str(Path(__file__).parent),
-        "describe",
-        "--always",
-        "--dirty",
-        "--abbrev=40",
-    ]
+    """The commit of the source tree, `-dirty` if files differ; None if git does not track the package.
+
+    A repository that merely lies above an installed copy, such as one with a virtual environment in it, says
+    nothing about the package.
+    """
+    package = Path(__file__).parents[1]
+    # A hook of git runs with the variables of its own repository, which would be asked instead.
+    environment = {name: value for name, value in os.environ.items() if name[:4] != "GIT_"}
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        for command in (
+            "ls-files --error-unmatch __init__.py",
+            "describe --always --dirty --abbrev=40",
+        ):
+            answer = subprocess.run(
+                ["git", "-C", str(package), *command.split()],
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=True,
+                env=environment,
+            )
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.strip()

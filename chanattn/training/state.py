@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
+from chanattn import random_streams
 from chanattn.tasks import Pair, Task, auxiliary
 from chanattn.training.mesh import replicated
 
@@ -102,7 +103,7 @@ def create_state(
     on_cpu = mesh.devices.flat[0].platform == "cpu"
     options = {"xla_backend_optimization_level": 0} if on_cpu else {}
     run = jax.jit(init, out_shardings=replicated(mesh), compiler_options=options)
-    return run(jax.random.key(seed))
+    return run(random_streams.key(seed, "initialisation"))
 
 
 def abstract_state(

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from chanattn import random_streams
 from chanattn.data.placement import put_copies
 from chanattn.tasks import Batch, Pair, Task, auxiliary
 from chanattn.training.mesh import batch_sharding, replicated
@@ -59,7 +60,10 @@ def make_train_step(
     """
 
     def train_step(state: TrainState, feed: PyTree, seed: jax.Array) -> tuple[TrainState, Window]:
-        data_key, model_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), state.step))
+        data_key, model_key = (
+            jax.random.fold_in(random_streams.key(seed, name), state.step)
+            for name in ("augmentation", "model")
+        )
         batch = prepare(feed, state.step, data_key)
         grads, batch_stats, metrics = _gradients(
             model, task, state.weights, batch, model_key, accumulate, mesh

@@ -4,7 +4,6 @@ What only the data or the machine can tell (does the data set exist, do devices 
 is checked where that is known, with the same kind of error.
 """
 
-import importlib.util
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from ml_collections import ConfigDict
 from chanattn import attention, models, tasks
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.layers import kernels
+from chanattn.paths import to_path
 from chanattn.training import nonfinite
 from chanattn.training.config import flatten
 
@@ -69,6 +69,11 @@ def text(*, empty: bool) -> Rule:
     )
 
 
+def path() -> Rule:
+    """A path of this machine, or nothing; see `chanattn.paths.to_path`."""
+    return Rule(str, "a path, or empty for the default", lambda value: not value or _is_path(value))
+
+
 def choice(*names: str) -> Rule:
     """One of a few names; the empty name stands for "the default"."""
     listed = " | ".join(name or '""' for name in names)
@@ -104,14 +109,15 @@ RULES: dict[str, Rule] = {
     "platform": choice("auto", "cpu", "gpu", "tpu"),
     "cpu_devices": integer(0),
     "kernels": choice(*kernels.NAMES),
-    "compilation_cache": text(empty=True),
+    "compilation_cache": path(),
     "deterministic": boolean(),
     "precision": choice("float32", "bfloat16"),
     "param_dtype": choice("float32", "bfloat16"),
     "dataset.name": text(empty=False),
     "dataset.split": text(empty=False),
     "dataset.eval_split": text(empty=False),
-    "dataset.data_dir": text(empty=True),
+    "dataset.allow_overlap": boolean(),
+    "dataset.data_dir": path(),
     "dataset.image_size": integer(0, 16_384),
     "dataset.mean": numbers(number(-math.inf), 3),
     "dataset.std": numbers(number(0, ends="(]"), 3),
@@ -193,11 +199,6 @@ def validate(config: ConfigDict) -> None:
     _check_schedule(config)
     _check_data(config)
     _check_model(config)
-    if config.logging.wandb_project and importlib.util.find_spec("wandb") is None:
-        raise UsageError(
-            "logging.wandb_project needs Weights & Biases, which is not installed:"
-            " pip install 'chanattn[wandb]'"
-        )
 
 
 def field_mistakes(config: ConfigDict) -> Iterator[str]:
@@ -228,6 +229,14 @@ def _has_kind(value: object, kind: type) -> bool:
     if isinstance(value, bool):
         return kind is bool
     return isinstance(value, (int, float) if kind is float else kind)
+
+
+def _is_path(value: str) -> bool:
+    try:
+        to_path(value)
+    except UsageError:
+        return False
+    return True
 
 
 def _show(value: object) -> str:

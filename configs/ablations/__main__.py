@@ -13,7 +13,7 @@ _MARKDOWN = flags.DEFINE_bool("markdown", False, "Write docs/ablations.md instea
 def main() -> None:
     """Print the table, or write the page."""
     if _MARKDOWN.value:
-        catalogue.PAGE.write_text(catalogue.markdown())
+        catalogue.PAGE.write_text(catalogue.markdown(), encoding="utf-8")
         print("wrote docs/ablations.md")
         return
     table = Table(title="configs/ablations")

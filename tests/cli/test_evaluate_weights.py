@@ -58,10 +58,35 @@ def test_the_result_is_that_of_the_logits(
         total += int(real.sum())
     assert result["examples"] == total == 40
     assert result["top1"] == right / total
-    assert sorted(path.name for path in (tmp_path / "out" / "a").iterdir()) == [
-        "synthetic-test-net.json",
-        "synthetic-test-net.png",
-    ]
+    assert not result["classes_compared"]
+    written = {Path(result["json"]), Path(result["picture"])}
+    assert set((tmp_path / "out" / "a").iterdir()) == written
+    assert all(path.name.startswith("synthetic-test-net-") for path in written)
+
+
+def test_no_two_evaluations_share_their_files(
+    config: ConfigDict,
+    state: dict[str, np.ndarray],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = []
+    monkeypatch.setattr(program, "measured", lambda *_: {})
+    monkeypatch.setattr(program, "write_result", lambda folder, name, *_: names.append(name) or {})
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        save_file(state, tmp_path / place / "net.safetensors")
+    for place, changes in (
+        ("a", {}),
+        ("b", {}),
+        ("a", {"dataset.eval_split": "test[:12]"}),
+        ("a", {"dataset.eval_split": "test[12:]"}),
+        ("a", {"dataset.synthetic_examples": 20}),
+        ("a", {"model.zero_init_residual": False}),
+    ):
+        file = tmp_path / place / "net.safetensors"
+        evaluate_weights(config, file, output=tmp_path / "out", **changes)
+    assert len(set(names)) == 6
 
 
 def test_without_a_folder_nothing_is_written(

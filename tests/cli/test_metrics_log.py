@@ -3,13 +3,15 @@
 import json
 import sys
 import types
+from functools import partial
 from pathlib import Path
 
 import pytest
 from ml_collections import ConfigDict
 from tensorboardX.proto.event_pb2 import Event
 
-from chanattn.training.metrics_log import MetricsLog, read_metrics
+from chanattn.errors import UsageError
+from chanattn.training.metrics_log import MetricsLog, check_views, read_metrics
 from configs import base
 
 
@@ -116,3 +118,43 @@ def test_weights_and_biases_continues_the_same_run(
     assert started[0]["id"] == started[1]["id"]
     assert started[0]["project"] == "project"
     assert logged == [(1, {"train/loss": 0.5}), (3, {"train/loss": 0.5})]
+
+
+class WandbError(Exception):
+    """`wandb.Error`."""
+
+
+def refusing(*, at: str) -> types.SimpleNamespace:
+    """A stand-in for wandb that fails at `login` or at `init`."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise WandbError("No API key configured.\nUse `wandb login` to log in.")
+
+    def fine(*_: object, **__: object) -> None:
+        pass
+
+    return types.SimpleNamespace(
+        Error=WandbError,
+        login=fail if at == "login" else fine,
+        init=fail if at == "init" else fine,
+    )
+
+
+def test_missing_wandb_names_the_extra(config: ConfigDict, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    check_views(config)
+    config.logging.wandb_project = "mine"
+    with pytest.raises(UsageError, match=r"pip install 'chanattn\[wandb\]'"):
+        check_views(config)
+
+
+@pytest.mark.parametrize("at", ["login", "init"])
+def test_wandb_that_lets_nobody_in_is_one_line(
+    tmp_path: Path, config: ConfigDict, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", refusing(at=at))
+    config.logging.wandb_project = "mine"
+    begin = {"login": check_views, "init": partial(MetricsLog, tmp_path)}[at]
+    with pytest.raises(UsageError, match="No API key configured.*set WANDB_MODE=offline") as told:
+        begin(config)
+    assert "\n" not in str(told.value)

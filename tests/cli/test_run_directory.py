@@ -1,6 +1,7 @@
 """Run directories: what is written, what is refused, and that a refusal writes nothing."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import jax
@@ -125,3 +126,36 @@ def test_the_recorded_command_does_not_tell_where_the_project_lies(monkeypatch, 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", [f"{tmp_path}/train.py", f"--workdir={tmp_path}/runs/a", "-x"])
     assert command_line() == ["train.py", "--workdir=runs/a", "-x"]
+
+
+def test_the_revision_is_that_of_a_repository_that_tracks_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*words: str, here: Path = tmp_path) -> str:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        command = ["git", "-C", str(here), *identity, *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    package = tmp_path / "venv" / "chanattn"
+    (package / "training").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    module = package / "training" / "run_directory.py"
+    module.write_text("")
+    monkeypatch.setattr(run_directory, "__file__", str(module))
+    assert run_directory.git_revision() is None
+    git("init")
+    git("commit", "--allow-empty", "-m", "of something else")
+    assert run_directory.git_revision() is None  # an installed copy in a project of the user
+    git("add", "venv/chanattn")
+    git("commit", "-m", "the package")
+    commit = git("rev-parse", "HEAD")
+    assert run_directory.git_revision() == commit
+    (package / "__init__.py").write_text("x = 1\n")
+    assert run_directory.git_revision() == f"{commit}-dirty"
+    other = tmp_path / "other"
+    other.mkdir()
+    git("init", here=other)
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))  # as in a hook of that repository
+    assert run_directory.git_revision() == f"{commit}-dirty"
+    monkeypatch.setenv("PATH", "")
+    assert run_directory.git_revision() is None

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from chanattn import data
+from chanattn.data.sources.folder import Folder
 from chanattn.errors import UsageError
 
 LOADERS = ("device", "stream")
@@ -50,8 +51,8 @@ def test_training_goes_on_up_to_the_limit(loader, workers, mesh, make_config, da
     assert not pictures & {0, 1}
     messages = [line for line in capsys.readouterr().err.splitlines() if "corrupt" in line]
     assert len(messages) == len(set(messages)) == 2
-    assert any("class0/000.png" in message for message in messages)
-    assert any("class1/001.png" in message for message in messages)
+    assert any("class0/000.png (the file ends too early)" in message for message in messages)
+    assert any("class1/001.png (the file is empty)" in message for message in messages)
 
 
 @pytest.mark.parametrize("loader", LOADERS)
@@ -65,6 +66,22 @@ def test_one_too_many_stops_with_its_name(loader, mesh, make_config, damaged):
     assert "00" in message
     assert ".png" in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+def test_the_reason_is_kept(loader, mesh, make_config, picture_folder, monkeypatch):
+    def refuse(self, index):
+        if self.names[index] == "class0/000.png":
+            return PermissionError(13, "Permission denied")
+        return read(self, index)
+
+    read = Folder._record
+    monkeypatch.setattr(Folder, "_record", refuse)
+    config = make(make_config, picture_folder, loader, 0)
+    expected = r"000\.png \(Permission denied\), number 1"
+    with pytest.raises(UsageError, match=expected), data.training(config, mesh) as train:
+        for _ in zip(range(10), train.feeds(0), strict=False):
+            pass
 
 
 @pytest.mark.parametrize("loader", LOADERS)

@@ -1,10 +1,15 @@
 """Decoding and bringing pictures to one size, against Pillow and plain NumPy."""
 
+import contextlib
+import zlib
+
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from chanattn.data.decode import CorruptImage, decode, jpeg_size
+from chanattn.data.decode import CorruptImage, decode, is_complete, jpeg_size
 from chanattn.data.fit import Fit, WrongSize, centre_box, random_box
 
 
@@ -40,6 +45,7 @@ def test_reduced_decoding_is_block_averaging(reduction):
 
 
 def test_jpeg_size_is_read_from_the_header():
+    assert jpeg_size(COMPLETE["fill bytes"]) == jpeg_size(COMPLETE["preview in Exif"]) == (40, 48)
     assert jpeg_size(encode(smooth(37, 53))) == (37, 53)
     assert jpeg_size(encode(smooth(37, 53), ".png")) is None
 
@@ -52,14 +58,108 @@ def test_truncated_files_are_corrupt(kind, keep):
         decode(data[: int(keep * len(data))], 3)
 
 
-def test_bytes_after_the_end_are_harmless():
-    data = encode(smooth(20, 20))
-    np.testing.assert_array_equal(decode(data + bytes(50), 3), decode(data, 3))
+def jpeg(*options: int) -> bytes:
+    return cv2.imencode(".jpg", smooth(40, 48)[..., ::-1], options)[1].tobytes()
+
+
+def segment(kind: int, content: bytes) -> bytes:
+    return bytes([0xFF, kind]) + (len(content) + 2).to_bytes(2, "big") + content
+
+
+def with_segment(data: bytes, kind: int, content: bytes) -> bytes:
+    """A JPEG with one more segment behind its first marker."""
+    return data[:2] + segment(kind, content) + data[2:]
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    checked = zlib.crc32(kind + content).to_bytes(4, "big")
+    return len(content).to_bytes(4, "big") + kind + content + checked
+
+
+PREVIEW = cv2.imencode(".jpg", smooth(8, 8))[1].tobytes()
+PNG = encode(smooth(20, 24), ".png")
+COMPLETE = {
+    "baseline": jpeg(),
+    "progressive": jpeg(cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+    "restart markers": jpeg(cv2.IMWRITE_JPEG_RST_INTERVAL, 1),
+    "preview in Exif": with_segment(jpeg(), 0xE1, b"Exif\0\0" + PREVIEW),
+    "end marker in a comment": with_segment(jpeg(), 0xFE, b"\xff\xd9" * 100),
+    "fill bytes": jpeg()[:2] + b"\xff" * 5 + jpeg()[2:],
+    "PNG": PNG,
+    "end in a text chunk": PNG[:33] + png_chunk(b"tEXt", b"IEND" * 99) + PNG[33:],
+}
+TRAILERS = st.one_of(
+    st.binary(max_size=200),
+    st.sampled_from(
+        [
+            bytes(10_000),
+            PREVIEW,
+            PNG,
+            PREVIEW[:-2],
+            b"\xff\xd9",
+            b"\0\0\0\x18ftypmp42" + bytes(5_000),
+        ]
+    ),
+)
+
+
+@pytest.mark.parametrize("kind", COMPLETE)
+@given(trailer=TRAILERS)
+def test_whatever_follows_a_picture_is_harmless(kind, trailer):
+    data = COMPLETE[kind]
+    np.testing.assert_array_equal(decode(data + trailer, 3), decode(data, 3))
+
+
+@pytest.mark.parametrize("kind", COMPLETE)
+def test_every_cut_is_found(kind):
+    data = COMPLETE[kind]
+    assert is_complete(data)
+    wrong = [length for length in range(8, len(data)) if is_complete(data[:length])]
+    assert not wrong
+
+
+@given(
+    data=st.binary(max_size=300), start=st.sampled_from([b"", b"\xff\xd8", b"\x89PNG\r\n\x1a\n"])
+)
+def test_no_bytes_break_the_check(data, start):
+    assert is_complete(start + data) in (True, False)
+    with contextlib.suppress(CorruptImage):
+        assert decode(start + data, 3).dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "the file is empty"),
+        (PNG[:-5], "ends too early"),
+        (b"<svg>", "not a picture that OpenCV reads"),
+        (cv2.imencode(".tiff", smooth(9, 9) / np.float32(255))[1].tobytes(), "values are float32"),
+    ],
+)
+def test_the_reason_is_said(data, reason):
+    with pytest.raises(CorruptImage, match=reason):
+        decode(data, 3)
 
 
 def test_text_is_corrupt():
     with pytest.raises(CorruptImage):
         decode(b"<html>404</html>", 3)
+
+
+@pytest.mark.parametrize("kind", [".png", ".jpg", ""])
+@pytest.mark.parametrize("crop", [0.5, 0.875, 1.0])
+def test_a_picture_of_the_size_asked_for_is_taken_as_it_is(kind, crop):
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    stored = encode(image, kind) if kind else image
+    found = Fit((32, 32, 3), resize=True, crop=crop)(stored)
+    np.testing.assert_array_equal(found, decode(stored, 3) if kind else image)
+    other = Fit((31, 32, 3), resize=True, crop=crop)(stored)
+    assert other.shape == (31, 32, 3)
+
+
+def test_a_random_crop_is_cut_from_a_picture_of_the_size_asked_for_as_well():
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    assert not np.array_equal(Fit((32, 32, 3), resize=True, random=True)(image), image)
 
 
 def test_centre_crop_takes_the_middle():
@@ -84,7 +184,7 @@ def test_random_crop_sees_the_same_box_in_jpeg_and_pixels():
     fit = Fit((32, 32, 3), resize=True, random=True)
     for seed in range(20):
         from_jpeg = fit(encode(image), (seed,)).astype(int)
-        assert np.abs(from_jpeg - fit(image, (seed,))).mean() < 2
+        assert np.abs(from_jpeg - fit(image, (seed,))).mean() < 2.5
     assert not np.array_equal(fit(image, (1,)), fit(image, (2,)))
 
 

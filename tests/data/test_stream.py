@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 
 from chanattn import data
+from chanattn.data import stream as streams
 from chanattn.data.batches import TrainingBatches
 from chanattn.data.fit import Fit
 from chanattn.data.sources.synthetic import Synthetic
 from chanattn.data.stream import stream
+from chanattn.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -66,9 +68,67 @@ def test_killed_worker_is_an_error_and_no_hang(mesh, make_config):
     assert not multiprocessing.active_children()
 
 
-def test_error_in_a_worker_is_raised_here_with_its_text(mesh, make_config, picture_folder):
-    from chanattn.errors import UsageError
+def test_too_little_shared_memory_is_refused_before_anything_starts(mesh, make_config, monkeypatch):
+    config = make_config("synthetic", 64, loader="stream", workers=2, image_size=8)
+    needed = 64 * 8 * 8 * 3 * 14  # 6 batches a worker, and 2
+    monkeypatch.setattr(streams, "_free", lambda: needed - 1)
+    for make in (data.training, data.evaluation):
+        with pytest.raises(
+            UsageError, match=r"0 MB .* /dev/shm .*workers to fewer, or to 0"
+        ) as error:
+            make(config, mesh)
+        assert "\n" not in str(error.value)
+    monkeypatch.setattr(streams, "_free", lambda: needed)
+    with data.training(config, mesh) as train:
+        test = data.evaluation(config, mesh)
+        with pytest.raises(UsageError, match="shared memory"):
+            data.check_shared_memory(train, test)
+        monkeypatch.setattr(streams, "_free", lambda: 2 * needed)
+        data.check_shared_memory(train, test)
+    config.dataset.workers = 0
+    monkeypatch.setattr(streams, "_free", lambda: 0)
+    data.evaluation(config, mesh)
 
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no shared memory to be looked at")
+def test_no_more_shared_memory_is_taken_than_is_asked_for():
+    size, batch, workers = 96, 32, 2
+    batches = TrainingBatches(
+        Synthetic("train", 500, 5, size),
+        Fit((size, size, 3), resize=False),
+        batch_size=batch,
+        rows=np.arange(batch),
+        seed=0,
+        max_corrupt=0,
+    )
+    before = {path.name for path in Path("/dev/shm").iterdir()}
+    iterator = stream(batches, 0, None, workers)
+    bound = streams.shared_memory(batch * size * size * 3, workers)
+    most, deadline = 0, time.monotonic() + 60
+    try:
+        while most < bound / 2 and time.monotonic() < deadline:
+            next(iterator)
+            time.sleep(0.2)  # a slow consumer, so that everything fills up
+            ours = [path for path in Path("/dev/shm").iterdir() if path.name not in before]
+            most = max(most, sum(path.stat().st_size for path in ours if path.name[:4] == "psm_"))
+    finally:
+        iterator.close()
+    assert bound / 2 < most < 1.1 * bound
+
+
+def test_a_worker_that_finds_no_shared_memory_is_told_in_one_line(mesh, make_config):
+    config = make_config("synthetic", loader="stream", workers=1, image_size=8)
+    with data.training(config, mesh) as train:
+        feeds = train.feeds(0)
+        next(feeds)
+        os.kill(multiprocessing.active_children()[0].pid, signal.SIGBUS)
+        with pytest.raises(UsageError, match=r"SIGBUS: .*/dev/shm.*docker run --shm-size") as error:
+            for _ in islice(feeds, 50):
+                pass
+        assert "\n" not in str(error.value)
+
+
+def test_error_in_a_worker_is_raised_here_with_its_text(mesh, make_config, picture_folder):
     (picture_folder / "train/class0/000.png").write_bytes(b"nonsense")
     config = make_config(
         "folder", 4, loader="stream", workers=1, data_dir=str(picture_folder), image_size=8
@@ -91,10 +151,13 @@ def run(script: str, *arguments: str) -> subprocess.Popen:
 WORKERS_OF_A_KILLED_PARENT = """
 import multiprocessing, time
 import numpy as np
+from absl import flags
 from chanattn.data.batches import TrainingBatches
 from chanattn.data.fit import Fit
 from chanattn.data.sources.synthetic import Synthetic
+from chanattn.data import stream as streams
 from chanattn.data.stream import stream
+from chanattn.errors import UsageError
 
 if __name__ == "__main__":
     source = Synthetic("train", 50, 5, 8)
@@ -104,6 +167,7 @@ if __name__ == "__main__":
     iterator = stream(batches, 0, None, 2)
     for _ in range(4):
         next(iterator)
+    assert not flags.FLAGS.is_parsed(), "the flags of a program are its own"
     print(*[child.pid for child in multiprocessing.active_children()], flush=True)
     time.sleep(100)
 """

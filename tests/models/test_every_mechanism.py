@@ -1,70 +1,251 @@
-"""Every mechanism fits every kind of network, at its own place and at all others, from a recipe."""
+"""Attention is where it was asked for: in every kind of network, at every place, in every chosen block.
 
+Either a network is refused when it is made, or there is a sown weight in every chosen place. What networks
+ask of a mechanism is its slot and whether the blocks of a stage share it, so one of each class stands for all
+over the kinds, places and stages; and every mechanism is tried at every place of one network.
+"""
+
+from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import pytest
 
-from chanattn import attention
+from chanattn import attention, models
 from chanattn.errors import UsageError
-from chanattn.models import ResNet
-from chanattn.models.blocks import BLOCKS
-from chanattn.models.slots import resolve
+from chanattn.models import InvertedResidualNet, Network, ResNet, VoVNet
+from chanattn.models.slots import Slot, Slots, resolve
 from chanattn.training.validate import validate
 from configs import cifar10, digits, imagenet
 
 NAMES = [name for name in attention.names() if name != "identity"]
 GATES = [name for name in NAMES if attention.describe(name).slot == "gate"]
+CONVS = [name for name in NAMES if attention.describe(name).slot == "conv"]
 SHARED = [name for name in GATES if attention.describe(name).shared]
-CHANGING = ("pre", "pre_conv", "before_norms", "after_norms")  # the width changes within a stage
-IN_BLOCKS = ("post", "after_sum", "identity", "mid", "pre_norm", *CHANGING)
 
-CIFAR: dict[str, Any] = {
-    "block": "basic",
-    "layers": (1, 1, 1),
-    "planes": (16, 32, 64),
-    "stem": "cifar",
-    "stem_width": 16,
-    "stem_pool": "",
-    "shortcut": "zero_pad",
-}
-IMAGENET: dict[str, Any] = {
-    "block": "bottleneck",
-    "layers": (1, 1, 1, 1),
-    "planes": (64, 128, 256, 512),
-}
+KINDS = (
+    *("resnet8", "resnet11_bottleneck", "preact_resnet20", "preact_resnet164", "wide_resnet16_8"),
+    *("resnet18", "resnet50", "resnet50d", "resnet50t", "resnet33ts", "resnetrs50"),
+    *("resnext50_32x4d", "senet154", "legacy_resnet18", "legacy_resnet50"),
+    *("resnest14d", "resnest50d_4s2x40d", "skresnet18", "skresnet50", "skresnext50_32x4d"),
+    *("vovnet39a", "vovnet19b_dw", "vovnet39b", "mobilenetv2_100", "efficientnet_b0"),
+)
+BRANCH = {"basic": 2, "bottleneck": 3, "preact_basic": 2, "preact_bottleneck": 3}  # convolutions
+AT_EVERY_CONVOLUTION = ("pre_conv", "before_norms", "after_norms")
+CHANGING = ("pre", *AT_EVERY_CONVOLUTION)  # the width changes within a stage
+OUTSIDE = ("stage_end", "head")
+PLACES = [place for place in attention.PLACEMENTS if place != "conv"]
+STAGES = ((), (1,), (2,))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_an_imagenet_network_takes_it_by_default(name: str) -> None:
-    model = ResNet(num_classes=10, slots=resolve({"name": name}), **IMAGENET)
-    images = jax.ShapeDtypeStruct((2, 224, 224, 3), jnp.float32)
-    (logits, _), _ = jax.eval_shape(model.init_with_output, jax.random.key(0), images)
-    assert logits.shape == (2, 10)
+@cache
+def plain(kind: str) -> Network:
+    """The first two stages of a network, of one and two blocks, with its own conv mechanism alone."""
+    model = models.create(kind, num_classes=3)
+    if isinstance(model, ResNet):
+        return model.clone(layers=(1, 2), planes=model.planes[:2])
+    if isinstance(model, VoVNet):
+        return model.clone(
+            layers=model.layers[1:3], widths=(16, 24), filters=(32, 48), block_layers=2
+        )
+    rows = (model.rows[0], (model.rows[1][0]._replace(blocks=2),))
+    return model.clone(rows=rows)
 
 
-@pytest.mark.parametrize("name", [name for name in GATES if name not in SHARED])
-def test_it_can_be_placed_anywhere_in_a_block(name: str) -> None:
-    x = jax.ShapeDtypeStruct((2, 8, 8, 16), jnp.float32)
-    for placement in IN_BLOCKS:
-        block = BLOCKS["basic"](16, slots=resolve({"name": name, "placement": placement}))
-        y, _ = jax.eval_shape(lambda x, b=block: b.init_with_output(jax.random.key(0), x, False), x)
-        assert y.shape == x.shape
+def with_attention(kind: str, name: str, place: str, stages: tuple[int, ...] = ()) -> Network:
+    spec = {"name": name, "placement": place, "stages": stages}
+    return plain(kind).clone(slots=resolve(spec, models.ARCHITECTURES[kind].get("conv")))
 
 
-@pytest.mark.parametrize("placement", [*IN_BLOCKS, "stage_end", "head"])
+def sown(model: Network, variables: Any = None, size: int = 32) -> dict[str, Any]:
+    """What an evaluation shows of the weights, by block, stage or head; from shapes alone."""
+
+    def look(variables: Any, x: jax.Array) -> Any:
+        # All collections are mutable: a parameter that is not given is made, as by `init`.
+        rngs = {"params": jax.random.key(0)}
+        return model.apply(variables, x, mutable=True, rngs=rngs)[1].get("attention", {})
+
+    x = jax.ShapeDtypeStruct((2, size, size, 3), jnp.float32)
+    found: dict[str, Any] = jax.eval_shape(look, variables or {}, x)
+    return found
+
+
+def counts(found: dict[str, Any]) -> dict[str, int]:
+    """How many modules of the gate slot show weights, in each block, and behind stages or the last."""
+    numbers = {
+        owner: 1
+        if owner.endswith("_attention")
+        else sum(m.startswith("attention") for m in modules)
+        for owner, modules in found.items()
+    }
+    return {owner: number for owner, number in numbers.items() if number}
+
+
+@cache
+def variables_of(kind: str) -> Any:
+    x = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
+    return jax.eval_shape(plain(kind).init, jax.random.key(0), x)
+
+
+def blocks(model: Network) -> Iterator[tuple[int, str, int]]:
+    """Stage, name and number of convolutions of every block that attention can sit in."""
+    for stage, depth in enumerate(model.depths, 1):
+        for number in range(1, depth + 1):
+            name = f"stage{stage}_block{number}"
+            if isinstance(model, ResNet):
+                yield stage, name, BRANCH[model.block]
+            elif isinstance(model, InvertedResidualNet):
+                yield stage, name, 2 if model.rows[stage - 1][0].expansion == 1 else 3
+            elif number == depth:  # of a VoVNet; a depthwise block first narrows what is wider
+                assert isinstance(model, VoVNet)
+                before = model.filters[stage - 2] if stage > 1 else model.stem_widths[-1]
+                before = model.filters[stage - 1] if number > 1 else before
+                narrows = model.depthwise and before != model.widths[stage - 1]
+                yield stage, name, model.block_layers + 1 + narrows
+
+
+def expected(model: Network, place: str, stages: tuple[int, ...]) -> dict[str, int]:
+    """What must be sown; nothing: there is no such place, or not in all that was chosen."""
+    chosen = stages or (1, 2)
+    if place == "head":
+        return {} if 1 in stages else {"head_attention": 1}
+    if place == "stage_end":
+        return {f"stage{i}_attention": 1 for i in stages or (1,)}
+    if place == "identity" and isinstance(model, InvertedResidualNet):
+        return {}
+    if place == "identity" and isinstance(model, VoVNet):
+        with_shortcut = {2} if model.residual and model.layers[1] > 1 else set()
+        if not set(chosen) <= with_shortcut:
+            return {}
+    return {
+        name: convolutions if place in AT_EVERY_CONVOLUTION else 1
+        for stage, name, convolutions in blocks(model)
+        if stage in chosen
+    }
+
+
+def check_places(kind: str, stages: tuple[int, ...], places: list[str]) -> None:
+    """At these places, in these stages: attention is where it must be, or is refused when it cannot be."""
+    for place in places:
+        wanted = expected(plain(kind), place, stages)
+        if not wanted:
+            with pytest.raises(UsageError, match=f"at '{place}'"):
+                with_attention(kind, "constant", place, stages)
+            continue
+        model = with_attention(kind, "constant", place, stages)
+        # This mechanism has no parameters, so those of the plain network serve everywhere.
+        assert counts(sown(model, variables_of(kind))) == wanted, place
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_attention_is_in_every_chosen_place_or_the_network_is_refused(kind: str) -> None:
+    check_places(kind, (2,), PLACES)
+    check_places(kind, (), ["mid", "identity", *OUTSIDE])
+    check_places(kind, (1,), ["head"])
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("stages", STAGES)
+@pytest.mark.parametrize("kind", models.names())
+def test_attention_is_in_every_architecture_of_the_table(
+    kind: str, stages: tuple[int, ...]
+) -> None:
+    check_places(kind, stages, PLACES)
+
+
+@pytest.mark.parametrize("kind", ["resnet8", "skresnet50", "preact_resnet164", "vovnet39b"])
 @pytest.mark.parametrize("name", SHARED)
-def test_a_shared_mechanism_can_be_placed_in_a_network(name: str, placement: str) -> None:
-    if placement in CHANGING:
-        with pytest.raises(UsageError, match=f"'{name}' cannot be placed at '{placement}'"):
-            resolve({"name": name, "placement": placement})
+def test_a_shared_mechanism_sees_every_block_of_a_stage(name: str, kind: str) -> None:
+    attended = sum(stage == 2 for stage, *_ in blocks(plain(kind)))
+    for place in PLACES:
+        if place in CHANGING:
+            with pytest.raises(UsageError, match=f"'{name}' cannot be placed at '{place}'"):
+                with_attention(kind, name, place, (2,))
+            continue
+        found = sown(with_attention(kind, name, place, (2,)))
+        owner = "head_attention" if place == "head" else "stage2_attention"
+        assert len(found[owner]) == (1 if place in OUTSIDE else attended), place
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_a_shared_mechanism_is_refused_where_the_widths_of_a_stage_differ(name: str) -> None:
+    with pytest.raises(UsageError, match="is shared by the blocks of a stage"):
+        with_attention("mobilenetv2_100", name, "post")
+
+
+@pytest.mark.parametrize("name", CONVS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_conv_mechanism_is_in_every_chosen_block_or_the_network_is_refused(
+    kind: str, name: str
+) -> None:
+    network = plain(kind)
+    no_slot = not isinstance(network, ResNet) or network.block.startswith("preact")
+    if no_slot or (name == "epsa" and getattr(network, "cardinality", 1) > 1):
+        with pytest.raises(UsageError, match=f"attention '{name}' replaces|epsa: the branches"):
+            with_attention(kind, name, "conv", (2,))
         return
-    arguments = CIFAR | {"slots": resolve({"name": name, "placement": placement})}
-    images = jax.ShapeDtypeStruct((2, 16, 16, 3), jnp.float32)
-    model = ResNet(num_classes=10, **arguments)
-    (logits, _), _ = jax.eval_shape(model.init_with_output, jax.random.key(0), images)
-    assert logits.shape == (2, 10)
+    model = with_attention(kind, name, "conv", (2,))
+    if name == CONVS[-1] or kind in ("resnet8", "resnet50"):
+        assert sown(model).keys() == {"stage2_block1", "stage2_block2"}
+
+
+@pytest.mark.parametrize("name", GATES)
+def test_every_mechanism_can_sit_at_every_place(name: str) -> None:
+    network = models.create("resnet8", num_classes=3).clone(layers=(1,), planes=(16,))
+    for place in PLACES:
+        if name in SHARED and place in CHANGING:
+            continue
+        slots = resolve({"name": name, "placement": place, "stages": (1,)})
+        found = sown(network.clone(slots=slots), size=16)
+        (number,) = counts(found).values()
+        assert number == (2 if place in AT_EVERY_CONVOLUTION else 1), place
+        assert all(weights.shape[0] == 2 for weights in jax.tree.leaves(found))
+
+
+# What does not fit the widths of a network, found by the shapes before anything is written.
+TOO_NARROW = {
+    (name, kind) for name in ("fca", "se_gc") for kind in ("mobilenetv2_100", "efficientnet_b0")
+}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", GATES)
+def test_every_mechanism_fits_every_network_at_its_own_place(name: str, kind: str) -> None:
+    model = models.create(kind, num_classes=3)
+    if not isinstance(model, InvertedResidualNet):
+        model = model.clone(layers=(1,) * len(model.depths))
+    slots = resolve({"name": name}, models.ARCHITECTURES[kind].get("conv"))
+    if name in SHARED and isinstance(model, InvertedResidualNet):
+        return  # refused, see above
+    if (name, kind) in TOO_NARROW:
+        with pytest.raises(UsageError, match="do not divide 24 channels"):
+            sown(model.clone(slots=slots), size=model.image_size)
+        return
+    found = counts(sown(model.clone(slots=slots), size=model.image_size))
+    behind = {"head": 1, "stage_end": len(model.depths) - 1}
+    assert len(found) == behind.get(slots.gate.placement, sum(model.depths))
+
+
+def test_a_slot_made_by_hand_is_checked_like_one_from_a_config() -> None:
+    network = plain("resnet8")
+    for slots, message in (
+        (Slots(gate=Slot("se", "pots")), "cannot be placed at 'pots'.*post"),
+        (Slots(gate=Slot("sk", "conv")), "'sk' is for the conv slot, not for the gate slot"),
+        (Slots(conv=Slot("se", "post")), "'se' is for the gate slot, not for the conv slot"),
+        (Slots(gate=Slot("dia", "pre")), "'dia' cannot be placed at 'pre'"),
+        (Slots(gate=Slot("se", "post", (3,))), "stages must be some of"),
+        (
+            Slots(gate=Slot("se", "head", (1,))),
+            r"'head' is behind the last stage.*\(2,\), not \(1,\)",
+        ),
+    ):
+        with pytest.raises(UsageError, match=message):
+            network.clone(slots=slots)
+    with pytest.raises(UsageError, match="'stage_end' has no place"):
+        network.clone(layers=(1,), planes=(16,), slots=Slots(gate=Slot("se", "stage_end")))
 
 
 @pytest.mark.parametrize("name", NAMES)

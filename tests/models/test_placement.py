@@ -152,6 +152,25 @@ def test_every_block_has_every_place(kind: str, placement: str) -> None:
     assert any("attention" in name for name in variables["params"])
 
 
+@pytest.mark.parametrize("place", ["pre_norm", "mid"])
+def test_beside_a_mechanism_of_the_conv_slot_pre_norm_is_behind_it(place: str) -> None:
+    """What follows is linear here, so a factor of 0.5 behind the mechanism halves the branch."""
+    conv = Slot("splat", "conv")
+    outputs = []
+    for gate in (Slot(), Slot("constant", place)):
+        module = BLOCKS["bottleneck"](8, slots=Slots(gate, conv), zero_init=False)
+        variables = module.init(jax.random.key(1), X, train=False)
+        # A shortcut that leaves all sums positive, so that the activation does nothing.
+        variables["params"]["shortcut"]["bn"]["bias"] = jnp.full(32, 100.0)
+        outputs.append(module.apply(variables, X, train=False))
+        shortcut = variables
+    shortcut["params"]["conv3"]["kernel"] *= 0
+    alone = module.apply(shortcut, X, train=False)
+    whole, halved = outputs
+    np.testing.assert_allclose(halved - alone, (whole - alone) / 2, atol=1e-4)
+    assert np.abs(whole - alone).max() > 0.1
+
+
 def test_a_block_of_another_stage_has_no_attention() -> None:
     gate = Slot("se", "post", stages=(2,))
     params = [

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from fake_sweep import write_sweep
 
+from chanattn.report.sweep_report import write_report
+
 ROOT = Path(__file__).resolve().parents[2]
+METRICS = ("loss", "top5")
 VALUES = {"none": [0.90, 0.91], "[bold]se[/bold]": [0.92, None]}
 
 
@@ -35,6 +38,17 @@ def test_the_table_is_printed_and_its_files_are_named(tmp_path: Path) -> None:
     assert str(tmp_path / "out" / "report.html") in done.stdout
     assert (tmp_path / "out" / "table.tex").exists()
     assert not (folder / "report").exists()
+
+
+def test_a_report_by_another_metric_leaves_the_first_one(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "s", VALUES)
+    pages = {write_report(folder), *(write_report(folder, metric=f"test/{m}") for m in METRICS)}
+    assert len(pages) == 1 + len(METRICS)
+    assert {page.parent.name for page in pages} == {
+        "report",
+        "report-test-loss",
+        "report-test-top5",
+    }
 
 
 def test_reading_needs_no_jax_devices(tmp_path: Path) -> None:

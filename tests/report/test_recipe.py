@@ -113,6 +113,20 @@ def test_other_hardware_and_kernels_are_noted_not_refused(sweep: Path) -> None:
     ]
 
 
+def test_runs_on_other_classes_are_refused(sweep: Path) -> None:
+    for run in sorted(sweep.glob("runs/*/seed*"))[1:]:  # the first is of an older version
+        write(run / "classes.json", {"names": ["cat", "caf\u00e9"]})
+    recipe.check(read_sweep(sweep))
+    last = sweep / "runs" / "variant1" / "seed1"
+    write(last / "classes.json", {"names": ["cat", "cafe\u0301"]})
+    recipe.check(read_sweep(sweep))
+    write(last / "classes.json", {"names": ["cat", "dog"]})
+    with pytest.raises(
+        UsageError, match=r"variant1/seed1 was trained on other classes.*new: 'dog'"
+    ):
+        recipe.check(read_sweep(sweep))
+
+
 def test_unknown_environments_and_uncommitted_sources_are_noted(sweep: Path) -> None:
     first, last = (sweep / "runs" / f"variant{i}" / f"seed{i}" for i in (0, 1))
     (first / "environment.json").unlink()

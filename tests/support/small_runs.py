@@ -43,8 +43,8 @@ def terminate():
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-class Crash(Exception):
-    pass
+class Crash(BaseException):
+    """A death so sudden that nothing is saved."""
 
 
 def crash():

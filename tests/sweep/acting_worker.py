@@ -1,7 +1,7 @@
 """A stand-in for the worker of a sweep that needs no JAX: `python acting_worker.py FOLDER ROLE`.
 
-It adds a line to FOLDER/starts each time, on SIGTERM one to FOLDER/signals, and one to FOLDER/saves before it
-leaves with 75. Its role: a number is the exit code that it leaves with at once; `twice` waits for a signal
+It adds a line to FOLDER/starts each time, on SIGTERM one to FOLDER/signals, and one to FOLDER/saves before
+it leaves with 75. Its role: a number is the exit code that it leaves with at once; `twice` waits for a signal
 the first time and is done the second time; `long` always waits; `hangs` does too, and no signal but SIGKILL
 ends it.
 """

@@ -88,6 +88,7 @@ def accuracy(rate: float, seed: int) -> float:
 def request(workdir: Path, **changes: object) -> Request:
     fields = {
         "file": TINY,
+        "class_names": tuple(f"class {i}" for i in range(10)),
         "recipe": honest_splits(cli.load_config(TINY)),
         "changed": {},
         "space": space(SPACE),
@@ -282,7 +283,7 @@ def test_flags_make_a_request() -> None:
         ({"search_space": ["batch_size=int:8:100"]}, "batch_size=100"),
         ({"launcher": "slurm", "parallel": 0}, "--search on slurm needs --parallel=N"),
         ({"changes": {"batch_size": 8}}, "--config.batch_size sets what the search is to choose"),
-        ({"search_split": "test"}, "would make them worthless"),
+        ({"search_split": "test"}, "would make those worthless"),
     ],
 )
 def test_flags_that_make_no_sense_are_refused(values: dict, message: str) -> None:
@@ -339,3 +340,13 @@ def test_a_search_that_is_killed_goes_on_with_the_trial_that_it_was_at(tmp_path:
     written = result(tmp_path)
     summary = json.loads((began.parent / "summary.json").read_text())
     assert [trial["value"] for trial in written["trials"]] == [summary["final"]["test"]["top1"]]
+
+
+def test_a_search_is_not_continued_on_other_classes(tmp_path: Path, launch: Callable) -> None:
+    launch(accuracy)
+    search.search(request(tmp_path, trials=1))
+    run = tmp_path / "runs" / "trial_0000" / "seed1"
+    (run / "classes.json").write_text(json.dumps({"names": ["cat"]}))
+    with pytest.raises(UsageError, match=r"trial_0000/seed1 was trained on.*absent: 'cat'"):
+        search.search(request(tmp_path, trials=2))
+    assert not (tmp_path / "runs" / "trial_0001").exists()

@@ -99,16 +99,24 @@ def test_trials_are_judged_on_pictures_that_nothing_else_uses() -> None:
     whole = data.outline(recipe, "train").num_examples
     parts = [data.outline(judged, judged.dataset[name]) for name in ("split", "eval_split")]
     assert sum(part.num_examples for part in parts) == whole == 1442
-    assert honest_splits(recipe, "train[80%:]").dataset.split == "train"
+    recipe.dataset.split = "train[:80%]"
+    named = honest_splits(recipe, "train[80%:90%]")
+    assert (named.dataset.split, named.dataset.eval_split) == ("train[:80%]", "train[80%:90%]")
+    recipe.dataset.split, recipe.dataset.eval_split = "train[:80%]", "test[:50%]"
+    assert honest_splits(recipe, "test[50%:]").dataset.eval_split == "test[50%:]"
 
 
 @pytest.mark.parametrize(
     ("fields", "wanted", "message"),
     [
-        ({}, "test", "would make them worthless"),
-        ({}, "test[:50%]", "would make them worthless"),
+        ({}, "test", "would make those worthless"),
+        ({}, "test[:50%]", "would make those worthless"),
         ({"split": "train[:50%]"}, "", "is a part already"),
-        ({"name": "folder"}, "", "ordered by class"),
+        ({}, "test[-10:]", "10 of the 10 pictures"),
+        ({}, "train[50%:]", "721 of the 721 pictures .* are trained on too"),
+        ({}, "train", "1,442 of the 1,442 pictures"),
+        ({"split": "train[:50%]"}, "train[0:60%]", "721 of the 865 pictures"),
+        ({"eval_split": "train[-20%:]"}, "", "144 of the 144 pictures .* are in train"),
     ],
 )
 def test_a_dishonest_split_is_refused(fields: dict, wanted: str, message: str) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chanattn.errors import UsageError
+from chanattn.sweep.program import dry_run, sweep
 from chanattn.sweep.store import check_unchanged, directory_name, job, read, write
 
 HOSTILE = [
@@ -163,3 +164,19 @@ def test_names_that_differ_in_case_only_are_refused(request_for) -> None:
     se = {"model.attention.name": "se"}
     with pytest.raises(UsageError, match="would share a folder"):
         written(request_for(variants={"none": {}, "SE": se, "se": se}))
+
+
+def test_a_sweep_is_not_continued_on_other_classes(request_for, acting) -> None:
+    request = request_for()
+    sweep(request)
+    begun = len(acting.submitted)
+    run = job(request.workdir, "se_r4", 1).workdir
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "classes.json").write_text(json.dumps({"names": list(request.class_names["se_r4"])}))
+    sweep(request)
+    (run / "classes.json").write_text(json.dumps({"names": ["cat", *map(str, range(9))]}))
+    with pytest.raises(UsageError, match=r"se_r4/seed1 was trained on.*absent: 'cat'"):
+        sweep(request)
+    with pytest.raises(UsageError, match="absent: 'cat'"):
+        dry_run(request)
+    assert len(acting.submitted) == begun

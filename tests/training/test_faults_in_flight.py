@@ -77,7 +77,7 @@ MOMENTS = {
     "while the state is initialised": (Experiment, "create_state", 1, 0),
     "during compilation": (_Seeded, "compile", 1, 0),
     "during a step": (_Seeded, "__call__", 3, 3),
-    "during the evaluation after step 5": (loop, "measure", 1, 6),
+    "during the evaluation after step 5": (loop, "measure", 1, 5),
     "while step 8 is saved": (Checkpoints, "save", 1, 9),
 }
 
@@ -95,12 +95,14 @@ def test_sigterm_at_any_moment_is_answered_with_75_and_loses_nothing(
             assert (checkpoints.latest() or 0) == saved
 
     # More signals while it saves what the first has asked for.
-    saving = [(Checkpoints, name, 1, terminate_and_interrupt) for name in ("save", "close")]
+    saving = (Checkpoints, "save", 1, terminate_and_interrupt), (Checkpoints, "close", 1, terminate)
     assert start(tmp_path, monkeypatch, (_Seeded, "__call__", 2, terminate), *saving) == 75
     assert "stopped by SIGTERM after step 11, which is saved" in capsys.readouterr().err
 
-    # Nothing is left to save or to continue behind the last step.
-    assert start(tmp_path, monkeypatch, (loop, "measure", 4, terminate)) == 0
+    # The last evaluation is given up like any other; nothing is left to stop behind it.
+    assert start(tmp_path, monkeypatch, (loop, "measure", 4, terminate)) == 75
+    assert "after step 20" in capsys.readouterr().err
+    assert start(tmp_path, monkeypatch, (loop, "finish", 1, terminate)) == 0
     assert (tmp_path / "summary.json").exists()
     assert outcome(tmp_path) == undisturbed("device")
 

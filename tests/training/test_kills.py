@@ -1,8 +1,8 @@
-"""A training killed at random moments; the tool that does it is `benchmarks.soak_kills`."""
+"""A training killed at random moments; the tool that does it is `tests.soak.kills`."""
 
 import pytest
 
-from benchmarks.soak_kills import soak
+from tests.soak.kills import soak
 
 
 @pytest.mark.parametrize(

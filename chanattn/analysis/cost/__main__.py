@@ -9,7 +9,6 @@ much longer the same step takes. Everything is timed in turns on synthetic pictu
 shape; the data need not be there. Of a machine with other work to do, believe the spread.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -38,8 +37,8 @@ _SECONDS = flags.DEFINE_float("seconds", 0.25, "about how long a turn takes", lo
 _DEPTH = flags.DEFINE_integer(
     "depth", 1, "how deep the table of modules goes; 0: no such table", lower_bound=0
 )
-_JSON = flags.DEFINE_string("json", "", "write the figures to this file")
-_MARKDOWN = flags.DEFINE_string("markdown", "", "write the tables to this file")
+_JSON = cli.define_path("json", None, "write the figures to this file")
+_MARKDOWN = cli.define_path("markdown", None, "write the tables to this file")
 
 
 def main(config: ConfigDict) -> None:
@@ -49,8 +48,12 @@ def main(config: ConfigDict) -> None:
         UsageError: The flags or the config cannot work, or a file cannot be written.
     """
     for path in filter(None, (_JSON.value, _MARKDOWN.value)):
-        if not Path(path).parent.is_dir():
-            raise UsageError(f"cannot write {path}: there is no folder {Path(path).parent}")
+        if not path.parent.is_dir():
+            raise UsageError(f"cannot write {path}: there is no folder {path.parent}")
+        if path.is_dir():
+            raise UsageError(f"cannot write {path}: it is a folder; name a file in it")
+    if _JSON.value == _MARKDOWN.value is not None:
+        raise UsageError(f"--json and --markdown both write {_JSON.value}; name two files")
     # Imported late, so that a mistake in the flags is told at once.
     from chanattn.analysis.cost import tables, variants
     from chanattn.analysis.cost.grid import page
@@ -94,9 +97,9 @@ def main(config: ConfigDict) -> None:
     for note in notes:
         console.print(note, style="dim", highlight=False)
     if _JSON.value:
-        write_json(Path(_JSON.value), measured)
+        write_json(_JSON.value, measured)
     if _MARKDOWN.value:
-        write_text(Path(_MARKDOWN.value), page(grids, notes))
+        write_text(_MARKDOWN.value, page(grids, notes))
 
 
 def _by_module(name: str, config: ConfigDict) -> "Grid":

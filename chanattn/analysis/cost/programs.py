@@ -91,8 +91,8 @@ def compile_programs(config: ConfigDict, pictures: Pictures) -> Programs:
     one = _one_device(experiment.mesh)
     return Programs(
         train=Repeated(lambda state: step(state, feed), state),
-        infer=_forward(experiment, weights, config.batch_size, experiment.mesh),
-        latency=_forward(experiment, weights, 1, one, in_flight=0),
+        infer=forward(experiment, weights, config.batch_size, experiment.mesh),
+        latency=forward(experiment, weights, 1, one, in_flight=0),
         devices=experiment.mesh.size,
         kernels=kernels.current(),
         peak_memory_bytes=planned_memory(step),
@@ -116,7 +116,17 @@ def planned_memory(compiled: Any) -> int | None:
     )
 
 
-def _forward(experiment: Experiment, weights: Any, batch: int, mesh: Mesh, **how: Any) -> Repeated:
+def forward(experiment: Experiment, weights: Any, batch: int, mesh: Mesh, **how: Any) -> Repeated:
+    """Logits of one batch of random pictures, again and again, with running statistics.
+
+    Args:
+        experiment: Whose network it is.
+        weights: Its variables; copied to the devices.
+        batch: Pictures.
+        mesh: Devices that share the batch.
+        **how: As of `Repeated`.
+    """
+
     def logits(weights: Any, images: jax.Array) -> jax.Array:
         return experiment.model.apply(weights, images, train=False)[0]
 

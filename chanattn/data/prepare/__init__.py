@@ -6,6 +6,7 @@ CIFAR and MNIST are written from their official archives without TensorFlow; eve
 TFDS's own code, which needs it (`pip install 'chanattn[prepare]'`).
 """
 
+import os
 from pathlib import Path
 
 import tensorflow_datasets as tfds
@@ -14,11 +15,14 @@ from chanattn.data.prepare import with_tensorflow, without_tensorflow
 from chanattn.data.sources import SOURCES
 from chanattn.data.sources.tfds_sets import data_dirs
 from chanattn.errors import UsageError, did_you_mean
+from chanattn.paths import to_path
 
 __all__ = ["prepare"]
 
 
-def prepare(name: str, data_dir: str = "", archive: str = "") -> Path:
+def prepare(
+    name: str, data_dir: str | os.PathLike[str] = "", archive: str | os.PathLike[str] = ""
+) -> Path:
     """Writes a data set to `data_dir/name/version` unless it is there already.
 
     Args:
@@ -40,7 +44,7 @@ def prepare(name: str, data_dir: str = "", archive: str = "") -> Path:
         valid = tfds.list_builders(with_community_datasets=False)
         raise UsageError(f"TFDS has no data set {name!r}.{did_you_mean(name, valid)}") from error
     folder = data_dirs(data_dir)[0]
-    source = Path(archive).expanduser() if archive else None
+    source = to_path(archive) if archive else None
     if source and not source.exists():
         raise UsageError(f"no file or folder {source}: --archive names what has been downloaded")
     try:

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from chanattn.data.prepare import prepare
 from chanattn.errors import UsageError, visible
+from chanattn.paths import to_path
 
 
 class _Parser(argparse.ArgumentParser):
@@ -24,17 +25,16 @@ def main(arguments: list[str] | None = None) -> int:
         description="Downloads a TFDS data set and writes it as array_record files.",
     )
     parser.add_argument("name", help="cifar10, cifar100, mnist, fashion_mnist, or any set of TFDS")
+    parser.add_argument("--data_dir", help="default: $TFDS_DATA_DIR, else ~/tensorflow_datasets")
     parser.add_argument(
-        "--data_dir", default="", help="default: $TFDS_DATA_DIR, else ~/tensorflow_datasets"
-    )
-    parser.add_argument(
-        "--archive", default="", help="downloaded by hand: CIFAR's archive; else the files' folder"
+        "--archive", help="downloaded by hand: CIFAR's archive; else the files' folder"
     )
     options = parser.parse_args(arguments)
     # Ends through the code that removes unfinished files, as Ctrl-C does.
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        folder = prepare(options.name, options.data_dir, options.archive)
+        given = (options.data_dir, options.archive)
+        folder = prepare(options.name, *("" if path is None else to_path(path) for path in given))
     except UsageError as error:
         print(f"error: {visible(str(error))}", file=sys.stderr)
         return 2

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from ml_collections import ConfigDict
 
 from chanattn.data import split as splits
-from chanattn.data.source import Source, Subset
-from chanattn.data.sources import digits, folder, synthetic, tfds_sets
+from chanattn.data.source import Source, Subset, Whole
+from chanattn.data.sources import digits, folder, synthetic
 from chanattn.errors import UsageError
 
 #: Name -> function of (config.dataset, split name without slice). Every other name is one of TFDS.
-SOURCES: dict[str, Callable[[ConfigDict, str], Source]] = {
+SOURCES: dict[str, Callable[[ConfigDict, str], Whole]] = {
     "digits": digits.open_split,
     "folder": folder.open_split,
     "synthetic": synthetic.open_split,
@@ -22,17 +22,25 @@ def open_source(dataset: ConfigDict, split: str) -> Source:
 
     Args:
         dataset: `config.dataset`; `name`, `data_dir` and the fields of `synthetic` are read.
-        split: A name with an optional slice, such as `train[:1000]`.
+        split: A name with an optional slice, such as `train[:1000]`; what a part holds is said in
+            `chanattn.data.split`.
 
     Raises:
-        UsageError: Unknown data set or split, or its files are absent.
+        UsageError: Unknown data set or split, its files are absent, or there is a single class.
     """
     if dataset.name in SOURCES:
         part = splits.parse(split)
         whole = SOURCES[dataset.name](dataset, part.name)
-        source: Source = Subset(whole, part.indices(len(whole)))
+        source: Source = Subset(whole, part.members(whole.labels, whole.names))
     else:
+        from chanattn.data.sources import tfds_sets  # takes a while, so only when it is wanted
+
         source = tfds_sets.open_split(dataset, split, other_names=tuple(SOURCES))
     if len(source) == 0:
         raise UsageError(f"split {split!r} of data set {dataset.name!r} holds no examples")
+    if len(source.class_names) == 1:
+        raise UsageError(
+            f"data set {dataset.name!r} has a single class, {source.class_names[0]!r}, so that there is"
+            " nothing to tell apart: choose another set"
+        )
     return source

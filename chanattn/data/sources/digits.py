@@ -7,14 +7,14 @@ Repository, 1998 (its test part).
 import numpy as np
 from ml_collections import ConfigDict
 
-from chanattn.data.source import ArraySource, Source
+from chanattn.data.source import ArraySource
 from chanattn.errors import UsageError
 
 #: Every so many-th example of a class is a test example.
 TEST_EVERY = 5
 
 
-def open_split(dataset: ConfigDict, split: str) -> Source:
+def open_split(dataset: ConfigDict, split: str) -> ArraySource:
     """The split `train` (1,442 pictures) or `test` (355), stratified by class and always the same.
 
     The stored grey values 0..16 become `round(value * 255 / 16)`, so that 16 is white.

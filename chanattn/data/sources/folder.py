@@ -1,32 +1,60 @@
-"""Folders of pictures: `root/split/class/picture.jpg`, one folder a class."""
+"""Folders of pictures: `root/split/class/picture.jpg`, one folder a class.
+
+What is taken, everywhere below a class folder:
+
+* A file is a picture if its name ends like one (`SUFFIXES`, upper case or lower), or if it begins like one.
+* Links are followed, those to folders too, but for links that lead back to a folder above them.
+* Hidden files and folders (`.DS_Store`, `._1.jpg`, `.ipynb_checkpoints`), and the folders in which other
+  tools keep their copies (`__MACOSX`, `@eaDir`, ...), are passed over.
+
+The rest is passed over too, and `Folder.note` counts it.
+"""
 
 import os
-from collections.abc import Sequence
+import stat
+import unicodedata
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 from ml_collections import ConfigDict
 
-from chanattn.data.source import ImageShape, Record, Source
+from chanattn.data.decode import begins_like_a_picture
+from chanattn.data.source import ImageShape, Record
 from chanattn.errors import UsageError
+from chanattn.paths import to_path
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+SUFFIXES = (
+    *(".avif", ".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm"),
+    *(".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
+)
+#: Folders of macOS, Synology, QNAP, Windows and Linux, beside those that are hidden.
+TOOL_FOLDERS = frozenset(
+    {
+        *("__MACOSX", "@eaDir", "#recycle", "@Recycle", "@Recently-Snapshot", "$RECYCLE.BIN"),
+        *("System Volume Information", "lost+found"),
+    }
+)
+_HIDDEN, _OUTSIDE, _BACK = "hidden", "outside of the class folders", "link that leads back"
+_MOST_KINDS = 6  # that a note lists
 
 
-def open_split(dataset: ConfigDict, split: str) -> Source:
+def open_split(dataset: ConfigDict, split: str) -> "Folder":
     """The pictures below `dataset.data_dir/split`, ordered by class name and path.
 
-    Classes are numbered in the alphabetical order of their folders. Folders within a class are searched
-    too; hidden files and files that are no pictures are passed over.
+    Classes are numbered in the alphabetical order of their folders.
 
     Raises:
-        UsageError: A folder is absent, or holds no pictures.
+        UsageError: A folder is absent or cannot be read, a class holds no pictures, or there are fewer than
+            two classes.
     """
     if not dataset.data_dir:
         raise UsageError(
             "data set 'folder' needs its root: set config.dataset.data_dir to a folder that holds "
             "<split>/<class>/<picture>"
         )
-    folder = Path(dataset.data_dir).expanduser() / split
+    folder = to_path(dataset.data_dir) / split
     if not folder.is_dir():
         raise UsageError(
             f"no folder {folder}: config.dataset.data_dir must hold {split}/<class>/<picture>, or "
@@ -39,47 +67,205 @@ class Folder:
     """One split of an image folder. Pictures may differ in size and are read as colour."""
 
     def __init__(self, folder: Path):
-        classes = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
         self.folder = folder
-        self.class_names = tuple(path.name for path in classes)
         self.image_shape: ImageShape = (None, None, 3)
-        self._files: list[str] = []
-        self._labels: list[int] = []
-        for label, path in enumerate(classes):
-            try:
-                os.listdir(path)  # the search below passes over what may not be read
-            except OSError as error:
-                raise UsageError(
-                    f"class folder {path} cannot be read: {error.strerror}; change its permissions"
-                ) from error
-            files = sorted(str(f.relative_to(folder)) for f in path.rglob("*") if _is_picture(f))
-            if not files:
-                raise UsageError(f"class folder {path} holds no pictures: {', '.join(SUFFIXES)}")
-            self._files += files
-            self._labels += [label] * len(files)
+        walk = _Walk(folder)
+        classes = walk.classes()
         if not classes:
-            raise UsageError(f"{folder} holds no class folders: expected <class>/<picture>")
+            raise UsageError(
+                f"{folder} holds no class folders: expected <class>/<picture>{walk.told()}"
+            )
+        files: list[str] = []
+        labels: list[int] = []
+        for label, name in enumerate(classes):
+            found = _sorted(walk.pictures(name))
+            if not found:
+                raise UsageError(
+                    f"class folder {folder / name} holds no pictures: {', '.join(SUFFIXES)}{walk.told()}"
+                )
+            files += found
+            labels += [label] * len(found)
+        if len(classes) == 1:
+            raise UsageError(_one_class(folder, classes[0]))
+        self.class_names = tuple(classes)
+        self.labels = np.array(labels, np.int32)
+        self.names = files
+        self.note = walk.note()
+        self._links = walk.links
+        self._real: dict[str, str] = {}
 
     def __len__(self) -> int:
-        return len(self._files)
+        return len(self.names)
 
     def read(self, indices: Sequence[int]) -> list[Record | OSError]:
-        """See `Source.read`."""
+        """See `Readable.read`."""
         return [self._record(i) for i in indices]
 
     def _record(self, index: int) -> Record | OSError:
         try:
-            return Record((self.folder / self._files[index]).read_bytes(), self._labels[index])
+            with open(self.describe(index), "rb") as file:
+                return Record(file.read(), int(self.labels[index]))
         except OSError as error:
             return error
 
     def describe(self, index: int) -> str:
-        """See `Source.describe`."""
-        return str(self.folder / self._files[index])
+        """See `Readable.describe`."""
+        return os.path.join(self.folder, self.names[index])
+
+    def place(self, index: int) -> Hashable:
+        """See `Whole.place`: the file itself, whatever links lead to it."""
+        path = self.describe(index)
+        if self.names[index] in self._links:
+            return os.path.realpath(path)
+        parent, name = os.path.split(path)
+        if parent not in self._real:
+            self._real[parent] = os.path.realpath(parent)
+        return os.path.join(self._real[parent], name)
 
 
-def _is_picture(path: Path) -> bool:
-    if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+class _Walk:
+    """One walk through a split, which lists every folder once.
+
+    Attributes:
+        passed_over: What was not taken: by the suffix of a file, the name of a folder, or why.
+        links: Those of the pictures that are links.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = os.fspath(folder)
+        self.passed_over: Counter[str] = Counter()
+        self.links: set[str] = set()
+
+    def classes(self) -> list[str]:
+        """Names of the class folders."""
+        found = []
+        for entry in self._entries(""):
+            if self._is_left_out(entry):
+                continue
+            if _is_folder(entry):
+                found.append(entry.name)
+            else:
+                self.passed_over[_OUTSIDE] += 1
+        return _sorted(found)
+
+    def pictures(self, place: str, above: tuple[str, ...] = ()) -> Iterator[str]:
+        """Paths of the pictures below a folder of the split.
+
+        Args:
+            place: The folder, relative to that of the split.
+            above: The real folders of which links have led here.
+        """
+        for entry in self._entries(place):
+            if self._is_left_out(entry):
+                continue
+            path = f"{place}/{entry.name}"
+            if entry.is_file(follow_symlinks=False) and _is_called_so(entry):
+                yield path  # nearly all of them
+            elif _is_folder(entry):
+                inside = above
+                if entry.is_symlink():
+                    inside = (*above, os.path.realpath(os.path.join(self.folder, place)))
+                    if _leads_back(os.path.realpath(entry.path), inside):
+                        self.passed_over[_BACK] += 1
+                        continue
+                yield from self.pictures(path, inside)
+            elif _is_picture(entry):
+                if entry.is_symlink():
+                    self.links.add(path)
+                yield path
+            else:
+                self.passed_over[_kind(entry)] += 1
+
+    def _entries(self, place: str) -> list[os.DirEntry[str]]:
+        path = os.path.join(self.folder, place)
+        try:
+            with os.scandir(path) as entries:
+                return list(entries)
+        except OSError as error:
+            what = "class folder" if place and "/" not in place else "folder"
+            raise UsageError(
+                f"{what} {path.rstrip('/')} cannot be read: {error.strerror}; change its permissions"
+            ) from error
+
+    def _is_left_out(self, entry: os.DirEntry[str]) -> bool:
+        hidden = entry.name[0] == "."
+        if not (hidden or entry.name in TOOL_FOLDERS):
+            return False
+        folder = _is_folder(entry)
+        if folder or hidden:
+            self.passed_over[f"{entry.name}/" if folder else _HIDDEN] += 1
+        return folder or hidden
+
+    def note(self) -> str:
+        """What was passed over, in one line; empty if nothing was."""
+        if not self.passed_over:
+            return ""
+        ranked = sorted(self.passed_over.items(), key=lambda item: (-item[1], item[0]))
+        kinds = [f"{kind} {count:,}" for kind, count in ranked[:_MOST_KINDS]]
+        more = len(ranked) - len(kinds)
+        listed = ", ".join(kinds) + (f", and {more} more kinds" if more else "")
+        total = self.passed_over.total()
+        return f"{total:,} {'entry' if total == 1 else 'entries'} passed over ({listed})"
+
+    def told(self) -> str:
+        """The note as the end of a message."""
+        return f"; {self.note()}" if self.passed_over else ""
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
         return False
-    # A link that leads nowhere is told as a corrupt picture; reading a pipe would wait for ever.
-    return path.is_file() or (path.is_symlink() and not path.exists())
+
+
+def _is_picture(entry: os.DirEntry[str]) -> bool:
+    """Whether a file is taken: no pipe, and no socket, because reading one would wait for ever.
+
+    A link that leads nowhere is, if it is called like a picture: it will be told as a corrupt one.
+    """
+    try:
+        if not stat.S_ISREG(entry.stat().st_mode):
+            return False
+        if _is_called_so(entry):
+            return True
+        with open(entry.path, "rb") as file:
+            return begins_like_a_picture(file.read(16))
+    except OSError:
+        return _is_called_so(entry)
+
+
+def _is_called_so(entry: os.DirEntry[str]) -> bool:
+    return entry.name.lower().endswith(SUFFIXES)
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    suffix = os.path.splitext(entry.name)[1].lower()
+    if suffix in SUFFIXES:
+        return f"{suffix} that is no file"
+    return suffix or "without a suffix"
+
+
+def _leads_back(target: str, folders: tuple[str, ...]) -> bool:
+    return any(os.path.commonpath([target, folder]) == target for folder in folders)
+
+
+def _sorted(names: Iterable[str]) -> list[str]:
+    """Alike on every machine: macOS may store an accent as a letter of its own."""
+    names = sorted(names)
+    if all(map(str.isascii, names)):
+        return names
+    return sorted(names, key=lambda name: unicodedata.normalize("NFC", name))
+
+
+def _one_class(folder: Path, name: str) -> str:
+    inner = _Walk(folder / name).classes()
+    if inner:
+        some = ", ".join(inner[:3]) + (", ..." if len(inner) > 3 else "")
+        fix = f"if its folders ({some}) are the classes, move them one level up"
+    else:
+        fix = "each class needs a folder of its own"
+    return (
+        f"{folder} holds a single class, {name!r}, so that there is nothing to tell apart: {fix}, as in "
+        "<split>/<class>/<picture>"
+    )

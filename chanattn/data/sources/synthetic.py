@@ -1,12 +1,12 @@
 """Synthetic pictures that can be learnt: for smoke tests and benchmarks, of any size and number."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import cv2
 import numpy as np
 from ml_collections import ConfigDict
 
-from chanattn.data.source import ImageShape, Record, Source
+from chanattn.data.source import ImageShape, Record
 from chanattn.errors import UsageError
 
 DEFAULT_SIZE = 32
@@ -15,7 +15,7 @@ _TEMPLATE_SEED = 8_191
 _GRID = 4  # A class is a coarse colour pattern of this many cells a side.
 
 
-def open_split(dataset: ConfigDict, split: str) -> Source:
+def open_split(dataset: ConfigDict, split: str) -> "Synthetic":
     """`dataset.synthetic_examples` pictures of side `dataset.image_size` (32 if 0)."""
     if split not in SPLITS:
         raise UsageError(f"data set 'synthetic' has the splits {', '.join(SPLITS)}, not {split!r}")
@@ -30,12 +30,16 @@ class Synthetic:
     Example `i` has class `i % classes` and depends on the split and `i` alone.
     """
 
+    note = ""
+
     def __init__(self, split: str, examples: int, classes: int, size: int):
         self._size = size = size or DEFAULT_SIZE
         self.split = split
         self.examples = examples
         self.class_names = tuple(f"class {i}" for i in range(classes))
         self.image_shape: ImageShape = (size, size, 3)
+        self.names = range(examples)
+        self.labels = np.arange(examples) % classes
         rng = np.random.default_rng(_TEMPLATE_SEED)
         self._templates = rng.integers(64, 192, (classes, _GRID, _GRID, 3), np.uint8)
 
@@ -43,7 +47,7 @@ class Synthetic:
         return self.examples
 
     def read(self, indices: Sequence[int]) -> list[Record | OSError]:
-        """See `Source.read`."""
+        """See `Readable.read`."""
         return [self._record(i) for i in indices]
 
     def _record(self, index: int) -> Record:
@@ -56,5 +60,9 @@ class Synthetic:
         return Record(pattern - 64 + noise, label)
 
     def describe(self, index: int) -> str:
-        """See `Source.describe`."""
+        """See `Readable.describe`."""
         return f"synthetic/{self.split}[{index}]"
+
+    def place(self, index: int) -> Hashable:
+        """See `Whole.place`."""
+        return self.split, index

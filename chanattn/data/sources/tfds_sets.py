@@ -8,7 +8,7 @@ import contextlib
 import io
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,15 @@ from ml_collections import ConfigDict
 from tensorflow_datasets.core.decode import DeserializeMethod
 from tensorflow_datasets.proto import tf_example_pb2
 
-from chanattn.data.source import ImageShape, Record, Source
+from chanattn.data.source import ImageShape, Record
 from chanattn.errors import UsageError, did_you_mean
+from chanattn.paths import to_path
 
 _LONGEST_REASON = 200  # characters
 DEFAULT_DIR = "~/tensorflow_datasets"
 
 
-def open_split(dataset: ConfigDict, split: str, other_names: tuple[str, ...] = ()) -> Source:
+def open_split(dataset: ConfigDict, split: str, other_names: tuple[str, ...] = ()) -> "TfdsSplit":
     """Opens a split, in TFDS's own syntax (`train[:10%]+test`), of a prepared set.
 
     Args:
@@ -34,7 +35,7 @@ def open_split(dataset: ConfigDict, split: str, other_names: tuple[str, ...] = (
 
     Raises:
         UsageError: The set is unknown, not prepared, not in a random-access format, not one of
-            classification, or has no such split.
+            classification, or has no such split; or the split is a part of a set that TFDS did not shuffle.
     """
     folders = data_dirs(dataset.data_dir)
     builder = _builder(dataset.name, folders, other_names)
@@ -48,7 +49,14 @@ def open_split(dataset: ConfigDict, split: str, other_names: tuple[str, ...] = (
             f"split {split!r} of {dataset.name!r}: {' '.join(str(error).split())}; "
             f"it has {', '.join(builder.info.splits)}"
         ) from error
-    return TfdsSplit(builder, records, f"{dataset.name}/{split}", image, label)
+    if builder.info.disable_shuffling and "[" in split:
+        raise UsageError(
+            f"split {split!r} of {dataset.name!r}: the set is stored in the order in which it was made, so"
+            f" that a part of it is no fair sample; take whole ones: {', '.join(builder.info.splits)}"
+        )
+    files = builder.info.splits[split].file_instructions
+    parts = [(file.filename, range(file.skip, file.skip + file.take)) for file in files]
+    return TfdsSplit(builder, records, f"{dataset.name}/{split}", image, label, parts)
 
 
 def declared(
@@ -74,24 +82,35 @@ def declared(
     return tuple(features[image].shape), tuple(features[label].names or ())
 
 
-def data_dirs(data_dir: str) -> list[Path]:
+def data_dirs(data_dir: str | os.PathLike[str]) -> list[Path]:
     """Where prepared sets are looked for: the folder given, else $TFDS_DATA_DIR, else TFDS's own."""
     if data_dir:
-        return [Path(data_dir).expanduser()]
+        return [to_path(data_dir)]
     folders = [DEFAULT_DIR]
     if os.environ.get("TFDS_DATA_DIR"):
         folders.insert(0, os.environ["TFDS_DATA_DIR"])
-    return [Path(folder).expanduser() for folder in folders]
+    return [to_path(folder) for folder in folders]
 
 
 class TfdsSplit:
     """Pictures and labels of one split of a TFDS set."""
 
-    def __init__(self, builder: Any, records: Any, name: str, image: str, label: str):
+    def __init__(
+        self,
+        builder: Any,
+        records: Any,
+        name: str,
+        image: str,
+        label: str,
+        parts: list[tuple[str, range]],
+    ):
         height, width, channels = builder.info.features[image].shape
         self.class_names = tuple(builder.info.features[label].names)
         self.image_shape: ImageShape = (height, width, channels)
         self.name = name
+        self.note = ""
+        self.absent: tuple[str, ...] = ()  # the labels have not been read
+        self._parts = parts  # of the files
         self._records = records
         self._image = image
         self._label = label
@@ -100,7 +119,7 @@ class TfdsSplit:
         return len(self._records)
 
     def read(self, indices: Sequence[int]) -> list[Record | OSError]:
-        """See `Source.read`."""
+        """See `Readable.read`."""
         return [self._parse(record) for record in self._records.__getitems__(list(indices))]
 
     def _parse(self, record: bytes) -> Record:
@@ -112,8 +131,14 @@ class TfdsSplit:
         return Record(image, label)
 
     def describe(self, index: int) -> str:
-        """See `Source.describe`."""
+        """See `Readable.describe`."""
         return f"{self.name}[{index}]"
+
+    def places(self) -> Iterator[Hashable]:
+        """See `Source.places`."""
+        for file, positions in self._parts:
+            for position in positions:
+                yield file, position
 
 
 def _builder(

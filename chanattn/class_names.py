@@ -1,0 +1,106 @@
+"""The names of a run's classes: `classes.json` of a run directory, and whether other names mean the same.
+
+A label is a number; what it means, the order of the names says. Names that differ only in their Unicode form
+(a composed `é`, or `e` with an accent behind it, as some file systems write it) are one name; so are those
+that one locale decodes and another leaves as bytes.
+"""
+
+import json
+import os
+import unicodedata
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from chanattn.errors import UsageError
+
+CLASSES = "classes.json"
+
+_NAMED = 3  # in a message
+_LONGEST = 40  # characters of a name in a message
+
+
+def read_classes(workdir: str | os.PathLike[str]) -> tuple[str, ...] | None:
+    """The names of the classes that a run is trained on; None if it was begun before they were recorded.
+
+    Raises:
+        UsageError: the file is damaged.
+    """
+    path = Path(workdir) / CLASSES
+    try:
+        names = json.loads(path.read_bytes())["names"]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise TypeError("its names are no list of texts")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{path} is damaged ({error}); restore it, or delete it if the data set still has the classes"
+            " that the run was trained on"
+        ) from error
+    return tuple(names)
+
+
+def difference(own: Sequence[str], found: Sequence[str]) -> str | None:
+    """In words, how classes differ from one's own; None if every label means the same.
+
+    Args:
+        own: names in the order of the labels.
+        found: of the other side.
+    """
+    ours, theirs = _forms(own), _forms(found)
+    if ours == theirs:
+        return None
+    parts = [] if len(ours) == len(theirs) else [f"{len(theirs)} classes instead of {len(ours)}"]
+    # By the form that is compared, shown as they are written.
+    new = [name for name, form in zip(found, theirs, strict=True) if form not in ours]
+    gone = [name for name, form in zip(own, ours, strict=True) if form not in theirs]
+    parts += [f"new: {_listed(new)}"] if new else []
+    parts += [f"absent: {_listed(gone)}"] if gone else []
+    if not parts:
+        number = next(i for i, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b)
+        here, there = _shown(found[number]), _shown(own[number])
+        parts.append(f"the same in another order: class {number} is {here} instead of {there}")
+    return "; ".join(parts)
+
+
+def check_distinct(names: Sequence[str]) -> None:
+    """Refuses two classes whose names differ only in their Unicode form: nobody can tell them apart.
+
+    Raises:
+        UsageError: there are such classes.
+    """
+    forms = _forms(names)
+    form, count = Counter(forms).most_common(1)[0]
+    if count > 1:
+        same = [name for name, each in zip(names, forms, strict=True) if each == form]
+        raise UsageError(
+            f"the classes {' and '.join(map(ascii, same))} differ only in their Unicode form; make them one"
+        )
+
+
+def fingerprint(names: Sequence[str]) -> int:
+    """A number below 2^31 that is the same where `difference` finds none."""
+    return zlib.crc32(json.dumps(_forms(names)).encode()) & 0x7FFF_FFFF
+
+
+def _forms(names: Sequence[str]) -> list[str]:
+    return [unicodedata.normalize("NFC", _decoded(name)) for name in names]
+
+
+def _decoded(name: str) -> str:
+    """A folder's name that a locale without UTF-8 has left as escaped bytes, as other locales read it."""
+    try:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half of a pair, which is no byte
+        return name
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(map(_shown, names[:_NAMED])) + (f" and {more} more" if more > 0 else "")
+
+
+def _shown(name: str) -> str:
+    return repr(name if len(name) <= _LONGEST else f"{name[:_LONGEST]}...")
