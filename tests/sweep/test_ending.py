@@ -17,10 +17,10 @@ PATIENCE = 120.0
 SWEEP = """
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from chanattn import cli
 from chanattn.sweep import Sweep, program
 from chanattn.sweep.launchers import local
-from chanattn.training.experiment import Outline
 from configs import base
 
 acting, folder, *roles = sys.argv[1:]
@@ -28,8 +28,8 @@ local.command = lambda job: [sys.executable, acting, str(job.workdir), job.varia
 grid = Sweep(title="T", variants={role: {} for role in roles}, baseline=roles[0], seeds=1)
 request = program.Request(
     file="acted.py", recipe=base.get_config(), changed={}, grid=grid,
-    outlines={role: Outline(10, 10, 10) for role in roles}, variants=roles, seeds=(0,),
-    workdir=Path(folder), launcher="local", parallel=len(roles), retry_failed=False, max_losses=0,
+    outlines={role: SimpleNamespace(total_steps=10, class_names=()) for role in roles},
+    variants=roles, seeds=(0,), workdir=Path(folder), launcher="local", parallel=len(roles), retry_failed=False, max_losses=0,
     stall=0.0, cost=False,
 )
 cli.run(lambda: program.sweep(request), argv=["sweep"])
