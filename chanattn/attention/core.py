@@ -95,8 +95,8 @@ def weigh(
 def _temperature(module: nn.Module, gate: Gate, train: bool) -> jax.Array | None:
     """The gate's temperature now, if it is annealed.
 
-    A forward pass in training multiplies it by exp(-anneal_rate); a training step of several passes keeps what
-    one of them has made of it.
+    A forward pass in training multiplies it by exp(-anneal_rate); a training step of several passes keeps
+    what one of them has made of it.
     """
     if gate.temperature is None or not gate.anneal_rate:
         return None
