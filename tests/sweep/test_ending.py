@@ -29,8 +29,8 @@ grid = Sweep(title="T", variants={role: {} for role in roles}, baseline=roles[0]
 request = program.Request(
     file="acted.py", recipe=base.get_config(), changed={}, grid=grid,
     outlines={role: SimpleNamespace(total_steps=10, class_names=()) for role in roles},
-    variants=roles, seeds=(0,), workdir=Path(folder), launcher="local", parallel=len(roles), retry_failed=False, max_losses=0,
-    stall=0.0, cost=False,
+    variants=roles, seeds=(0,), workdir=Path(folder), launcher="local", parallel=len(roles),
+    retry_failed=False, max_losses=0, stall=0.0, cost=False,
 )
 cli.run(lambda: program.sweep(request), argv=["sweep"])
 """
