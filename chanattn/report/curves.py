@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 from chanattn.errors import UsageError
 from chanattn.report.names import for_picture, one_line
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 PANELS = (("loss", "loss (nats)", 1.0), ("top1", "top-1 accuracy (%)", 100.0))
 """Metric, its label, and the factor from the log to the picture."""
 STYLES = {
