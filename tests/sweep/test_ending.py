@@ -39,9 +39,11 @@ cli.run(lambda: program.sweep(request), argv=["sweep"])
 class Acted:
     """A sweep under way."""
 
-    def __init__(self, folder: Path, roles: tuple[str, ...], **options: object) -> None:
+    def __init__(
+        self, folder: Path, roles: tuple[str, ...], under: tuple[str, ...] = (), **options: object
+    ) -> None:
         acting = ROOT / "tests" / "sweep" / "acting_worker.py"
-        words = [sys.executable, "-c", SWEEP, str(acting), str(folder), *roles]
+        words = [*under, sys.executable, "-c", SWEEP, str(acting), str(folder), *roles]
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
         self.process = subprocess.Popen(words, cwd=ROOT, text=True, **options)
         self.runs = [folder / "runs" / role / "seed0" for role in roles]
@@ -92,7 +94,7 @@ def test_a_signal_has_every_run_save(acted: Callable[..., Acted], number: signal
 
 @pytest.mark.slow
 def test_a_sweep_under_nohup_outlives_its_terminal(acted: Callable[..., Acted]) -> None:
-    sweep = acted("3", "long", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    sweep = acted("3", "long", under=("nohup",))
     sweep.workers()
     sweep.process.send_signal(signal.SIGHUP)
     time.sleep(1.0)
