@@ -14,7 +14,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import jax
 import pytest
 from hypothesis import settings
-from skips import pytest_sessionfinish, pytest_terminal_summary  # noqa: F401 - hooks
+
+from tests.support.skips import pytest_sessionfinish, pytest_terminal_summary  # noqa: F401 - hooks
 
 # Compilation makes the first example slow, and a test must give the same verdict every time.
 settings.register_profile("chanattn", deadline=None, derandomize=True, max_examples=50)

@@ -3,7 +3,8 @@
 from types import SimpleNamespace
 
 import pytest
-import skips
+
+from tests.support import skips
 
 
 @pytest.fixture
