@@ -115,15 +115,21 @@ def run(
             arguments: list[Any] = [loaded] if config else []
             main(*arguments, *([rest] if positionals else []))
     except UsageError as error:
-        say(f"error: {visible(str(error))}", *getattr(error, "__notes__", []))
+        say(f"error: {visible(str(error))}", *_notes(error))
         sys.exit(USAGE)
     except (NonFinite, RunFailed, SaveFailed) as error:
-        say(f"error: {error}", *getattr(error, "__notes__", []))
+        say(f"error: {error}", *_notes(error))
         sys.exit(FAILED)
     except Preempted as error:
         say(str(error))
         sys.exit(PREEMPTED)
     sys.exit(0)
+
+
+def _notes(error: Exception) -> list[str]:
+    """What was added to an error on its way up, but for JAX's remark on how it shortens tracebacks."""
+    notes: list[str] = getattr(error, "__notes__", [])
+    return [note for note in notes if "JAX_TRACEBACK_FILTERING" not in note]
 
 
 def _adapt_to_surroundings() -> None:

@@ -129,6 +129,7 @@ def test_a_start_that_saved_nothing_binds_nobody(tmp_path):
 
 def test_processes_that_see_other_classes_stop_together(tmp_path, monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(run_directory, "decided", lambda decide: decide())
     for theirs, expected in (([0, 0], "own"), ([0, 1], "other"), ([1, 0], "other")):
 
         def gather(mine, theirs=theirs):
