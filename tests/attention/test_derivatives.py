@@ -24,6 +24,18 @@ STRAIGHT_THROUGH = ("top_k", "argmax", "gumbel_sigmoid", "gumbel_softmax")
 KINDS = ["se", "eca", "cbam", "bam", "simam", "gct", "dia", "sk", "splat", "gc", "srm", "encnet"]
 KINDS += ["top_k", "gumbel_sigmoid", "static"]
 
+# Options with a maximum, a root or a quotient of their own.
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "gct of maxima": ("gct", {"embedding": "linf"}),
+    "gct of magnitudes": ("gct", {"norm": "l1"}),
+    "gct with the mean taken away": ("gct", {"norm": "mean_var"}),
+    "cbam of four statistics": ("cbam", {"squeeze": "mean+max+l2+lse"}),
+    "srm of others": ("srm", {"squeeze": "max+l2+std"}),
+    "gaussian_ct without epsilon": ("gaussian_ct", {"preset": "thirdparty"}),
+    "ge of windows": ("ge", {"extent": 2}),
+    "bat in two blocks": ("bat", {"preset": "timm"}),
+}
+
 OPTIMISED = {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False}
 
 MAPS = {
@@ -36,16 +48,22 @@ MAPS = {
 }
 
 
+def member(case: str, **more: Any) -> Any:
+    name, options = VARIANTS.get(case, (case, {}))
+    return build(name, **options, **more)
+
+
 @cache
-def variables_of(name: str) -> Any:
-    module = build(name)
+def variables_of(case: str) -> Any:
+    module = member(case)
     return random_like(jax.eval_shape(module.init, jax.random.key(1), feature_map(*SHAPE)))
 
 
 def objective(name: str, train: bool, dtype: Any = jnp.float32) -> Any:
     """`(parameters, x), shift -> number`: squares of the output, and the losses that the mechanism adds."""
-    options = {"dtype": dtype} if attention.describe(name).slot == "conv" else {}
-    module, variables = build(name, **options), variables_of(name)
+    in_conv_slot = name in NAMES and attention.describe(name).slot == "conv"
+    module = member(name, **({"dtype": dtype} if in_conv_slot else {}))
+    variables = variables_of(name)
     rest = {key: value for key, value in variables.items() if key != "params"}
     weight = jax.random.normal(jax.random.key(2), SHAPE)
     collections = ["batch_stats", "losses"] if train else []
@@ -122,7 +140,7 @@ def test_both_modes_agree_and_second_derivatives_are_symmetric(name: str) -> Non
         assert size > 0
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *VARIANTS])
 def test_derivatives_are_finite_on_maps_without_spread(name: str) -> None:
     for kind, (x, shift) in MAPS.items():
         point = start(name, x)

@@ -276,6 +276,22 @@ def test_extra_losses_are_those_that_are_sown(name: str) -> None:
     assert names == set(attention.extra_losses(name, {}))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_state_of_a_mechanism_is_of_a_kind_that_training_knows(name: str) -> None:
+    """Running statistics move with every part of a batch; the rest once a step, and is never averaged."""
+    option = attention.describe(name).options
+    annealed = {"gate": "softmax", "anneal_rate": 0.1} if "gate" in option else {}
+    stored = [{"basis": "random"}] if name == "fca" else []
+    for options in ({}, annealed, *stored):
+        module = build(name, **options)
+        state = jax.eval_shape(module.init, jax.random.key(1), feature_map(*SHAPE))
+        kept = state.get("batch_stats", {})
+        other = {str(path[-1].key) for path, _ in jax.tree.leaves_with_path(kept)} - {"mean", "var"}
+        expected = {"temperature"} if options is annealed and annealed else set()
+        assert other == (expected if options not in stored else {"basis"})
+        assert set(state) <= {"params", "batch_stats"}
+
+
 def test_top_k_of_all_channels_is_the_identity() -> None:
     x = feature_map(*SHAPE)
     y = build("top_k", fraction=1.0).apply(variables_of("top_k"), x)

@@ -1,5 +1,7 @@
 """Every mechanism learns: a short training on real digits, with the package's own step."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import optax
@@ -37,11 +39,9 @@ def load(split: str) -> dict[str, np.ndarray]:
     }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", only(KINDS, attention.names()))
-def test_a_short_training_on_digits_beats_95_percent(name: str, mesh: Mesh) -> None:
-    layers, steps = LAYERS.get(name, (1,)), STEPS.get(name, 300)
-    model = ResNet(
+def network(name: str) -> ResNet:
+    layers = LAYERS.get(name, (1,))
+    return ResNet(
         block="basic",
         layers=layers,
         planes=(16, 32)[: len(layers)],
@@ -51,10 +51,26 @@ def test_a_short_training_on_digits_beats_95_percent(name: str, mesh: Mesh) -> N
         stem_pool="",
         slots=resolve({"name": name, "stages": tuple(range(1, len(layers) + 1))}),
     )
-    task = Classification()
+
+
+def replace_attention(params: Any, other: Any) -> Any:
+    """The parameters, those of attention modules replaced by those of another tree."""
+
+    def choose(path: Any, own: jax.Array, theirs: jax.Array) -> jax.Array:
+        return theirs if any("attention" in entry.key for entry in path) else own
+
+    return jax.tree_util.tree_map_with_path(choose, params, other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", only(KINDS, attention.names()))
+def test_a_short_training_on_digits_teaches_network_and_attention(name: str, mesh: Mesh) -> None:
+    steps = STEPS.get(name, 300)
+    model, task = network(name), Classification()
     schedule = optax.cosine_onecycle_schedule(steps, PEAK)
     optimizer = optax.adamw(schedule, weight_decay=1e-3)
     state = create_state(model, optimizer, task, (8, 8, 3), seed=0, ema=False, mesh=mesh)
+    start = jax.device_get(state.params)
     step = make_train_step(
         model, optimizer, schedule, task, lambda feed, step, key: feed, mesh=mesh, seed=0
     )
@@ -63,8 +79,20 @@ def test_a_short_training_on_digits_beats_95_percent(name: str, mesh: Mesh) -> N
     for _ in range(steps):
         chosen = order.choice(len(train["label"]), BATCH, replace=False)
         state, window = step(state, {key: value[chosen] for key, value in train.items()})
-
     assert all(np.isfinite(value) for value in window.means().values())
-    evaluate = make_eval_step(model, task, lambda feed: feed, mesh=mesh)
-    totals = evaluate(state.weights, test, jax.device_put(Totals.zero(task.metric_names)))
-    assert totals.means()["top1"] > 0.95
+
+    def measure(model: ResNet, weights: Any) -> dict[str, float]:
+        evaluate = make_eval_step(model, task, lambda feed: feed, mesh=mesh)
+        totals = jax.device_put(Totals.zero(task.metric_names))
+        return evaluate(weights, test, totals).means()
+
+    trained = measure(model, state.weights)
+    assert trained["top1"] > 0.95
+    # That much a network without attention reaches too. This one relies on what its attention has learnt, or,
+    # where there is nothing to learn, on its being there.
+    if attention.describe(name).parameters != "0":
+        untrained = replace_attention(state.params, start)
+        assert measure(model, state.weights | {"params": untrained})["loss"] > 1.1 * trained["loss"]
+    elif name != "identity":
+        absent = measure(network("identity"), state.weights)
+        assert abs(absent["loss"] / trained["loss"] - 1) > 0.01
