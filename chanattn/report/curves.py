@@ -5,13 +5,13 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from chanattn.errors import UsageError
 from chanattn.report.names import for_picture, one_line
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PANELS = (("loss", "loss (nats)", 1.0), ("top1", "top-1 accuracy (%)", 100.0))
 """Metric, its label, and the factor from the log to the picture."""
@@ -36,6 +36,8 @@ def plot_curves(
     Raises:
         UsageError: a run has no metrics yet.
     """
+    from matplotlib.figure import Figure  # takes a while, and is needed at the end of a training
+
     figure = Figure(figsize=(11.0, 4.2), layout="constrained")
     panels = figure.subplots(1, len(PANELS))
     for number, run in enumerate(runs):
@@ -63,7 +65,7 @@ def plot_curves(
     figure.savefig(path, dpi=120)
 
 
-def _dress(axes: Axes, label: str) -> None:
+def _dress(axes: "Axes", label: str) -> None:
     axes.set(xlabel="step", ylabel=label)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

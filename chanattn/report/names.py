@@ -4,8 +4,6 @@ import functools
 import unicodedata
 from collections.abc import Iterable
 
-from matplotlib import font_manager, ft2font
-
 IN_TABLES = 60
 IN_PICTURES = 26
 
@@ -61,5 +59,7 @@ def _visible(char: str) -> str:
 
 @functools.cache
 def _glyphs() -> frozenset[int]:
+    from matplotlib import font_manager, ft2font  # takes a while; labels of tables need none
+
     path = font_manager.findfont(font_manager.FontProperties(family="DejaVu Sans"))
     return frozenset(ft2font.FT2Font(path).get_charmap())

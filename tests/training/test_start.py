@@ -1,0 +1,16 @@
+"""What a training does not need at once, it does not import: importing takes most of its start."""
+
+import subprocess
+import sys
+
+LATER = {
+    *("matplotlib", "sklearn", "scipy", "tensorflow_datasets", "grain", "tensorboardX"),
+    *("optuna", "ray", "submitit"),
+}
+
+
+def test_a_training_imports_what_it_may_not_need_where_it_needs_it():
+    code = "import sys, chanattn.training.loop; print(*sys.modules)"
+    modules = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
+    assert "chanattn.training.loop" in modules
+    assert not LATER & modules
