@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,10 @@ def pytest_configure(config: pytest.Config) -> None:
     _set("jax_persistent_cache_min_compile_time_secs", 0.0)
     # A program that another process is just writing is compiled instead, see pyproject.toml; also elsewhere.
     os.environ["PYTHONWARNINGS"] = "ignore:Error reading persistent compilation cache entry"
+    # What a shell starts in the background, or `nohup` starts, ignores signals that tests send.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _set(name: str, value: str | float) -> None:

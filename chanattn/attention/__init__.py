@@ -49,6 +49,7 @@ from chanattn.attention import (  # noqa: F401  (importing a mechanism registers
     triplet,
 )
 from chanattn.attention.core import ChannelAttention
+from chanattn.attention.decay import decays
 from chanattn.attention.mechanism import PLACEMENTS, Measurement, Mechanism, Option
 from chanattn.attention.registry import (
     check_options,
@@ -57,6 +58,7 @@ from chanattn.attention.registry import (
     extra_losses,
     names,
     options,
+    overridden,
 )
 
 __all__ = [
@@ -67,8 +69,10 @@ __all__ = [
     "Option",
     "check_options",
     "create",
+    "decays",
     "describe",
     "extra_losses",
     "names",
     "options",
+    "overridden",
 ]

@@ -22,7 +22,7 @@ from chanattn.attention import gate as gates
 from chanattn.attention import mix, squeeze
 from chanattn.attention.core import over_space, refuse_condition, residual, sow_weights, weigh
 from chanattn.attention.registry import register
-from chanattn.attention.widths import floor_width
+from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
 from chanattn.layers import Conv, batch_norm
 
@@ -72,6 +72,10 @@ class BAM(nn.Module):
 
     Attributes:
         reduction: r of the bottleneck width d = C / r of both branches.
+        width: d itself, whatever C is.
+        rounding: As in `se`.
+        divisor: Of "timm" and "mobile"; None: 8.
+        min_width: Least d; None: 1, or the divisor.
         preset: "official" (product of the branches) or "paper" (sum).
         dilation: Of the two 3x3 convolutions.
         gate: A soft or hard gate of `attention.gate`; the weights are 1 + gate.
@@ -79,6 +83,10 @@ class BAM(nn.Module):
     """
 
     reduction: int = 16
+    width: int | None = None
+    rounding: str = "paper"
+    divisor: int | None = None
+    min_width: int | None = None
     preset: str = "official"
     dilation: int = 4
     gate: str | gates.Gate = "sigmoid"
@@ -87,12 +95,21 @@ class BAM(nn.Module):
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
             raise UsageError(f"bam: unknown preset {self.preset!r}; valid: {', '.join(PRESETS)}")
-        if self.reduction < 1:
-            raise UsageError(f"bam: reduction must be positive, not {self.reduction}")
+        self._width_rule()
         if self.dilation < 1:
             raise UsageError(f"bam: dilation must be positive, not {self.dilation}")
         gates.get(self.gate)
         super().__post_init__()
+
+    def _width_rule(self) -> WidthRule:
+        return width_rule(
+            self.rounding,
+            self.reduction,
+            owner="bam",
+            width=self.width,
+            divisor=self.divisor,
+            min_width=self.min_width,
+        )
 
     @nn.compact
     def __call__(
@@ -100,7 +117,7 @@ class BAM(nn.Module):
     ) -> jax.Array:
         """Strengthen channels and positions of (N, H, W, C)."""
         refuse_condition(self, condition)
-        width = floor_width(x.shape[-1], self.reduction)
+        width = self._width_rule()(x.shape[-1])
         channel = mix.Bottleneck(
             width, use_norm=True, param_dtype=self.param_dtype, name="channel"
         )(squeeze.mean(x), train=train)[:, None, None, :]

@@ -33,7 +33,7 @@ import jax.numpy as jnp
 
 from chanattn.attention.core import refuse_condition, sow_weights
 from chanattn.attention.registry import register
-from chanattn.attention.widths import divisible_width, floor_width
+from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
 from chanattn.layers import Conv, batch_norm, dense, maximum
 
@@ -99,13 +99,11 @@ class BandMatrices(nn.Module):
         def matrices(axes: tuple[int, ...], name: str) -> jax.Array:
             maxima = maximum(bands, axes).astype(jnp.float32).reshape(n, -1)
             layer = dense(b * b * groups, name=name, param_dtype=self.param_dtype)
-            return jax.nn.sigmoid(layer(maxima)).reshape(n, groups, b, b)
+            return jax.nn.log_sigmoid(layer(maxima)).reshape(n, groups, b, b)
 
+        # Sigmoids over their sum, which is 0 / 0 where all are too small for a float32.
         rows, columns = matrices((2, 3, 4), "rows"), matrices((1, 2, 4), "columns")
-        return (
-            rows / jnp.sum(rows, axis=3, keepdims=True),
-            columns / jnp.sum(columns, axis=2, keepdims=True),
-        )
+        return jax.nn.softmax(rows, axis=3), jax.nn.softmax(columns, axis=2)
 
 
 @register(
@@ -126,6 +124,10 @@ class BilinearTransform(nn.Module):
     Attributes:
         preset: "official" or "timm", see the head of this file.
         reduction: r of the inner width d = C / r; None: the preset's 2 or 4.
+        width: d itself, whatever C is.
+        rounding: As in `se`; None: the preset's.
+        divisor: Of "timm" and "mobile"; None: 8.
+        min_width: Least d; None: 1, or the divisor.
         block_size: b; None: the largest number up to 7 that divides height and width.
         groups: G, groups of inner channels with their own matrices; None: the preset's 4 or 2.
         drop_rate: Share of channels that training drops from what is added.
@@ -134,6 +136,10 @@ class BilinearTransform(nn.Module):
 
     preset: str = "official"
     reduction: int | None = None
+    width: int | None = None
+    rounding: str | None = None
+    divisor: int | None = None
+    min_width: int | None = None
     block_size: int | None = None
     groups: int | None = None
     drop_rate: float = 0.2
@@ -142,13 +148,25 @@ class BilinearTransform(nn.Module):
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
             raise UsageError(f"bat: unknown preset {self.preset!r}; valid: {', '.join(PRESETS)}")
-        for option in ("reduction", "block_size", "groups"):
+        self._width_rule()
+        for option in ("block_size", "groups"):
             value = getattr(self, option)
             if value is not None and value < 1:
                 raise UsageError(f"bat: {option} must be positive, not {value}")
         if not 0 <= self.drop_rate < 1:
             raise UsageError(f"bat: drop_rate must be in [0, 1), not {self.drop_rate}")
         super().__post_init__()
+
+    def _width_rule(self) -> WidthRule:
+        return width_rule(
+            self.rounding or ("paper" if self.preset == "official" else "timm"),
+            PRESETS[self.preset].reduction if self.reduction is None else self.reduction,
+            owner="bat",
+            width=self.width,
+            divisor=self.divisor,
+            min_width=self.min_width,
+            keep=0.9,
+        )
 
     def _block(self, height: int, width: int) -> int:
         if self.block_size is None:
@@ -167,11 +185,7 @@ class BilinearTransform(nn.Module):
         refuse_condition(self, condition)
         _, height, width, channels = x.shape
         preset = PRESETS[self.preset]
-        reduction, groups = self.reduction or preset.reduction, self.groups or preset.groups
-        if self.preset == "official":
-            inner = floor_width(channels, reduction)
-        else:
-            inner = divisible_width(channels, reduction, 8, keep=0.9)
+        inner, groups = self._width_rule()(channels), self.groups or preset.groups
         if inner % groups:
             raise UsageError(f"bat: groups={groups} do not divide {inner} inner channels")
 

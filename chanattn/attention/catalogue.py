@@ -93,6 +93,12 @@ Each mechanism is `attention.create(NAME, ...)`, and `--config.model.attention.n
   the conv slot those of the convolution that is replaced, too), and element by element (scaling the map).
 * *gate at init*: the m of y = m x at initialisation, by least squares on a random map: 1 leaves a block as
   it was, 0.5 halves its residual branch.
+
+Weight decay acts on parameters with two axes or more that are no biases (`attention.decays`), in every
+mechanism and in the network around it: matrices, convolutions, codewords and bases, but no scale, shift or
+temperature, and no kernel that all channels share. timm has the same rule; the authors of most mechanisms let
+`torch.optim` decay every parameter. `--config.optimizer.decay_attention=False` leaves attention out. Which
+parameters of a mechanism decay stands with its options below.
 """
 
 
@@ -115,7 +121,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _sources() -> Iterator[str]:
-    yield "## Options and sources"
+    yield "## Options, weight decay and sources"
     for name in names():
         mechanism = describe(name)
         options = {
@@ -129,4 +135,6 @@ def _sources() -> Iterator[str]:
             yield "<br>Options: " + ", ".join(
                 f"`{option}={spec.default!r}`" for option, spec in options.items()
             )
+        decayed = ", ".join(f"`{path}`" for path in mechanism.decayed())
+        yield f"<br>Weight decay: {decayed or 'on no parameter'}"
         yield f"<br>{mechanism.citation}"

@@ -42,7 +42,7 @@ from chanattn.attention.core import (
     weigh,
 )
 from chanattn.attention.registry import preset, register
-from chanattn.attention.widths import divisible_width, floor_width
+from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
 from chanattn.layers import Conv, batch_norm, maximum
 
@@ -53,7 +53,7 @@ CITATION = (
 
 @dataclass(frozen=True)
 class _Preset:
-    divisor: int | None  # None: floor(C / r)
+    rounding: str
     use_bias: bool
     squeeze: str
     maps: str
@@ -62,9 +62,9 @@ class _Preset:
 
 
 PRESETS = {
-    "official": _Preset(None, True, "mean+max", "max+mean", 0.99, nn.initializers.zeros),
-    "timm": _Preset(1, False, "mean+max", "mean+max", 0.9, nn.initializers.ones),
-    "light": _Preset(1, False, "blend", "blend", 0.9, nn.initializers.ones),
+    "official": _Preset("paper", True, "mean+max", "max+mean", 0.99, nn.initializers.zeros),
+    "timm": _Preset("timm", False, "mean+max", "mean+max", 0.9, nn.initializers.ones),
+    "light": _Preset("timm", False, "blend", "blend", 0.9, nn.initializers.ones),
 }
 
 MAPS = ("max+mean", "mean+max", "blend", "conv")
@@ -136,6 +136,10 @@ class CBAM(nn.Module):
 
     Attributes:
         reduction: r of the bottleneck width d = C / r.
+        width: d itself, whatever C is.
+        rounding: As in `se`; None: the preset's.
+        divisor: Of "timm" and "mobile"; None: 1.
+        min_width: Least d; None: 1, or the divisor.
         preset: "official", "timm" or "light", see the head of this file.
         squeeze: Descriptors that share the bottleneck; None: the preset's choice, "mean+max" of the first
             two. "mean" or "max" alone for the paper's Table 1, "mean+max+l2+lse" for all four of the
@@ -152,6 +156,10 @@ class CBAM(nn.Module):
     """
 
     reduction: int = 16
+    width: int | None = None
+    rounding: str | None = None
+    divisor: int | None = None
+    min_width: int | None = None
     preset: str = "official"
     squeeze: str | None = None
     gate: str | gates.Gate = "sigmoid"
@@ -165,8 +173,7 @@ class CBAM(nn.Module):
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
             raise UsageError(f"cbam: unknown preset {self.preset!r}; valid: {', '.join(PRESETS)}")
-        if self.reduction < 1:
-            raise UsageError(f"cbam: reduction must be positive, not {self.reduction}")
+        self._width_rule()
         if self.combine not in COMBINES:
             raise UsageError(
                 f"cbam: unknown combine {self.combine!r}; valid: {', '.join(COMBINES)}"
@@ -179,6 +186,17 @@ class CBAM(nn.Module):
         squeezes.get(self._squeeze)
         gates.get(self.gate)
         super().__post_init__()
+
+    def _width_rule(self) -> WidthRule:
+        return width_rule(
+            self.rounding or PRESETS[self.preset].rounding,
+            self.reduction,
+            owner="cbam",
+            width=self.width,
+            divisor=self.divisor,
+            min_width=self.min_width,
+            default_divisor=1,
+        )
 
     @property
     def _squeeze(self) -> str:
@@ -205,14 +223,9 @@ class CBAM(nn.Module):
 
     def _mix(self) -> Callable[..., nn.Module]:
         chosen = PRESETS[self.preset]
-        width = (
-            partial(floor_width, reduction=self.reduction)
-            if chosen.divisor is None
-            else partial(divisible_width, reduction=self.reduction, divisor=chosen.divisor)
-        )
         return partial(
             mix.Bottleneck,
-            width=width,
+            width=self._width_rule(),
             use_bias=chosen.use_bias if self.use_bias is None else self.use_bias,
             param_dtype=self.param_dtype,
         )

@@ -10,6 +10,12 @@ from chanattn.attention import squeeze as squeezes
 from chanattn.attention.core import ChannelAttention, get_fuse
 from chanattn.attention.registry import register
 
+OF_MIXES = (
+    *("reduction", "rounding", "width", "divisor", "min_width"),
+    *("use_bias", "kernel_size", "groups"),
+)
+"""Options that some mixes take."""
+
 
 @register(
     "channel",
@@ -23,6 +29,9 @@ def channel(
     fuse: str = "scale",
     reduction: int | None = None,
     rounding: str | None = None,
+    width: int | None = None,
+    divisor: int | None = None,
+    min_width: int | None = None,
     use_bias: bool | None = None,
     kernel_size: int | None = None,
     groups: int | None = None,
@@ -42,6 +51,9 @@ def channel(
         fuse: scale (x w), residual (x (1 + w)) or add (x + w).
         reduction: bottleneck: r of d = C / r (16).
         rounding: bottleneck: "paper", "timm" or "mobile" ("paper").
+        width: bottleneck: d itself.
+        divisor: bottleneck: what d is a multiple of with "timm" and "mobile" (8).
+        min_width: bottleneck: least d (1, or the divisor).
         use_bias: bottleneck, dense, per_channel, conv1d: whether there are biases.
         kernel_size: conv1d, band: taps (3).
         groups: grouped: number of blocks.
@@ -54,6 +66,9 @@ def channel(
     chosen = {
         "reduction": reduction,
         "rounding": rounding,
+        "width": width,
+        "divisor": divisor,
+        "min_width": min_width,
         "use_bias": use_bias,
         "kernel_size": kernel_size,
         "groups": groups,

@@ -12,18 +12,17 @@ which starts between 0.1 and 1e-6 there (`init_scale`), and at 1, the identity, 
 """
 
 import math
-import zlib
 from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from chanattn.attention import gate as gates
 from chanattn.attention.core import ChannelAttention, over_space, refuse_condition, sow_weights
 from chanattn.attention.registry import register
+from chanattn.attention.selection import fixed_numbers
 from chanattn.errors import UsageError
 
 _NOBODY = "none: a control"
@@ -100,15 +99,6 @@ class Static(nn.Module):
         return _apply(self, x, self.param("scale", start, x.shape[-1:], self.param_dtype))
 
 
-def random_weights(channels: int, weight_seed: int, place: str) -> np.ndarray:
-    """Numbers in (0, 1), float32, a function of the arguments alone.
-
-    They come from NumPy, so that neither the random generator that JAX is set to nor the device changes them.
-    """
-    generator = np.random.default_rng([weight_seed, zlib.crc32(place.encode())])
-    return (1 - generator.random(channels, dtype=np.float32)).clip(max=1 - 2.0**-24)
-
-
 @register(
     "random", citation=_NOBODY, axes=("none", "none", "a fixed random number"), order_matters=True
 )
@@ -138,7 +128,7 @@ class Random(nn.Module):
     ) -> jax.Array:
         """Scale the channels of (N, H, W, C)."""
         refuse_condition(self, condition)
-        weights = random_weights(x.shape[-1], self.weight_seed, "/".join(self.path))
+        weights = fixed_numbers(x.shape[-1], "/".join(self.path), self.weight_seed)
         return _apply(self, x, jnp.asarray(weights))
 
 

@@ -28,7 +28,7 @@ from chanattn.attention.core import (
     weigh,
 )
 from chanattn.attention.registry import register
-from chanattn.attention.widths import floor_width, make_divisible
+from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
 from chanattn.layers import activation, batch_norm, dense
 
@@ -72,16 +72,6 @@ def apply_map(x: jax.Array, weights: jax.Array, skip: bool) -> jax.Array:
     return (residual if skip else scale)(x, over_space(weights, x))
 
 
-def check_reduction(name: str, reduction: int | None) -> None:
-    """A bottleneck cannot be wider than any number.
-
-    Raises:
-        UsageError: The reduction is not positive.
-    """
-    if reduction is not None and reduction < 1:
-        raise UsageError(f"{name}: reduction must be positive, not {reduction}")
-
-
 @register(
     "coord",
     year=2021,
@@ -98,6 +88,10 @@ class CoordinateAttention(nn.Module):
     Attributes:
         preset: "official" or "timm", see the head of this file.
         reduction: r of the bottleneck width; None: 32, with preset "timm" 16.
+        width: d itself, whatever C is.
+        rounding: As in `se`; None: the preset's.
+        divisor: Of "timm" and "mobile"; None: 8.
+        min_width: Least d; None: 8, or the divisor.
         use_bias: Biases of the three layers; None: the preset's choice.
         act: Activation of the bottleneck.
         gate: A soft or hard gate of `attention.gate`.
@@ -107,6 +101,10 @@ class CoordinateAttention(nn.Module):
 
     preset: str = "official"
     reduction: int | None = None
+    width: int | None = None
+    rounding: str | None = None
+    divisor: int | None = None
+    min_width: int | None = None
     use_bias: bool | None = None
     act: str = "hard_swish"
     gate: str | gates.Gate = "sigmoid"
@@ -116,16 +114,24 @@ class CoordinateAttention(nn.Module):
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
             raise UsageError(f"coord: unknown preset {self.preset!r}; valid: {', '.join(PRESETS)}")
-        check_reduction("coord", self.reduction)
+        self._width_rule()
         activation(self.act)
         gates.get(self.gate)
         super().__post_init__()
 
-    def _width(self, channels: int) -> int:
-        reduction = self.reduction or PRESETS[self.preset]
-        if self.preset == "official":
-            return floor_width(channels, reduction, minimum=8)
-        return make_divisible(channels / reduction * TWO_OF_THREE, 8)
+    def _width_rule(self) -> WidthRule:
+        official = self.preset == "official"
+        rounding = self.rounding or ("paper" if official else "timm")
+        least = 8 if self.min_width is None and rounding == "paper" else self.min_width
+        return width_rule(
+            rounding,
+            PRESETS[self.preset] if self.reduction is None else self.reduction,
+            owner="coord",
+            width=self.width,
+            divisor=self.divisor,
+            min_width=least,
+            share=1.0 if official else TWO_OF_THREE,
+        )
 
     @nn.compact
     def __call__(
@@ -139,7 +145,7 @@ class CoordinateAttention(nn.Module):
             "param_dtype": self.param_dtype,
         }
         strips = jnp.concatenate(strip_means(x), axis=1)
-        f = dense(self._width(channels), name="reduce", **layer)(strips)
+        f = dense(self._width_rule()(channels), name="reduce", **layer)(strips)
         f = activation(self.act)(batch_norm(train, name="bn", param_dtype=self.param_dtype)(f))
         rows, columns = jnp.split(f, [height], axis=1)
         weights = weigh_strips(

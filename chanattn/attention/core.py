@@ -78,7 +78,8 @@ def weigh(
     In training it takes the noise of the gate from the random stream `dropout`, lets its temperature
     fall (a variable `temperature` among the running statistics, so that evaluation and checkpoints have the
     one that training has reached), and sows its penalty in the collection `losses`, which the training
-    step adds to the loss.
+    step adds to the loss. Where logits do not decide, the gate chooses by the module's path, so that no two
+    places choose alike; the noise differs from place to place because Flax derives a stream of each path.
     """
     if not isinstance(gate, Gate):
         return gate(z)
@@ -88,11 +89,15 @@ def weigh(
         penalty = gate.penalty(z, temperature)
         if penalty is not None:
             module.sow("losses", "rate", penalty, reduce_fn=jnp.add, init_fn=lambda: 0.0)
-    return gate(z, key, temperature)
+    return gate(z, key, temperature, "/".join(module.path))
 
 
 def _temperature(module: nn.Module, gate: Gate, train: bool) -> jax.Array | None:
-    """The gate's temperature now, if it is annealed; a training step multiplies it by exp(-anneal_rate)."""
+    """The gate's temperature now, if it is annealed.
+
+    A forward pass in training multiplies it by exp(-anneal_rate); a training step of several passes keeps
+    what one of them has made of it.
+    """
     if gate.temperature is None or not gate.anneal_rate:
         return None
     state = module.variable("batch_stats", "temperature", lambda: jnp.float32(gate.temperature))

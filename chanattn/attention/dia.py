@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from chanattn.attention import squeeze
 from chanattn.attention.core import over_space, refuse_condition, sow_weights
 from chanattn.attention.registry import register
-from chanattn.attention.widths import width_rule
+from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.layers import dense
 
 
@@ -88,15 +88,33 @@ class DIA(nn.Module):
 
     Attributes:
         reduction: r of the bottleneck width d = C / r.
+        width: d itself, whatever C is.
+        rounding: As in `se`.
+        divisor: Of "timm" and "mobile"; None: 8.
+        min_width: Least d; None: 1, or the divisor.
         param_dtype: Type of the parameters.
     """
 
     reduction: int = 4
+    width: int | None = None
+    rounding: str = "paper"
+    divisor: int | None = None
+    min_width: int | None = None
     param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        width_rule("paper", self.reduction)
+        self._width_rule()
         super().__post_init__()
+
+    def _width_rule(self) -> WidthRule:
+        return width_rule(
+            self.rounding,
+            self.reduction,
+            owner="dia",
+            width=self.width,
+            divisor=self.divisor,
+            min_width=self.min_width,
+        )
 
     def __call__(
         self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
@@ -114,7 +132,7 @@ class DIA(nn.Module):
         """
         channels = x.shape[-1]
         h, c, block = state or start(x.shape[0], channels)
-        width = width_rule("paper", self.reduction)(channels)
+        width = self._width_rule()(channels)
         layer = {"width": width, "param_dtype": self.param_dtype}
         z = Logits(**layer, name="input")(squeeze.mean(x)) + Logits(**layer, name="hidden")(h)
         h, c = update(z, c)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from chanattn.attention.core import refuse_condition, sow_weights
 from chanattn.attention.registry import register
-from chanattn.attention.widths import floor_width
+from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
 from chanattn.layers import Conv
 
@@ -51,6 +51,9 @@ class DoubleAttention(nn.Module):
     Attributes:
         reduction: r of the widths m = n = C / r.
         width: m itself, channels of a descriptor.
+        rounding: As in `se`, of m and n.
+        divisor: Of "timm" and "mobile"; None: 8.
+        min_width: Least m and n; None: 1, or the divisor.
         descriptors: n itself, the number of descriptors.
         use_bias: Biases of the four layers.
         param_dtype: Type of the parameters.
@@ -58,16 +61,28 @@ class DoubleAttention(nn.Module):
 
     reduction: int = 4
     width: int | None = None
+    rounding: str = "paper"
+    divisor: int | None = None
+    min_width: int | None = None
     descriptors: int | None = None
     use_bias: bool = False
     param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        for option in ("reduction", "width", "descriptors"):
-            value = getattr(self, option)
-            if value is not None and value < 1:
-                raise UsageError(f"double: {option} must be positive, not {value}")
+        if self.descriptors is not None and self.descriptors < 1:
+            raise UsageError(f"double: descriptors must be positive, not {self.descriptors}")
+        self._width_rule(self.width)
         super().__post_init__()
+
+    def _width_rule(self, width: int | None = None) -> WidthRule:
+        return width_rule(
+            self.rounding,
+            self.reduction,
+            owner="double",
+            width=width,
+            divisor=self.divisor,
+            min_width=self.min_width,
+        )
 
     @nn.compact
     def __call__(
@@ -76,8 +91,8 @@ class DoubleAttention(nn.Module):
         """Add global context to every position of (N, H, W, C)."""
         refuse_condition(self, condition)
         channels = x.shape[-1]
-        reduced = floor_width(channels, self.reduction)
-        m, n = self.width or reduced, self.descriptors or reduced
+        m = self._width_rule(self.width)(channels)
+        n = self.descriptors or self._width_rule()(channels)
 
         def project(features: int, name: str) -> jax.Array:
             layer = Conv(

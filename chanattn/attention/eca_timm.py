@@ -23,7 +23,6 @@ from chanattn.attention.eca import kernel_rule
 from chanattn.attention.mix import Conv1d, ConvBottleneck
 from chanattn.attention.registry import register
 from chanattn.attention.widths import width_rule
-from chanattn.errors import UsageError
 from chanattn.layers import activation
 
 
@@ -85,6 +84,9 @@ def ceca(
 def eca_mlp(
     reduction: int = 8,
     width: int | None = None,
+    rounding: str = "mobile",
+    divisor: int | None = None,
+    min_width: int | None = None,
     kernel_size: int | None = None,
     gamma: float = 2.0,
     b: float = 1.0,
@@ -102,6 +104,9 @@ def eca_mlp(
     Args:
         reduction: r of the number of features d = C / r.
         width: d itself, whatever C is.
+        rounding: As in `se`.
+        divisor: As in `se`.
+        min_width: As in `se`.
         kernel_size: k, odd; None: from the number of channels by the formula.
         gamma: Slope of the formula.
         b: Offset of the formula.
@@ -114,13 +119,13 @@ def eca_mlp(
         UsageError: k is even, gamma or a width not positive, or the activation unknown.
     """
     activation(act)
-    if width is not None and width < 1:
-        raise UsageError(f"width must be positive, not {width}")
     return ChannelAttention(
         squeeze=squeeze.mean,
         mix=partial(
             ConvBottleneck,
-            width=width or width_rule("mobile", reduction),
+            width=width_rule(
+                rounding, reduction, width=width, divisor=divisor, min_width=min_width
+            ),
             kernel_size=kernel_rule(kernel_size, gamma, b),
             act=act,
             param_dtype=param_dtype,

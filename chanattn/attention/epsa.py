@@ -24,6 +24,7 @@ from chanattn.attention import mix
 from chanattn.attention import squeeze as squeezes
 from chanattn.attention.core import refuse_condition, sow_weights
 from chanattn.attention.registry import register
+from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
 from chanattn.layers import Conv, activation, batch_norm
 
@@ -60,7 +61,11 @@ class PyramidSqueezeAttention(nn.Module):
         kernel_sizes: Of the branches, odd.
         branch_groups: Groups of each branch; where they do not divide I and C / 4, the greatest common
             divisor of the three is taken (C = 16: 1, 4, 4, 4).
-        reduction: r of the bottleneck width d = C / (4 r).
+        reduction: r of the bottleneck width d = C / (4 r), C / 4 the channels of a branch.
+        width: d itself, whatever C is.
+        rounding: As in `se`, of C / (4 r).
+        divisor: Of "timm" and "mobile"; None: 8.
+        min_width: Least d; None: 1, or the divisor.
         preset: "official" concatenates from the last branch to the first, "paper" from the first to the last.
         use_norm: Batch norm and activation after the concatenation.
         act: That activation.
@@ -74,6 +79,10 @@ class PyramidSqueezeAttention(nn.Module):
     kernel_sizes: tuple[int, ...] = (3, 5, 7, 9)
     branch_groups: tuple[int, ...] = (1, 4, 8, 16)
     reduction: int = 16
+    width: int | None = None
+    rounding: str = "paper"
+    divisor: int | None = None
+    min_width: int | None = None
     preset: str = "official"
     use_norm: bool = True
     act: str = "relu"
@@ -95,12 +104,21 @@ class PyramidSqueezeAttention(nn.Module):
                 "epsa: the branches have groups of their own (branch_groups), so the block's must be 1, "
                 f"not {self.groups}"
             )
-        if self.reduction < 1:
-            raise UsageError(f"epsa: reduction must be positive, not {self.reduction}")
+        self._width_rule()
         if self.preset not in PRESETS:
             raise UsageError(f"epsa: unknown preset {self.preset!r}; valid: {', '.join(PRESETS)}")
         activation(self.act)
         super().__post_init__()
+
+    def _width_rule(self) -> WidthRule:
+        return width_rule(
+            self.rounding,
+            self.reduction,
+            owner="epsa",
+            width=self.width,
+            divisor=self.divisor,
+            min_width=self.min_width,
+        )
 
     @nn.compact
     def __call__(
@@ -129,7 +147,7 @@ class PyramidSqueezeAttention(nn.Module):
             )
         ]
 
-        attention = mix.Bottleneck(max(slice_width // self.reduction, 1), name="attention", **own)
+        attention = mix.Bottleneck(self._width_rule()(slice_width), name="attention", **own)
         logits = [attention(squeezes.mean(branch), train=train) for branch in branches]
         weights = branch_softmax(jnp.stack(logits, axis=1))
         sow_weights(self, weights)

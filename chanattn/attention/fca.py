@@ -35,9 +35,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from chanattn.attention import gate as gates
+from chanattn.attention import mix
 from chanattn.attention.core import ChannelAttention
 from chanattn.attention.registry import register
-from chanattn.attention.se import bottleneck
+from chanattn.attention.widths import width_rule
 from chanattn.errors import UsageError
 from chanattn.layers.pool import adaptive_avg_pool
 
@@ -173,6 +174,10 @@ def fca(
     basis: str = "fixed",
     grid: tuple[int, ...] | None = None,
     reduction: int = 16,
+    width: int | None = None,
+    rounding: str = "paper",
+    divisor: int | None = None,
+    min_width: int | None = None,
     gate: str | gates.Gate = "sigmoid",
     param_dtype: Any = jnp.float32,
     **module: Any,
@@ -190,6 +195,10 @@ def fca(
             learned has H_dct W_dct C parameters more.
         grid: (H_dct, W_dct); None: the map's size, at least 7.
         reduction: r of the bottleneck width d = C / r.
+        width: d itself, whatever C is.
+        rounding: As in `se`.
+        divisor: Of "timm" and "mobile"; None: 8.
+        min_width: Least d; None: 1, or the divisor.
         gate: A soft or hard gate of `attention.gate`.
         param_dtype: Type of the parameters.
         **module: `name` and `parent` of the Flax module.
@@ -213,7 +222,19 @@ def fca(
         if basis == "fixed"
         # Without a parent it becomes a submodule of the ChannelAttention, wherever this is called.
         else StoredBasis(chosen, basis.startswith("learned"), grid, param_dtype, parent=None),
-        mix=bottleneck(reduction, "paper", None, use_bias=False, param_dtype=param_dtype),
+        mix=partial(
+            mix.Bottleneck,
+            width=width_rule(
+                rounding,
+                reduction,
+                owner="fca",
+                width=width,
+                divisor=divisor,
+                min_width=min_width,
+            ),
+            use_bias=False,
+            param_dtype=param_dtype,
+        ),
         gate=gates.get(gate),
         **module,
     )

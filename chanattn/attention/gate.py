@@ -122,6 +122,7 @@ class Gate:
         anneal_rate: r of exp(-r t).
         min_temperature: Where the fall ends.
         noisy: It draws noise in training.
+        placed: Where logits do not decide, its choice differs from place to place.
         rate: Target share of open channels; None if the gate has no penalty.
         rate_weight: Weight of the penalty in the loss.
     """
@@ -132,6 +133,7 @@ class Gate:
     anneal_rate: float = 0.0
     min_temperature: float = 0.1
     noisy: bool = False
+    placed: bool = False
     rate: float | None = None
     rate_weight: float = 1.0
 
@@ -140,6 +142,7 @@ class Gate:
         z: jax.Array,
         key: jax.Array | None = None,
         temperature: float | jax.Array | None = None,
+        place: str = "",
     ) -> jax.Array:
         """Weights of logits (..., C).
 
@@ -147,12 +150,15 @@ class Gate:
             z: Logits.
             key: For the noise of training; without it a noisy gate does what it does in evaluation.
             temperature: In place of the initial one.
+            place: Where in the network the gate is, e.g. the path of its module.
         """
         extra: dict[str, Any] = {}
         if self.temperature is not None:
             extra["temperature"] = self.temperature if temperature is None else temperature
         if self.noisy:
             extra["key"] = key
+        if self.placed:
+            extra["place"] = place
         return _FUNCTIONS[self.name](z, **dict(self.parameters), **extra)
 
     @property
@@ -197,13 +203,19 @@ def get(gate: str | Gate, **options: float | bool) -> Gate:
     parameters = inspect.signature(_FUNCTIONS[gate]).parameters
     bound = {k: v for k, v in chosen.items() if k in parameters and k != "temperature"}
     rest = {k: v for k, v in chosen.items() if k not in bound}
-    return Gate(gate, tuple(sorted(bound.items())), noisy="key" in parameters, **rest)
+    return Gate(
+        gate,
+        tuple(sorted(bound.items())),
+        noisy="key" in parameters,
+        placed="place" in parameters,
+        **rest,
+    )
 
 
 def options_of(gate: str) -> Mapping[str, float | bool]:
     """Options of a gate with their defaults."""
     signature = inspect.signature(_FUNCTIONS[gate]).parameters
-    own = {name: p.default for name, p in signature.items() if name not in ("z", "key")}
+    own = {name: p.default for name, p in signature.items() if name not in ("z", "key", "place")}
     schedule = _SCHEDULE if "temperature" in own else {}
     penalty = _PENALTY if gate in _OPEN_PROBABILITY else {}
     return own | schedule | penalty

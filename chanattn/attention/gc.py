@@ -28,7 +28,7 @@ from chanattn.attention import gate as gates
 from chanattn.attention import squeeze
 from chanattn.attention.core import over_space, refuse_condition, sow_weights, weigh
 from chanattn.attention.registry import register
-from chanattn.attention.widths import width_rule
+from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
 from chanattn.layers import Conv, dense
 from chanattn.layers.conv import he_normal_fan_out
@@ -109,6 +109,9 @@ class GlobalContext(nn.Module):
         fuse: "add" (x + t), "mul" (x sigmoid(t)) or "both" (multiply, then add).
         pooling: "att" (softmax over the positions) or "avg".
         reduction: r of d = C / r; None: the preset's.
+        width: d itself, whatever C is.
+        rounding: As in `se`; None: the preset's.
+        divisor: Of "timm" and "mobile"; None: 1.
         min_width: Least d; None: the preset's, 4 (official) or 1 (timm).
         gate: What makes a weight of t in "mul" and "both", a soft or hard gate of `attention.gate`.
         param_dtype: Type of the parameters.
@@ -118,6 +121,9 @@ class GlobalContext(nn.Module):
     fuse: str = "add"
     pooling: str = "att"
     reduction: int | None = None
+    width: int | None = None
+    rounding: str | None = None
+    divisor: int | None = None
     min_width: int | None = None
     gate: str | gates.Gate = "sigmoid"
     param_dtype: Any = jnp.float32
@@ -128,19 +134,23 @@ class GlobalContext(nn.Module):
                 raise UsageError(
                     f"gc: unknown {option} {getattr(self, option)!r}; valid: {', '.join(valid)}"
                 )
-        for option in ("reduction", "min_width"):
-            value = getattr(self, option)
-            if value is not None and value < 1:
-                raise UsageError(f"gc: {option} must be positive, not {value}")
+        self._width_rule()
         gate = gates.get(self.gate)
         if self.fuse == "add" and gate != gates.get("sigmoid"):
             raise UsageError(f"gc: fuse 'add' has no gate, so {gate.name!r} needs 'mul' or 'both'")
         super().__post_init__()
 
-    def _width(self, channels: int) -> int:
+    def _width_rule(self) -> WidthRule:
         preset = PRESETS[self.preset]
-        rule = width_rule(preset.rounding, self.reduction or preset.reduction, divisor=1)
-        return max(rule(channels), self.min_width or preset.min_width)
+        return width_rule(
+            self.rounding or preset.rounding,
+            preset.reduction if self.reduction is None else self.reduction,
+            owner="gc",
+            width=self.width,
+            divisor=self.divisor,
+            min_width=preset.min_width if self.min_width is None else self.min_width,
+            default_divisor=1,
+        )
 
     @nn.compact
     def __call__(
@@ -152,7 +162,7 @@ class GlobalContext(nn.Module):
         preset = PRESETS[self.preset]
 
         def transform(zero: bool, name: str) -> jax.Array:
-            width = self._width(x.shape[-1])
+            width = self._width_rule()(x.shape[-1])
             layers = Transform(width, preset.epsilon, zero, self.param_dtype, name=name)
             return layers(context)
 

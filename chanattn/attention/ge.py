@@ -68,6 +68,7 @@ PRESETS = {
     "timm": _Preset("timm", last_relu=False, padded=True),
 }
 EXTENTS = (0, 2, 4, 8)
+_OF_BOTTLENECK = ("reduction", "width", "rounding", "divisor", "min_width")
 
 # msra in Caffe, which the published networks start from.
 _msra = nn.initializers.he_normal()
@@ -200,7 +201,11 @@ class GatherExcite(nn.Module):
         variant: "theta_minus" (no parameters), "theta", "theta_plus" or "mlp", see the head of this file.
         extent: e: 2, 4, 8, or 0 for the whole map.
         preset: "official" or "timm".
-        reduction: r of the bottleneck width d = C / r.
+        reduction: r of the bottleneck width d = C / r of theta_plus and mlp, as are the next four; None: 16.
+        width: d itself, whatever C is.
+        rounding: As in `se`; None: the preset's.
+        divisor: Of "timm" and "mobile"; None: 1.
+        min_width: Least d; None: 1, or the divisor.
         use_bias: Biases of the gather's convolutions.
         gate: A soft or hard gate of `attention.gate`, applied to every gathered cell.
         param_dtype: Type of the parameters.
@@ -209,7 +214,11 @@ class GatherExcite(nn.Module):
     variant: str = "theta_minus"
     extent: int = 0
     preset: str = "official"
-    reduction: int = 16
+    reduction: int | None = None
+    width: int | None = None
+    rounding: str | None = None
+    divisor: int | None = None
+    min_width: int | None = None
     use_bias: bool = False
     gate: str | gates.Gate = "sigmoid"
     param_dtype: Any = jnp.float32
@@ -227,10 +236,23 @@ class GatherExcite(nn.Module):
             )
         gates.get(self.gate)
         self._width_rule()
+        given = [o for o in _OF_BOTTLENECK if getattr(self, o) is not None]
+        if given and not VARIANTS[self.variant].bottleneck:
+            raise UsageError(
+                f"ge: {given[0]} needs a bottleneck, which variant {self.variant!r} has not"
+            )
         super().__post_init__()
 
     def _width_rule(self) -> WidthRule:
-        return width_rule(PRESETS[self.preset].rounding, self.reduction, divisor=1)
+        return width_rule(
+            self.rounding or PRESETS[self.preset].rounding,
+            16 if self.reduction is None else self.reduction,
+            owner="ge",
+            width=self.width,
+            divisor=self.divisor,
+            min_width=self.min_width,
+            default_divisor=1,
+        )
 
     @nn.compact
     def __call__(

@@ -22,6 +22,7 @@ from jax import lax
 from chanattn.attention import gate as gates
 from chanattn.attention.core import over_space, refuse_condition, sow_weights, weigh
 from chanattn.attention.registry import register
+from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
 from chanattn.layers import Conv, GroupedDense, batch_norm, dense
 
@@ -52,24 +53,49 @@ class GSoP(nn.Module):
     d = 128, at most C / 2. 0.5 at zero logits.
 
     Attributes:
-        width: d; None: 128, at most C / 2.
+        reduction: r of d = C / r, as are the next four of this rule; None: d = 128, at most C / 2.
+        width: d itself, whatever C is.
+        rounding: As in `se`; None: "paper".
+        divisor: Of "timm" and "mobile"; None: 8.
+        min_width: Least d; None: 1, or the divisor.
         reduce_stride: Stride of the 1x1 convolution; None: 2 up to C = 256, else 1.
         gate: A soft or hard gate of `attention.gate`.
         param_dtype: Type of the parameters.
     """
 
+    reduction: int | None = None
     width: int | None = None
+    rounding: str | None = None
+    divisor: int | None = None
+    min_width: int | None = None
     reduce_stride: int | None = None
     gate: str | gates.Gate = "sigmoid"
     param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        for option in ("width", "reduce_stride"):
-            value = getattr(self, option)
-            if value is not None and value < 1:
-                raise UsageError(f"gsop: {option} must be positive, not {value}")
+        if self.reduce_stride is not None and self.reduce_stride < 1:
+            raise UsageError(f"gsop: reduce_stride must be positive, not {self.reduce_stride}")
+        for option in ("rounding", "divisor", "min_width"):
+            if self.reduction is None and getattr(self, option) is not None:
+                raise UsageError(
+                    f"gsop: {option} is of the rule C / reduction; give a reduction too"
+                )
+        self._width_rule()
         gates.get(self.gate)
         super().__post_init__()
+
+    def _width_rule(self) -> WidthRule:
+        rule = width_rule(
+            self.rounding or "paper",
+            1 if self.reduction is None else self.reduction,
+            owner="gsop",
+            width=self.width,
+            divisor=self.divisor,
+            min_width=self.min_width,
+        )
+        if self.reduction is None and self.width is None:
+            return lambda channels: max(min(_WIDTH, channels // 2), 1)
+        return rule
 
     @nn.compact
     def __call__(
@@ -78,7 +104,7 @@ class GSoP(nn.Module):
         """Reweigh the channels of (N, H, W, C); the shape and the type stay."""
         refuse_condition(self, condition)
         channels = x.shape[-1]
-        width = self.width or max(min(_WIDTH, channels // 2), 1)
+        width = self._width_rule()(channels)
         stride = self.reduce_stride or (2 if channels <= _STRIDED_CHANNELS else 1)
         own = {"param_dtype": self.param_dtype}
         z = Conv(width, 1, stride, use_bias=True, dtype=x.dtype, name="reduce", **own)(nn.relu(x))

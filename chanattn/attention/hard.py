@@ -6,7 +6,7 @@ takes the same gates: `create("eca", gate="top_k", fraction=0.25)`. `random_k` d
 it comes without the layers.
 """
 
-from chanattn.attention.channel import channel
+from chanattn.attention.channel import OF_MIXES, channel
 from chanattn.attention.registry import preset
 from chanattn.attention.se import se
 
@@ -92,7 +92,7 @@ preset(
     Parameters: 0
     """,
     fixed={"gate": "random_k", "squeeze": "mean", "mix": "identity", "fuse": "scale"}
-    | dict.fromkeys(("reduction", "rounding", "use_bias", "kernel_size", "groups")),
+    | dict.fromkeys(OF_MIXES),
     axes=("none", "none", "k random channels"),
     order_matters=True,
     year=2014,

@@ -9,7 +9,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from chanattn.attention.decay import decays
 from chanattn.macs import count
+
+_CHANNELS, _SIZE = 256, 14
 
 PLACEMENTS: dict[str, str] = {
     "post": "on the residual branch, after its last norm, before the sum",
@@ -62,6 +65,7 @@ class Mechanism:
         summary: First line of its documentation.
         build: The module class or function behind `create`.
         fixed: Options that the name stands for, which nobody can change.
+        defaults: Options whose default is another than that of `build`.
     """
 
     name: str
@@ -78,6 +82,7 @@ class Mechanism:
     summary: str
     build: Callable[..., nn.Module]
     fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __repr__(self) -> str:
         """The facts, a line each."""
@@ -89,22 +94,33 @@ class Mechanism:
                 f"  squeeze {self.axes[0]}; mix {self.axes[1]}; gate {self.axes[2]}",
                 f"  parameters {self.parameters}",
                 f"  options {options or 'none'}",
+                f"  weight decay on {', '.join(self.decayed()) or 'no parameter'}",
                 f"  {self.citation}",
             )
         )
 
-    def measure(self, channels: int = 256, size: int = 14) -> "Measurement":
+    def decayed(self) -> list[str]:
+        """Paths of the parameters on which weight decay acts, at default options; see `decays`."""
+        _, _, variables = self._shapes(_CHANNELS, _SIZE)
+        found = jax.tree.leaves_with_path(variables.get("params", {}))
+        paths = [([entry.key for entry in path], leaf) for path, leaf in found]
+        return ["/".join(path) for path, leaf in paths if decays(path, leaf)]
+
+    def _shapes(self, channels: int, size: int) -> tuple[nn.Module, jax.ShapeDtypeStruct, Any]:
+        """The module at default options, the shape of its input, and those of its variables."""
+        context: dict[str, Any] = {"filters": channels} if self.slot == "conv" else {}
+        module = self.build(**self.fixed, **self.defaults, **context)
+        shape = jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32)
+        return module, shape, jax.eval_shape(module.init, jax.random.key(0), shape)
+
+    def measure(self, channels: int = _CHANNELS, size: int = _SIZE) -> "Measurement":
         """Parameters, multiplications and the gate at initialisation, at default options.
 
         Args:
             channels: C; in the conv slot, of the input and of the output.
             size: Height and width of the map.
         """
-        context: dict[str, Any] = {"filters": channels} if self.slot == "conv" else {}
-        module = self.build(**self.fixed, **context)
-        shape = jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32)
-        key = jax.random.key(0)
-        variables = jax.eval_shape(module.init, key, shape)
+        module, shape, variables = self._shapes(channels, size)
         parameters = sum(leaf.size for leaf in jax.tree.leaves(variables.get("params", {})))
         macs = count(module.apply, variables, shape)
         gate = None if self.slot == "conv" else _gate_at_init(module, (4, size, size, channels))

@@ -13,6 +13,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError, did_you_mean
@@ -134,33 +135,23 @@ def correlate(s: jax.Array, taps: jax.Array, circular: bool = False) -> jax.Arra
     return jnp.sum(_windows(s, taps.shape[0], circular) * taps.T, axis=-1)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _slide(s: jax.Array, taps: jax.Array, circular: bool) -> jax.Array:
-    """`correlate` with taps that all channels share.
+    """`correlate` with taps that all channels share, as one convolution.
 
-    The gradient of s is the correlation with the reversed taps, again as one product: as a sum of shifted
-    copies, XLA would compute it anew for every position of the feature map (CPU: ECA took 1.2 to 1.7 times
-    as long).
+    Its gradient is a convolution again. That of a sum of shifted copies is such a sum, which XLA would
+    compute anew for every position of the feature map (CPU: ECA took 1.2 to 1.7 times as long).
     """
-    return _windows(s, taps.shape[0], circular) @ taps
-
-
-def _slide_forward(
-    s: jax.Array, taps: jax.Array, circular: bool
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _slide(s, taps, circular), (s, taps)
-
-
-def _slide_backward(
-    circular: bool, saved: tuple[jax.Array, jax.Array], dz: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    s, taps = saved
-    windows = _windows(s, taps.shape[0], circular)
-    dtaps = jnp.einsum("...ck,...c->k", windows, dz)
-    return _slide(dz, taps[::-1], circular).astype(s.dtype), dtaps.astype(taps.dtype)
-
-
-_slide.defvjp(_slide_forward, _slide_backward)
+    reach = (taps.shape[0] - 1) // 2
+    padded = _pad_channels(s, reach, circular) if circular else s
+    z = lax.conv_general_dilated(
+        padded.reshape(-1, padded.shape[-1], 1),
+        taps.astype(s.dtype)[:, None, None],
+        window_strides=(1,),
+        padding=[(0, 0) if circular else (reach, reach)],
+        dimension_numbers=("NWC", "WIO", "NWC"),
+        precision=lax.Precision.HIGHEST,
+    )
+    return z.reshape(s.shape)
 
 
 def _windows(s: jax.Array, k: int, circular: bool) -> jax.Array:
@@ -264,9 +255,16 @@ def check_odd(kernel_size: int) -> int:
 
 
 def _bottleneck(
-    reduction: int = 16, rounding: str = "paper", use_bias: bool = True, **rest: Any
+    reduction: int = 16,
+    rounding: str = "paper",
+    width: int | None = None,
+    divisor: int | None = None,
+    min_width: int | None = None,
+    use_bias: bool = True,
+    **rest: Any,
 ) -> nn.Module:
-    return Bottleneck(width_rule(rounding, reduction), use_bias, **rest)
+    rule = width_rule(rounding, reduction, width=width, divisor=divisor, min_width=min_width)
+    return Bottleneck(rule, use_bias, **rest)
 
 
 def _conv1d(kernel_size: int = 3, use_bias: bool = False, **rest: Any) -> nn.Module:

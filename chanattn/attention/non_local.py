@@ -24,7 +24,7 @@ import jax.numpy as jnp
 
 from chanattn.attention.core import refuse_condition, sow_weights
 from chanattn.attention.registry import register
-from chanattn.attention.widths import divisible_width, floor_width
+from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
 from chanattn.layers import Conv, batch_norm
 
@@ -55,12 +55,20 @@ class NonLocal(nn.Module):
     Attributes:
         preset: "official" or "timm", see the head of this file.
         reduction: r of the inner width d = C / r; None: 2, with preset "timm" 8.
+        width: d itself, whatever C is.
+        rounding: As in `se`; None: the preset's.
+        divisor: Of "timm" and "mobile"; None: 8.
+        min_width: Least d; None: 1, or the divisor.
         use_scale: Multiply the inner products by f.
         param_dtype: Type of the parameters.
     """
 
     preset: str = "official"
     reduction: int | None = None
+    width: int | None = None
+    rounding: str | None = None
+    divisor: int | None = None
+    min_width: int | None = None
     use_scale: bool = True
     param_dtype: Any = jnp.float32
 
@@ -69,9 +77,19 @@ class NonLocal(nn.Module):
             raise UsageError(
                 f"non_local: unknown preset {self.preset!r}; valid: {', '.join(PRESETS)}"
             )
-        if self.reduction is not None and self.reduction < 1:
-            raise UsageError(f"non_local: reduction must be positive, not {self.reduction}")
+        self._width_rule()
         super().__post_init__()
+
+    def _width_rule(self) -> WidthRule:
+        return width_rule(
+            self.rounding or ("paper" if self.preset == "official" else "timm"),
+            PRESETS[self.preset] if self.reduction is None else self.reduction,
+            owner="non_local",
+            width=self.width,
+            divisor=self.divisor,
+            min_width=self.min_width,
+            keep=0.9,
+        )
 
     @nn.compact
     def __call__(
@@ -80,12 +98,8 @@ class NonLocal(nn.Module):
         """Add to every position of (N, H, W, C) a mixture of all."""
         refuse_condition(self, condition)
         channels = x.shape[-1]
-        reduction = self.reduction or PRESETS[self.preset]
-        if self.preset == "official":
-            scaled_by = width = floor_width(channels, reduction)
-        else:
-            width = divisible_width(channels, reduction, 8, keep=0.9)
-            scaled_by = channels
+        width = self._width_rule()(channels)
+        scaled_by = width if self.preset == "official" else channels
         types = {"dtype": x.dtype, "param_dtype": self.param_dtype}
 
         def project(name: str) -> jax.Array:

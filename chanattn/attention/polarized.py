@@ -13,7 +13,7 @@ with d = C / 2. The paper and the authors' code differ, and so do the two forms 
     official    parallel      W_z s                               of <u, k_p>, over the positions      no
     official    sequential    W_2 relu(LN(W_1 s + b)) + b         of each entry of k, over positions   no
 
-(W_1: d -> C / 8, with biases as W_2.)
+(W_1: d -> d / 4, with biases as W_2.)
 
 The default is "official": the released models come from it. Its parallel spatial gate is sigmoid(softmax):
 with a mean of 1 / P the softmax keeps most gates close to 0.5. The paper states no biases; "paper" has those
@@ -32,7 +32,7 @@ from chanattn.attention import gate as gates
 from chanattn.attention import squeeze
 from chanattn.attention.core import over_space, refuse_condition, sow_weights, weigh
 from chanattn.attention.registry import register
-from chanattn.attention.widths import floor_width
+from chanattn.attention.widths import WidthRule, floor_width, width_rule
 from chanattn.errors import UsageError
 from chanattn.layers import Conv, dense
 
@@ -80,6 +80,7 @@ class ChannelBranch(nn.Module):
     """One weight a channel from an attention-weighted mean, (N, H, W, C) -> (N, C)."""
 
     form: _Form
+    width: int
     gate: gates.Gate
     param_dtype: Any = jnp.float32
 
@@ -90,7 +91,7 @@ class ChannelBranch(nn.Module):
         options = {"use_bias": self.form.use_bias, "param_dtype": self.param_dtype}
         logits = _project(1, "query", dtype=x.dtype, **options)(x)
         pooled = weighted_mean(x, logits)[:, None, None, :]
-        value = _project(floor_width(channels, 2), "value", **options)(pooled)[:, 0, 0]
+        value = _project(self.width, "value", **options)(pooled)[:, 0, 0]
         weights = weigh(self, self.gate, self._head(value, channels), train)
         sow_weights(self, weights)
         return weights
@@ -100,7 +101,7 @@ class ChannelBranch(nn.Module):
             epsilon=1e-5, use_fast_variance=False, param_dtype=self.param_dtype, name="norm"
         )
         if self.form.head == "bottleneck":
-            reduce = dense(floor_width(channels, 8), name="reduce", param_dtype=self.param_dtype)
+            reduce = dense(floor_width(self.width, 4), name="reduce", param_dtype=self.param_dtype)
             expand = dense(channels, name="expand", param_dtype=self.param_dtype)
             return expand(nn.relu(norm(reduce(s))))
         z = dense(
@@ -113,16 +114,16 @@ class SpatialBranch(nn.Module):
     """One weight a position, (N, H, W, C) -> (N, H, W, 1)."""
 
     form: _Form
+    width: int
     param_dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Look at the map."""
-        width = floor_width(x.shape[-1], 2)
         options = {"use_bias": self.form.use_bias, "param_dtype": self.param_dtype}
         pooled = squeeze.mean(x)[:, None, None, :]
-        query = _project(width, "query", **options)(pooled)[:, 0, 0]
-        keys = _project(width, "value", dtype=x.dtype, **options)(x)
+        query = _project(self.width, "query", **options)(pooled)[:, 0, 0]
+        keys = _project(self.width, "value", dtype=x.dtype, **options)(x)
         weights = jax.nn.sigmoid(spatial_logits(query, keys, self.form.softmax))
         sow_weights(self, weights)
         return weights
@@ -144,6 +145,11 @@ class PolarizedSelfAttention(nn.Module):
 
     Attributes:
         preset: "official" or "paper", see the head of this file.
+        reduction: r of the inner width d = C / r of both branches.
+        width: d itself, whatever C is.
+        rounding: As in `se`.
+        divisor: Of "timm" and "mobile"; None: 8.
+        min_width: Least d; None: 1, or the divisor.
         combine: "parallel" (sum of both results) or "sequential" (channels first).
         spatial: False leaves the channel branch of the chosen form.
         gate: Of the channels: a soft or hard gate of `attention.gate`.
@@ -151,6 +157,11 @@ class PolarizedSelfAttention(nn.Module):
     """
 
     preset: str = "official"
+    reduction: int = 2
+    width: int | None = None
+    rounding: str = "paper"
+    divisor: int | None = None
+    min_width: int | None = None
     combine: str = "parallel"
     spatial: bool = True
     gate: str | gates.Gate = "sigmoid"
@@ -164,7 +175,18 @@ class PolarizedSelfAttention(nn.Module):
                     f"polarized: unknown {option} {value!r}; valid: {', '.join(valid)}"
                 )
         gates.get(self.gate)
+        self._width_rule()
         super().__post_init__()
+
+    def _width_rule(self) -> WidthRule:
+        return width_rule(
+            self.rounding,
+            self.reduction,
+            owner="polarized",
+            width=self.width,
+            divisor=self.divisor,
+            min_width=self.min_width,
+        )
 
     @nn.compact
     def __call__(
@@ -173,11 +195,12 @@ class PolarizedSelfAttention(nn.Module):
         """Reweigh the channels and the positions of (N, H, W, C)."""
         refuse_condition(self, condition)
         form = FORMS[self.preset, self.combine]
-        channel = ChannelBranch(form, gates.get(self.gate), self.param_dtype, name="channel")
+        width = self._width_rule()(x.shape[-1])
+        channel = ChannelBranch(form, width, gates.get(self.gate), self.param_dtype, name="channel")
         reweighed = x * over_space(channel(x, train=train), x)
         if not self.spatial:
             return reweighed
-        spatial = SpatialBranch(form, self.param_dtype, name="spatial")
+        spatial = SpatialBranch(form, width, self.param_dtype, name="spatial")
         if self.combine == "parallel":
             return reweighed + x * over_space(spatial(x), x)
         return reweighed * over_space(spatial(reweighed), x)

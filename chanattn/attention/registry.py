@@ -31,6 +31,13 @@ _CONTEXT = {
 }
 
 
+# What says the same as others do by a rule: given together, one of them would not count.
+_OVERRIDES = {
+    "width": ("reduction", "rounding", "divisor", "min_width", "reduce_from"),
+    "group_width": ("groups",),
+    "kernel_size": ("gamma", "b"),
+}
+
 _MECHANISMS: dict[str, Mechanism] = {}
 
 _Builder = TypeVar("_Builder", bound=Callable[..., nn.Module])
@@ -85,10 +92,11 @@ def preset(
     base: Callable[..., nn.Module],
     documentation: str,
     *,
-    fixed: Mapping[str, Any],
     citation: str,
     year: int,
     axes: tuple[str, str, str],
+    fixed: Mapping[str, Any] = types.MappingProxyType({}),
+    defaults: Mapping[str, Any] = types.MappingProxyType({}),
     **facts: Any,
 ) -> None:
     """Make a registered mechanism known under a second name that stands for some of its options.
@@ -102,20 +110,26 @@ def preset(
         citation: As for `register`; so are the rest.
         year: Of the citation.
         axes: Squeeze, mix and gate, in words.
+        defaults: Options with another default under this name.
         **facts: Fields of `Mechanism` that differ from those of `base`.
     """
-    (mechanism,) = (m for m in _MECHANISMS.values() if m.build is base and not m.fixed)
+    (mechanism,) = (
+        m for m in _MECHANISMS.values() if m.build is base and not (m.fixed or m.defaults)
+    )
     options = {k: v for k, v in mechanism.options.items() if k not in fixed}
     if "gate" in fixed:
         options = {k: v for k, v in options.items() if k not in gates.OPTIONS}
         for option, default in gates.options_of(fixed["gate"]).items():
             options[option] = Option(gates.OPTIONS[option], default)
+    for option, default in defaults.items():
+        options[option] = Option(options[option].kind, default)
     _add(
         dataclasses.replace(
             mechanism,
             name=name,
             options=types.MappingProxyType(options),
             fixed=dict(fixed),
+            defaults=dict(defaults),
             citation=citation,
             year=year,
             axes=axes,
@@ -193,11 +207,18 @@ def options() -> dict[str, type]:
     return dict(sorted(union.items()))
 
 
+def overridden(given: Mapping[str, Any]) -> set[str]:
+    """Names of the options that would not count beside those that are given."""
+    replaced = [others for option, others in _OVERRIDES.items() if given.get(option) is not None]
+    return {option for others in replaced for option in others}
+
+
 def check_options(name: str, given: Mapping[str, Any]) -> None:
     """Check names and types of options.
 
     Raises:
-        UsageError: The mechanism is unknown, does not take an option, or takes it of another type.
+        UsageError: The mechanism is unknown, does not take an option, takes it of another type, or would not
+            look at one because of another.
     """
     known = describe(name).options
     for option, value in given.items():
@@ -213,6 +234,13 @@ def check_options(name: str, given: Mapping[str, Any]) -> None:
         if (isinstance(value, bool) and kind is not bool) or not (fits or value is None):
             raise UsageError(
                 f"attention {name!r}: option {option!r} must be of type {kind.__name__}, not {value!r}"
+            )
+    for option in sorted(overridden(given)):
+        if given.get(option) is not None:
+            (other,) = (o for o in _OVERRIDES if option in _OVERRIDES[o])
+            raise UsageError(
+                f"attention {name!r}: {other}={given[other]} leaves nothing to say to"
+                f" {option}={given[option]!r}; give one of them"
             )
 
 
@@ -249,7 +277,7 @@ def create(name: str, /, *, param_dtype: Any = jnp.float32, **given: Any) -> nn.
     }
     chosen = {option: value for option, value in given.items() if value is not None}
     check_options(name, chosen)
-    chosen = dict(mechanism.fixed) | chosen
+    chosen = dict(mechanism.fixed) | dict(mechanism.defaults) | chosen
     if mechanism.slot == "conv" and "filters" not in context:
         raise UsageError(
             f"attention {name!r} stands in place of a convolution: it needs filters=..."

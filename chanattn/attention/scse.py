@@ -47,7 +47,7 @@ preset(
 
     d = max(C // 2, 1).
     """,
-    fixed={"reduction": 2},
+    defaults={"reduction": 2},
     axes=("mean", "bottleneck", "sigmoid"),
     year=2018,
     citation=CITATION,
@@ -103,6 +103,8 @@ class ConcurrentSE(nn.Module):
         reduction: r of the bottleneck width d = C / r of the channel part.
         rounding: As in `se`.
         width: d itself, whatever C is.
+        divisor: As in `se`.
+        min_width: As in `se`.
         gate: Of the channel part: a soft or hard gate of `attention.gate`.
         param_dtype: Type of the parameters.
     """
@@ -111,6 +113,8 @@ class ConcurrentSE(nn.Module):
     reduction: int = 2
     rounding: str = "paper"
     width: int | None = None
+    divisor: int | None = None
+    min_width: int | None = None
     gate: str | gates.Gate = "sigmoid"
     param_dtype: Any = jnp.float32
 
@@ -125,6 +129,8 @@ class ConcurrentSE(nn.Module):
             reduction=self.reduction,
             rounding=self.rounding,
             width=self.width,
+            divisor=self.divisor,
+            min_width=self.min_width,
             gate=self.gate,
             param_dtype=self.param_dtype,
             **module,

@@ -25,7 +25,6 @@ In the first and the third, the width is relative to the input of the block, not
 channels that the module sits on.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -38,7 +37,7 @@ from chanattn.attention import mix
 from chanattn.attention import squeeze as squeezes
 from chanattn.attention.core import ChannelAttention
 from chanattn.attention.registry import register
-from chanattn.attention.widths import width_rule
+from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
 from chanattn.layers import activation
 
@@ -59,9 +58,10 @@ class _Amplified(gates.Gate):
         z: jax.Array,
         key: jax.Array | None = None,
         temperature: float | jax.Array | None = None,
+        place: str = "",
     ) -> jax.Array:
         """Weights of logits (..., C), times `gain`."""
-        return self.gain * super().__call__(z, key, temperature)
+        return self.gain * super().__call__(z, key, temperature, place)
 
 
 def amplified(gate: str | gates.Gate, gain: float) -> gates.Gate:
@@ -76,33 +76,18 @@ def amplified(gate: str | gates.Gate, gain: float) -> gates.Gate:
     return bound if gain == 1 else _Amplified(**vars(bound), gain=gain)
 
 
-def bottleneck(
-    reduction: int, rounding: str, width: int | None, use_bias: bool, **options: Any
-) -> Callable[..., mix.Bottleneck]:
-    """SE's two layers, which other mechanisms share; `width` overrides C / reduction.
-
-    Raises:
-        UsageError: The width is not positive, or the rule of its own is wrong.
-    """
-    if width is not None and width < 1:
-        raise UsageError(f"width must be positive, not {width}")
-    rule = width or width_rule(rounding, reduction)
-    return partial(mix.Bottleneck, width=rule, use_bias=use_bias, **options)
-
-
-def _width_from_block(
-    reduce_from: str, block_input: int | None, reduction: int, rounding: str
-) -> int | None:
-    """d, if it follows from the block's input; None if from the channels of x."""
+def _of_block_input(rule: WidthRule, reduce_from: str, block_input: int | None) -> WidthRule:
+    """The rule, or that which gives d from the block's input, whatever the channels of x."""
     if reduce_from not in REDUCE_FROM:
         raise UsageError(f"unknown reduce_from {reduce_from!r}; valid: {', '.join(REDUCE_FROM)}")
     if reduce_from == "channels":
-        return None
+        return rule
     if block_input is None:
         raise UsageError(
             "reduce_from='block_input' needs block_input, the number of channels of the block's input"
         )
-    return width_rule(rounding, reduction)(block_input)
+    width = rule(block_input)
+    return lambda channels: width
 
 
 @register(
@@ -115,6 +100,8 @@ def se(
     reduction: int = 16,
     rounding: str = "paper",
     width: int | None = None,
+    divisor: int | None = None,
+    min_width: int | None = None,
     reduce_from: str = "channels",
     use_bias: bool = True,
     squeeze: str = "mean",
@@ -135,7 +122,9 @@ def se(
     Args:
         reduction: r of the bottleneck width d = C / r.
         rounding: "paper" (floor), "timm" (multiple of 8) or "mobile" (the same, never 10 % below C / r).
-        width: d itself, whatever C is.
+        width: d itself, whatever C is (timm's `rd_channels`).
+        divisor: What d is a multiple of with "timm" and "mobile"; None: 8.
+        min_width: Least d; None: 1, or the divisor.
         reduce_from: "channels" (of x), or "block_input": d = block_input / r.
         use_bias: Biases of the two layers.
         squeeze: mean, max, blend (half each), none (no pooling), mean+max (shared layers, logits added).
@@ -151,14 +140,13 @@ def se(
         UsageError: A value that there is no such thing as.
     """
     activation(act)
-    of_block = _width_from_block(reduce_from, block_input, reduction, rounding)
+    rule = width_rule(rounding, reduction, width=width, divisor=divisor, min_width=min_width)
     return ChannelAttention(
         squeeze=squeezes.get(squeeze),
-        mix=bottleneck(
-            reduction,
-            rounding,
-            of_block if width is None else width,
-            use_bias,
+        mix=partial(
+            mix.Bottleneck,
+            width=_of_block_input(rule, reduce_from, block_input),
+            use_bias=use_bias,
             act=act,
             use_norm=use_norm,
             param_dtype=param_dtype,

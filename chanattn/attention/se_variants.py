@@ -26,13 +26,13 @@ import jax.numpy as jnp
 
 from chanattn.attention import gate as gates
 from chanattn.attention import mix, squeeze
-from chanattn.attention.channel import channel
+from chanattn.attention.channel import OF_MIXES, channel
 from chanattn.attention.core import ChannelAttention
 from chanattn.attention.eca import CITATION, kernel_rule
 from chanattn.attention.registry import preset, register
 from chanattn.errors import UsageError
 
-_UNUSED = dict.fromkeys(("reduction", "rounding", "use_bias", "kernel_size", "groups"))
+_UNUSED = dict.fromkeys(OF_MIXES)
 
 preset(
     "se_var1",

@@ -6,10 +6,16 @@
 A convex combination of branches, channel by channel: the weights of a channel sum to 1 over the branches.
 No biases, d = max(C / 16, 32) (Section 3.1). The 5x5 branch is a 3x3 one with dilation 2.
 
-Disagreements: timm splits the input among the branches by default (`split_input=True`) and rounds d to a
-multiple (`rounding="timm"`); of its models only skresnext50_32x4d has the paper's layout. The authors'
-PyTorch code (PytorchInsight) has a dense and a 32-group branch of equal size instead of the dilated one
-(`branches="groups"`) and no floor under d (`min_width=1`).
+Disagreements:
+
+    preset   d                                                   the branches see
+    paper    max(floor(C / 16), 32)                              the whole input
+    timm     C / 16 to a multiple of 8, never 10 % below         each its own slice of the channels
+
+"timm" is its module's default; of its models skresnet50 has it, skresnet18 and 34 have C / 8 to a multiple
+of 16, and skresnext50_32x4d has the paper's layout. The authors' PyTorch code (PytorchInsight) has a dense
+and a 32-group branch of equal size instead of the dilated one (`branches="groups"`) and no floor under d
+(`min_width=1`).
 
 The paper's ablations: `fuse="sum"` is y = sum_m U_m, without attention, of one branch or more (Table 7). With
 `dilations`, `kernel_sizes` are those of the convolutions themselves, and `branch_groups` gives each its
@@ -30,6 +36,7 @@ from chanattn.layers import Conv, batch_norm, dense
 
 BRANCHES = ("dilation", "groups")
 FUSES = ("select", "sum")
+PRESETS = {"paper": ("paper", 32), "timm": ("timm", 8)}  # rounding and least d
 
 
 class BranchAttention(nn.Module):
@@ -78,16 +85,20 @@ class SelectiveKernel(nn.Module):
         filters: Output channels C.
         stride: Of every branch.
         groups: Of every branch's convolution.
+        preset: "paper" or "timm", see the head of this file.
         reduction: r of the bottleneck width d = C / r.
-        min_width: Least d (with rounding "timm": what d is a multiple of).
-        rounding: "paper" (floor) or "timm".
+        width: d itself, whatever C is (timm's `rd_channels`).
+        min_width: Least d; None: the preset's, 32 or 8, or the divisor if there is one.
+        rounding: "paper" (floor), "timm" or "mobile" (both: to a multiple of `divisor`, never 10 % below).
+            None: the preset's.
+        divisor: Of "timm" and "mobile"; None: the least d.
         kernel_sizes: "dilation" branches: receptive field of each, 3 + 2 (dilation - 1); with `dilations`,
             the kernel itself.
         dilations: Of the branches; None: kernels are 3x3, with dilation (k - 1) / 2 for k of `kernel_sizes`.
         branch_groups: Groups of each branch's convolution; None: `groups` for all.
         branches: "dilation", or "groups": a dense 3x3 and one with 32 groups (PytorchInsight).
         fuse: "select": the softmax; "sum": the plain sum of the branches, the control without attention.
-        split_input: Each branch sees its own slice of the input channels (timm's default).
+        split_input: Each branch sees its own slice of the input channels; None: the preset's choice.
         dtype: Type of the convolutions.
         param_dtype: Type of the parameters.
     """
@@ -95,19 +106,24 @@ class SelectiveKernel(nn.Module):
     filters: int
     stride: int = 1
     groups: int = 1
+    preset: str = "paper"
     reduction: int = 16
-    min_width: int = 32
-    rounding: str = "paper"
+    width: int | None = None
+    min_width: int | None = None
+    rounding: str | None = None
+    divisor: int | None = None
     kernel_sizes: tuple[int, ...] = (3, 5)
     dilations: tuple[int, ...] | None = None
     branch_groups: tuple[int, ...] | None = None
     branches: str = "dilation"
     fuse: str = "select"
-    split_input: bool = False
+    split_input: bool | None = None
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise UsageError(f"sk: unknown preset {self.preset!r}; valid: {', '.join(PRESETS)}")
         if self.branches not in BRANCHES:
             raise UsageError(
                 f"sk: unknown branches {self.branches!r}; valid: {', '.join(BRANCHES)}"
@@ -136,11 +152,16 @@ class SelectiveKernel(nn.Module):
             )
 
     def _width_rule(self) -> WidthRule:
+        rounding, least = PRESETS[self.preset]
+        least = least if self.min_width is None else self.min_width
         return width_rule(
-            self.rounding,
+            self.rounding or rounding,
             self.reduction,
-            minimum=self.min_width,
-            divisor=self.min_width,
+            owner="sk",
+            width=self.width,
+            divisor=self.divisor,
+            min_width=least if self.divisor is None else self.min_width,
+            default_divisor=least,
             keep=0.9,
         )
 
@@ -161,11 +182,12 @@ class SelectiveKernel(nn.Module):
         """Map (N, H, W, I) to (N, H', W', filters), H' = ceil(H / stride)."""
         refuse_condition(self, condition)
         kinds = self._branches()
-        if self.split_input and x.shape[-1] % len(kinds):
+        split = self.preset == "timm" if self.split_input is None else self.split_input
+        if split and x.shape[-1] % len(kinds):
             raise UsageError(
                 f"sk: {len(kinds)} branches do not divide {x.shape[-1]} input channels"
             )
-        inputs = jnp.split(x, len(kinds), axis=-1) if self.split_input else [x] * len(kinds)
+        inputs = jnp.split(x, len(kinds), axis=-1) if split else [x] * len(kinds)
         outputs = []
         for number, (kind, source) in enumerate(zip(kinds, inputs, strict=True), 1):
             kernel_size, groups, dilation = kind

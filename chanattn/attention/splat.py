@@ -7,7 +7,8 @@
 
 Order of channels: the map U is radix-major (split slowest); the output of F2 is cardinality-major (group
 slowest, then split), so it is regrouped before the softmax. Confusing the two goes unnoticed when R or K
-is 1. d = max(C_in R / 4, 32); timm rounds d to a multiple of 8 (`rounding="timm"`). Both layers have biases,
+is 1. d = max(C_in R / 4, 32); timm rounds d to a multiple of 8 (`rounding="timm"`),
+and its `rd_channels` is d / R. Both layers have biases,
 as in both reference codes. With `avd`, a strided block pools 3x3 (padding counted) instead of striding
 the convolution (Section 4.1).
 """
@@ -20,7 +21,7 @@ import jax.numpy as jnp
 
 from chanattn.attention.core import refuse_condition, sow_weights
 from chanattn.attention.registry import register
-from chanattn.attention.widths import ROUNDINGS, make_divisible
+from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
 from chanattn.layers import Conv, GroupedDense, avg_pool, batch_norm
 
@@ -92,7 +93,10 @@ class SplitAttention(nn.Module):
         groups: Cardinality K.
         radix: Number of splits R; 1 is squeeze-and-excitation with a norm.
         reduction: d = C_in R / reduction.
-        rounding: "paper" (floor) or "timm" (multiple of 8).
+        width: d itself, whatever C_in and R are (R times timm's `rd_channels`).
+        rounding: "paper" (floor), "timm" or "mobile" (both: to a multiple of `divisor`, never 10 % below).
+        divisor: Of "timm" and "mobile"; None: 8.
+        min_width: Least d; None: 32.
         avd: Stride by average pooling.
         avd_first: Pool before the convolution instead of after ("fast" ResNeSts).
         use_norm: Batch norms after the convolution and in the bottleneck.
@@ -106,7 +110,10 @@ class SplitAttention(nn.Module):
     groups: int = 1
     radix: int = 2
     reduction: int = 4
+    width: int | None = None
     rounding: str = "paper"
+    divisor: int | None = None
+    min_width: int | None = None
     avd: bool = True
     avd_first: bool = False
     use_norm: bool = True
@@ -115,21 +122,21 @@ class SplitAttention(nn.Module):
     param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        if self.radix < 1 or self.reduction < 1:
-            raise UsageError(
-                f"splat: radix and reduction must be positive, not {self.radix}, {self.reduction}"
-            )
-        if self.rounding not in ROUNDINGS:
-            raise UsageError(
-                f"splat: unknown rounding {self.rounding!r}; valid: {', '.join(ROUNDINGS)}"
-            )
+        if self.radix < 1:
+            raise UsageError(f"splat: radix must be positive, not {self.radix}")
+        self._width_rule()
         super().__post_init__()
 
-    def _width(self, channels: int) -> int:
-        width = channels * self.radix / self.reduction
-        if self.rounding == "paper":
-            return max(int(width), _MIN_WIDTH)
-        return make_divisible(width, 8, _MIN_WIDTH, keep=0.9)
+    def _width_rule(self) -> WidthRule:
+        return width_rule(
+            self.rounding,
+            self.reduction,
+            owner="splat",
+            width=self.width,
+            divisor=self.divisor,
+            min_width=_MIN_WIDTH if self.min_width is None else self.min_width,
+            keep=0.9,
+        )
 
     @nn.compact
     def __call__(
@@ -137,7 +144,7 @@ class SplitAttention(nn.Module):
     ) -> jax.Array:
         """Map (N, H, W, I) to (N, H', W', filters), H' = ceil(H / stride)."""
         refuse_condition(self, condition)
-        width = self._width(x.shape[-1])
+        width = self._width_rule()(x.shape[-1] * self.radix)
         self._check_groups(x.shape[-1], width)
         pooled = self.avd and self.stride > 1
         if pooled and self.avd_first:

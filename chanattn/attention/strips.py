@@ -23,7 +23,6 @@ from chanattn.attention import gate as gates
 from chanattn.attention.coord import (
     TWO_OF_THREE,
     apply_map,
-    check_reduction,
     outer,
     strip_means,
     weigh_strips,
@@ -31,7 +30,7 @@ from chanattn.attention.coord import (
 from chanattn.attention.core import refuse_condition, sow_weights, weigh
 from chanattn.attention.mix import check_odd
 from chanattn.attention.registry import register
-from chanattn.attention.widths import make_divisible
+from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
 from chanattn.layers import activation, dense
 
@@ -111,6 +110,10 @@ class SimpleCoordinateAttention(nn.Module):
 
     Attributes:
         reduction: r of the bottleneck width.
+        width: d itself, whatever C is.
+        rounding: As in `se`.
+        divisor: Of "timm" and "mobile"; None: 8.
+        min_width: Least d; None: 1 of "paper", else the divisor.
         use_bias: Biases of the three layers.
         act: Activation of the bottleneck.
         gate: A soft or hard gate of `attention.gate`.
@@ -119,6 +122,10 @@ class SimpleCoordinateAttention(nn.Module):
     """
 
     reduction: int = 4
+    width: int | None = None
+    rounding: str = "timm"
+    divisor: int | None = None
+    min_width: int | None = None
     use_bias: bool = True
     act: str = "silu"
     gate: str | gates.Gate = "sigmoid"
@@ -126,10 +133,21 @@ class SimpleCoordinateAttention(nn.Module):
     param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        check_reduction("simple_coord", self.reduction)
+        self._width_rule()
         activation(self.act)
         gates.get(self.gate)
         super().__post_init__()
+
+    def _width_rule(self) -> WidthRule:
+        return width_rule(
+            self.rounding,
+            self.reduction,
+            owner="simple_coord",
+            width=self.width,
+            divisor=self.divisor,
+            min_width=self.min_width,
+            share=TWO_OF_THREE,
+        )
 
     @nn.compact
     def __call__(
@@ -139,8 +157,7 @@ class SimpleCoordinateAttention(nn.Module):
         refuse_condition(self, condition)
         channels = x.shape[-1]
         layer = {"use_bias": self.use_bias, "param_dtype": self.param_dtype}
-        width = make_divisible(channels / self.reduction * TWO_OF_THREE, 8)
-        reduce = dense(width, name="reduce", **layer)
+        reduce = dense(self._width_rule()(channels), name="reduce", **layer)
         u, v = (activation(self.act)(reduce(s)) for s in strip_means(x))
         a, b = outer(
             dense(channels, name="rows", **layer)(u),

@@ -1,7 +1,6 @@
 """How wide the bottleneck of a mechanism is: papers, official code and timm round differently."""
 
 from collections.abc import Callable
-from functools import partial
 
 from chanattn.errors import UsageError
 
@@ -10,7 +9,7 @@ WidthRule = Callable[[int], int]  # channels -> width of the bottleneck
 ROUNDINGS = ("paper", "timm", "mobile")
 
 
-def floor_width(channels: int, reduction: float, minimum: int = 1) -> int:
+def floor_width(channels: float, reduction: float, minimum: int = 1) -> int:
     """Papers and official code: floor(C / r), never below `minimum`."""
     return max(int(channels // reduction), minimum)
 
@@ -28,26 +27,57 @@ def make_divisible(
     return rounded + divisor if rounded < keep * value else rounded
 
 
-def divisible_width(channels: int, reduction: float, divisor: int, keep: float = 0.0) -> int:
-    """timm: C / r rounded to a multiple of `divisor`."""
-    return make_divisible(channels / reduction, divisor, keep=keep)
-
-
 def width_rule(
-    rounding: str, reduction: float, *, minimum: int = 1, divisor: int = 8, keep: float = 0.0
+    rounding: str,
+    reduction: float,
+    *,
+    owner: str = "",
+    width: int | None = None,
+    divisor: int | None = None,
+    min_width: int | None = None,
+    default_divisor: int = 8,
+    keep: float = 0.0,
+    share: float = 1.0,
 ) -> WidthRule:
-    """The rule of a preset: "paper" is `floor_width`, "timm" is `divisible_width`.
+    """From channels to the width of a bottleneck, by the options that all bottlenecks have.
 
-    "mobile" is "timm" with keep = 0.9 (MobileNetV3: 72 / 4 = 18 becomes 24, not 16).
+    Args:
+        rounding: "paper": floor(C / r). "timm": the multiple of `divisor` nearest to C / r. "mobile": the
+            same, but one multiple up where that is more than 10 % below (MobileNetV3: 72 / 4 = 18, then 24).
+        reduction: r.
+        owner: Mechanism that the messages name.
+        width: The width itself, whatever C is; the other options do not count then.
+        divisor: Of "timm" and "mobile" (timm's `rd_divisor`); None: `default_divisor`.
+        min_width: Least width; None: 1 of "paper", else the divisor.
+        default_divisor: What the mechanism has in timm.
+        keep: What "timm" stands for in the mechanism: 0.9 if it is as "mobile".
+        share: Factor of C / r.
 
     Raises:
-        UsageError: Unknown rounding, or a reduction that is not positive.
+        UsageError: Unknown rounding, a number that is not positive, or a divisor of "paper".
     """
-    if reduction <= 0:
-        raise UsageError(f"reduction must be positive, not {reduction}")
-    if rounding == "paper":
-        return partial(floor_width, reduction=reduction, minimum=minimum)
-    if rounding in ("timm", "mobile"):
-        keep = 0.9 if rounding == "mobile" else keep
-        return partial(divisible_width, reduction=reduction, divisor=divisor, keep=keep)
-    raise UsageError(f"unknown rounding {rounding!r}; valid: {', '.join(ROUNDINGS)}")
+    prefix = f"{owner}: " if owner else ""
+    numbers = {"reduction": reduction, "width": width, "divisor": divisor, "min_width": min_width}
+    for option, value in numbers.items():
+        if value is not None and value <= 0:
+            raise UsageError(f"{prefix}{option} must be positive, not {value}")
+    if rounding not in ROUNDINGS:
+        raise UsageError(f"{prefix}unknown rounding {rounding!r}; valid: {', '.join(ROUNDINGS)}")
+    if divisor is not None and rounding == "paper":
+        raise UsageError(
+            f"{prefix}divisor={divisor} is for rounding 'timm' or 'mobile'; 'paper' takes the floor"
+        )
+
+    def rule(channels: int) -> int:
+        if width is not None:
+            return width
+        if rounding == "paper":
+            return floor_width(channels * share, reduction, min_width or 1)
+        return make_divisible(
+            channels / reduction * share,
+            divisor or default_divisor,
+            min_width,
+            keep=0.9 if rounding == "mobile" else keep,
+        )
+
+    return rule

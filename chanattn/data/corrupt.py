@@ -6,6 +6,7 @@ Workers only report what they meet; the count is kept here, in the process that 
 import sys
 from collections.abc import Iterable
 
+from chanattn.data.decode import Decoding
 from chanattn.data.fit import Fit
 from chanattn.data.source import Source
 from chanattn.errors import UsageError
@@ -53,7 +54,8 @@ class CorruptCount:
         if isinstance(record, OSError):
             return f" ({record.strerror or record})"
         try:
-            self.fit(record.image)
+            with Decoding():
+                self.fit(record.image)
         except ValueError as error:
             return f" ({error})"
         return " (it can be read now)"

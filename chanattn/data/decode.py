@@ -33,29 +33,35 @@ class CorruptImage(ValueError):
     """Bytes that are no picture, or not all of one."""
 
 
-class SingleThreaded:
-    """While one of these is entered, OpenCV works in the thread that calls it, in the whole process.
+def settle_opencv(threads: int = 1, log_level: int = 0) -> None:
+    """Has OpenCV work in the thread that calls it, and say nothing.
 
-    For parallelism comes from Grain's threads and processes, with which OpenCV's own would only compete. The
-    last one to be left restores what was there before.
+    Parallelism comes from Grain's threads and processes, with which OpenCV's own would only compete; and what
+    it would print about a picture, without its name, is said by `CorruptImage`.
     """
+    cv2.setNumThreads(threads)
+    cv2.utils.logging.setLogLevel(log_level)
+
+
+class Decoding:
+    """While one of these is entered, OpenCV is settled; the last to be left restores what was before."""
 
     _lock = threading.Lock()
     _entered = 0
-    _before = 0
+    _before = (0, 0)
 
     def __enter__(self) -> None:
         with self._lock:
-            if not SingleThreaded._entered:
-                SingleThreaded._before = cv2.getNumThreads()
-                cv2.setNumThreads(1)
-            SingleThreaded._entered += 1
+            if not Decoding._entered:
+                Decoding._before = (cv2.getNumThreads(), cv2.utils.logging.getLogLevel())
+                settle_opencv()
+            Decoding._entered += 1
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
-            SingleThreaded._entered -= 1
-            if not SingleThreaded._entered:
-                cv2.setNumThreads(SingleThreaded._before)
+            Decoding._entered -= 1
+            if not Decoding._entered:
+                settle_opencv(*Decoding._before)
 
 
 def decode(data: bytes, channels: int, reduction: int = 1) -> np.ndarray:

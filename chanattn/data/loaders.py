@@ -8,7 +8,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from chanattn.data import stream
-from chanattn.data.decode import CorruptImage, decode
+from chanattn.data.decode import CorruptImage, Decoding, decode
 from chanattn.data.evaluation_data import EvaluationData
 from chanattn.data.fit import Fit
 from chanattn.data.source import Record, Source
@@ -215,7 +215,8 @@ def _size_of_first(source: Source) -> tuple[int, int]:
         if not isinstance(record.image, bytes):
             return record.image.shape[0], record.image.shape[1]
         try:
-            return decode(record.image, 3).shape[:2]
+            with Decoding():
+                return decode(record.image, 3).shape[:2]
         except CorruptImage:
             continue
     raise UsageError(

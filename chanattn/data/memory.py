@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from chanattn.data.batches import load
-from chanattn.data.decode import SingleThreaded
+from chanattn.data.decode import Decoding
 from chanattn.data.fit import Fit
 from chanattn.data.source import Source
 
@@ -52,7 +52,7 @@ def read_all(source: Source, fit: Fit, title: str) -> Memory:
                 memory.images[i], memory.labels[i] = image, label
 
     progress = _Progress(title, n)
-    with SingleThreaded(), ThreadPoolExecutor(os.cpu_count()) as threads:
+    with Decoding(), ThreadPoolExecutor(os.cpu_count()) as threads:
         for chunk, _ in enumerate(threads.map(read, range(0, n, _CHUNK)), start=1):
             progress.show(min(chunk * _CHUNK, n))
     progress.close()

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from chanattn.data import placement
 from chanattn.data.corrupt import CorruptCount
-from chanattn.data.decode import SingleThreaded
+from chanattn.data.decode import Decoding
 from chanattn.data.stream import HostStream, explained
 
 _AHEAD = 2  # Batches that wait in device memory.
@@ -63,13 +63,13 @@ class Prefetch:
         self.close()
 
     def _fill(self) -> None:
-        try:
-            with SingleThreaded():
+        with Decoding():
+            try:
                 self._fill_queue()
-        except BaseException as error:  # Raised again by the iterating thread.
-            self._put(explained(error))
-        finally:
-            self._batches.close()
+            except BaseException as error:  # Raised again by the iterating thread.
+                self._put(explained(error))
+            finally:
+                self._batches.close()
 
     def _fill_queue(self) -> None:
         while not self._stop.is_set():

@@ -39,7 +39,7 @@ class Split(NamedTuple):
         Raises:
             UsageError: A border lies outside of the split.
         """
-        return range(length)[_position(self.start, length) : _position(self.stop, length)]
+        return range(length)[self._position(self.start, length) : self._position(self.stop, length)]
 
     def members(self, labels: np.ndarray, names: Sequence[object]) -> np.ndarray:
         """Positions in the source, ascending, of the examples of this part.
@@ -55,6 +55,18 @@ class Split(NamedTuple):
         if len(part) == len(labels):
             return np.arange(len(labels))
         return np.sort(fair_order(labels, names)[part.start : part.stop])
+
+    def _position(self, bound: str | None, length: int) -> int | None:
+        if bound is None:
+            return None
+        percent = bound.endswith("%")
+        value = int(bound.removesuffix("%"))
+        if abs(value) > (100 if percent else length):
+            text = f"{self.name}[{self.start or ''}:{self.stop or ''}]"
+            raise UsageError(
+                f"split {text!r} goes beyond the {length:,} examples of {self.name}: choose borders within"
+            )
+        return round(value * length / 100) if percent else value
 
 
 def parse(text: str) -> Split:
@@ -92,14 +104,3 @@ def fair_order(labels: np.ndarray, names: Sequence[object]) -> np.ndarray:
 def _hash(name: object) -> int:
     text = unicodedata.normalize("NFC", str(name)).encode(errors="surrogateescape")
     return int.from_bytes(blake2b(text, digest_size=8, key=_SALT).digest(), "little")
-
-
-def _position(bound: str | None, length: int) -> int | None:
-    if bound is None:
-        return None
-    percent = bound.endswith("%")
-    value = int(bound.removesuffix("%"))
-    if abs(value) > (100 if percent else length):
-        there = "100%" if percent else f"{length:,} examples"
-        raise UsageError(f"a slice that ends at {bound} leaves the split, which has {there}")
-    return round(value * length / 100) if percent else value

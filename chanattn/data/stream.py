@@ -8,9 +8,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Protocol
 
-import cv2
-
 from chanattn.data.batches import HostBatch
+from chanattn.data.decode import settle_opencv
 from chanattn.errors import UsageError
 from chanattn.streams import STOPPING
 
@@ -118,7 +117,7 @@ def _start_worker(index: int, count: int) -> None:
     state first and then ends its workers itself. A parent that is killed cannot, so the worker watches it.
     """
     del index, count
-    cv2.setNumThreads(1)  # the workers are what is parallel
+    settle_opencv()
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()

@@ -7,7 +7,7 @@ strided convolutions, epsilons, momentum, the divisor of average pools at the bo
 from chanattn.layers.activation import Activation, activation
 from chanattn.layers.conv import Conv
 from chanattn.layers.dense import GroupedDense, dense
-from chanattn.layers.maximum import maximum
+from chanattn.layers.maximum import maximum, minimum
 from chanattn.layers.norm import batch_norm
 from chanattn.layers.pool import avg_pool, max_pool
 
@@ -21,4 +21,5 @@ __all__ = [
     "dense",
     "max_pool",
     "maximum",
+    "minimum",
 ]

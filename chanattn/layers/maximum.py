@@ -1,37 +1,40 @@
-"""Maximum along axes, with a gradient that survives the compiler."""
+"""Extrema along axes, with gradients that survive the compiler."""
 
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 
+# A compiler may evaluate an array twice with different rounding. What is this close to the maximum equals it.
+_ROUNDINGS = 4 * float(jnp.finfo(jnp.float32).eps)
 
-@partial(jax.custom_vjp, nondiff_argnums=(1,))
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
 def maximum(x: jax.Array, axis: int | tuple[int, ...]) -> jax.Array:
     """The largest value along `axis`; its gradient is shared evenly among ties, as that of `jnp.max`.
 
-    `jnp.max` divides by the number of values equal to the maximum. A compiler may evaluate x twice with
-    different rounding, and then no value is equal: the gradient is 0 / 0. Here those equal are marked where
-    the maximum is taken.
+    `jnp.max` divides by the number of values that equal the maximum. Where a compiler evaluates x once for
+    the maximum and once for the comparison, with different rounding, that number is 0, and the gradient
+    0 / 0. Here values within a few roundings of the maximum are ties, and the number is at least 1.
+    Derivatives of all orders exist, forward and backward; those from the second on are 0.
     """
     return jnp.max(x, axis=axis)
 
 
-def _forward(
-    x: jax.Array, axis: int | tuple[int, ...]
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    largest = jnp.max(x, axis=axis, keepdims=True)
-    ties = x == largest
+@maximum.defjvp
+def _derivative(
+    axis: int | tuple[int, ...], primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    (x,), (dx,) = primals, tangents
+    largest = maximum(x, axis)
+    bound = largest * jnp.where(largest > 0, 1 - _ROUNDINGS, 1 + _ROUNDINGS).astype(x.dtype)
+    ties = x >= jnp.expand_dims(bound, axis)
+    # The axes stay until the end: otherwise XLA:CPU spreads the quotient over the whole map.
     count = jnp.maximum(jnp.sum(ties.astype(jnp.float32), axis=axis, keepdims=True), 1)
-    return jnp.squeeze(largest, axis), (ties, count)
+    total = jnp.sum(jnp.where(ties, dx, 0), axis=axis, keepdims=True)
+    return largest, jnp.squeeze(total / count.astype(dx.dtype), axis)
 
 
-def _backward(
-    axis: int | tuple[int, ...], saved: tuple[jax.Array, jax.Array], g: jax.Array
-) -> tuple[jax.Array]:
-    ties, count = saved
-    share = jnp.expand_dims(g, axis) / count.astype(g.dtype)
-    return (jnp.where(ties, share, 0),)
-
-
-maximum.defvjp(_forward, _backward)
+def minimum(x: jax.Array, axis: int | tuple[int, ...]) -> jax.Array:
+    """The smallest value along `axis`, with the gradient of `maximum`."""
+    return -maximum(-x, axis)

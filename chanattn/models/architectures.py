@@ -138,7 +138,7 @@ def _vovnet(*layers: int, block_layers: int = 5, **more: Any) -> Arguments:
 
 
 _SK_SPLIT_BASIC = {"name": "sk", "reduction": 8, "min_width": 16, "split_input": True}
-_SK_SPLIT = {"name": "sk", "min_width": 8, "split_input": True}
+_SK_SPLIT = {"name": "sk", "preset": "timm"}
 
 ARCHITECTURES: dict[str, Arguments] = {
     # CIFAR, 32x32

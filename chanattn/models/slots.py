@@ -102,7 +102,8 @@ def resolve(chosen: Mapping[str, Any], own_conv: Mapping[str, Any] | None = None
     own_name = own.pop("name")
     if mechanism.slot == "conv":
         if mechanism.name == own_name:
-            options = own | options
+            replaced = attention.overridden(options)
+            options = {k: v for k, v in own.items() if k not in replaced} | options
         return Slots(conv=Slot(mechanism.name, "conv", stages, _pairs(options)))
     return Slots(
         gate=Slot(mechanism.name, placement, stages, _pairs(options)),

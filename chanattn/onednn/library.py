@@ -108,7 +108,9 @@ def _openmp() -> ctypes.CDLL:
         try:
             return ctypes.CDLL(_OPENMP)
         except OSError:
-            copy = _copy_of_openmp()
+            copy = None
+            with contextlib.suppress(OSError):
+                copy = _copy_of_openmp()
             if copy is None:
                 raise
             return copy

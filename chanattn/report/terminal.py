@@ -15,9 +15,9 @@ def show(table: Table) -> None:
 
     Groups of columns come one below the other: side by side they are too wide.
     """
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=WIDTH_OF_A_FILE)
+        console = Console(highlight=False, emoji=False, width=WIDTH_OF_A_FILE)
     console.print(Text(table.title, style="bold"), soft_wrap=True)
     names = list(dict.fromkeys(column.group for column in table.columns[1:]))
     for name in names:

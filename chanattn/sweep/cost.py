@@ -29,7 +29,9 @@ _PAUSE = 0.2  # seconds
 def known(sweep: Path) -> dict[str, Any]:
     """The figures that there are, by variant."""
     try:
-        measured: dict[str, Any] = json.loads((sweep / COST).read_text())["variants"]
+        measured: dict[str, Any] = json.loads((sweep / COST).read_text(encoding="utf-8"))[
+            "variants"
+        ]
     except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
         return {}
     return measured

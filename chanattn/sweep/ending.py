@@ -19,9 +19,9 @@ _TWICE = (
 class Interrupt:
     """Notes the first signal while its `with` block runs, and puts the old handlers back at its end.
 
-    A signal that was ignored before stays so (SIGHUP under `nohup`). Further ones change nothing, but for a
-    later Ctrl-C, which raises `Preempted` wherever the program is. Signal handlers belong to the main thread:
-    in another one signals keep their usual meaning.
+    SIGHUP stays ignored where it was, as under `nohup`. Further signals change nothing, but for a later
+    Ctrl-C, which raises `Preempted` wherever the program is. Signal handlers belong to the main thread: in
+    another one signals keep their usual meaning.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Interrupt:
     def __enter__(self) -> Self:
         try:
             for number in _SIGNALS:
-                if signal.getsignal(number) is not signal.SIG_IGN:
+                if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._note)
         except ValueError:  # not the main thread
             self._before.clear()

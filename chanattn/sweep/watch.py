@@ -143,7 +143,7 @@ def _processes() -> Iterator[tuple[int, list[str]]]:
     """The numbers of all processes, with the fields of /proc/PID/stat behind the name."""
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
-            text = path.read_text(errors="replace")
+            text = path.read_bytes().decode(errors="replace")
         except OSError:  # it has just ended
             continue
         yield int(path.parent.name), text.rpartition(") ")[2].split()

@@ -32,7 +32,7 @@ from chanattn.training.orbax_errors import ReadFailed, first_line, let_writes_en
 from chanattn.training.plain_path import plain
 from chanattn.training.retention import OrbaxPolicy, Retention
 from chanattn.training.space import check_writable, shortage
-from chanattn.training.state import TrainState, Weights, parts_of
+from chanattn.training.state import REST, TrainState, Weights, parts_of, state_of
 
 PyTree = Any
 _PROGRESS, _MANIFEST = "progress", "manifest"
@@ -159,8 +159,8 @@ class Checkpoints:
             DamagedCheckpoint: the checkpoint is not what was saved.
             UsageError: it holds another network.
         """
-        parts = self._restore(step, parts_of(template))
-        return TrainState(**parts["weights"], **parts["training"], ema=parts.get("ema"))
+        rest = any(path.startswith(REST) for path in self.manifest(step)["leaves"])
+        return state_of(self._restore(step, parts_of(template, rest=rest)))
 
     def restore_weights(self, step: int, template: Weights, *, ema: bool = False) -> Weights:
         """Only what a forward pass needs: the raw weights of a step, or their moving averages.

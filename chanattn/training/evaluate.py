@@ -235,7 +235,7 @@ def predict(model: nn.Module, weights: Weights, examples: Any) -> tuple[Predicti
 
 def show(result: dict[str, Any], console: Console | None = None) -> None:
     """Prints an evaluation as a table."""
-    console = console or Console(highlight=False)
+    console = console or Console(highlight=False, emoji=False)
     of = f"{result['run']}, step {result['step']}" if "run" in result else result["file"]
     table = Table(title=Text(one_line(f"{of} ({result['weights']} weights)")))
     table.add_column(Text(one_line(f"{result['dataset']} {result['split']}")))

@@ -8,7 +8,7 @@ from jax.sharding import Mesh
 from chanattn.data import EvaluationData
 from chanattn.tasks import Task
 from chanattn.training.mesh import replicated
-from chanattn.training.state import Weights, means, zero_totals
+from chanattn.training.state import Totals, Weights
 from chanattn.training.step import EvalStep
 
 
@@ -33,15 +33,14 @@ def measure(
     Raises:
         RuntimeError: the data pipeline delivered more or fewer examples than it has.
     """
-    totals = jax.device_put(zero_totals(task.metric_names), replicated(mesh))
+    totals = jax.device_put(Totals.zero(task.metric_names), replicated(mesh))
     for feed in data.feeds():
         if told_to_stop():
             return None
         totals = eval_step(weights, feed, totals)
-    totals = jax.device_get(totals)
-    counted, readable = int(totals["loss"][1]), data.num_examples - data.num_corrupt
+    counted, readable = int(totals.exact()["loss"][1]), data.num_examples - data.num_corrupt
     if counted != readable:
         raise RuntimeError(
             f"evaluated {counted} of {readable} examples: the data pipeline loses or repeats some"
         )
-    return means(totals)
+    return totals.means()

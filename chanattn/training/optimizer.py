@@ -6,6 +6,7 @@ import jax
 import optax
 from ml_collections import ConfigDict
 
+from chanattn import attention as mechanisms
 from chanattn.training.schedule import Schedule
 
 PyTree = Any
@@ -45,19 +46,19 @@ def make_optimizer(config: ConfigDict, schedule: Schedule) -> optax.GradientTran
 
 
 def decay_mask(params: PyTree, *, attention: bool = True) -> PyTree:
-    """Which parameters decay: leaves called `kernel`, so no bias, no norm and no embedding.
+    """Which parameters decay: by `chanattn.attention.decays`, everywhere.
 
     Args:
         params: tree of nested dicts.
-        attention: whether kernels of attention modules (their names contain "attention") decay too.
+        attention: whether parameters of attention modules (their names contain "attention") decay too.
 
     Returns:
         A tree of bools like `params`.
     """
 
-    def decays(path: tuple[jax.tree_util.DictKey, ...], _: jax.Array) -> bool:
+    def decays(path: tuple[jax.tree_util.DictKey, ...], parameter: jax.Array) -> bool:
         names = [entry.key for entry in path]
         inside = any("attention" in name for name in names)
-        return names[-1] == "kernel" and (attention or not inside)
+        return mechanisms.decays(names, parameter) and (attention or not inside)
 
     return jax.tree_util.tree_map_with_path(decays, params)

@@ -45,6 +45,7 @@ class Progress:
             file=lasting_stdout(),
             soft_wrap=True,
             highlight=False,
+            emoji=False,
             quiet=not enabled,
         )
         self._paused = 0.0

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -20,26 +21,70 @@ Weights = dict[str, PyTree]  # {"params", "batch_stats"}: what a forward pass ne
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
+class Totals:
+    """Sums of metrics over any number of batches.
+
+    A float32 counts to 2^24 and no further. What an addition rounds off is therefore kept (Knuth, The Art of
+    Computer Programming 2, section 4.2.2, theorem B), which makes counts exact up to 2^48.
+
+    Attributes:
+        sums: every metric as (sum, count).
+        rest: of the same structure, what the sums have lost.
+    """
+
+    sums: dict[str, Pair]
+    rest: dict[str, Pair]
+
+    @classmethod
+    def zero(cls, names: tuple[str, ...]) -> "Totals":
+        """Of no batch."""
+        return cls(zero_totals(names), zero_totals(names))
+
+    def add(self, batch: dict[str, Pair]) -> "Totals":
+        """With the (sum, count) pairs of one more batch."""
+        batch = {name: batch[name] for name in self.sums}
+        sums = jax.tree.map(jnp.add, self.sums, batch)
+        return Totals(sums, jax.tree.map(_rounded_off, self.sums, batch, sums, self.rest))
+
+    def exact(self) -> dict[str, tuple[float, float]]:
+        """(sum, count) of every metric in double precision; waits for the device."""
+        sums, rest = jax.device_get((self.sums, self.rest))
+        return jax.tree.map(lambda total, lost: float(total) + float(lost), sums, rest)
+
+    def means(self) -> dict[str, float]:
+        """The quotient sum / count of every metric, nan for a count of 0; waits for the device."""
+        return means(self.exact())
+
+
+def _rounded_off(a: jax.Array, b: jax.Array, total: jax.Array, rest: jax.Array) -> jax.Array:
+    """`rest`, and a + b less its rounded `total`; nothing is lost of a total that is not finite."""
+    part = total - a
+    lost = (a - (total - part)) + (b - part)
+    return rest + jnp.where(jnp.isfinite(total), lost, 0.0)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
 class Window:
     """What is reported at the next log point, gathered on the device since the last one.
 
     It belongs to the state, so that a run resumed between two log points reports the same numbers.
 
     Attributes:
-        totals: every metric as (sum, count).
+        totals: of every metric.
         first_bad_step: number of the first step (from 1) that left a value that is not finite; 0: none.
         skipped_steps: how many steps of the whole run were skipped because they would have.
         last_skipped_step: number of the last one of those; 0: none.
     """
 
-    totals: dict[str, Pair]
+    totals: Totals
     first_bad_step: jax.Array
     skipped_steps: jax.Array
     last_skipped_step: jax.Array
 
     def means(self) -> dict[str, float]:
         """The metrics as numbers; waits for the device."""
-        return means(self.totals)
+        return self.totals.means()
 
 
 @jax.tree_util.register_dataclass
@@ -69,13 +114,51 @@ class TrainState:
         return {"params": self.params, "batch_stats": self.batch_stats}
 
 
-def parts_of(state: TrainState) -> dict[str, PyTree]:
-    """The state as a checkpoint holds it: an evaluation reads `weights` or `ema` alone."""
+def with_statistics(new: PyTree, old: PyTree) -> PyTree:
+    """State of modules (`batch_stats`): running statistics from `new`, everything else from `old`.
+
+    Running statistics are the `mean` and `var` of norms: every forward pass in training moves them, and
+    moving averages average them. What else modules keep there (a gate's temperature, a basis that was drawn)
+    belongs to the step and is no quantity to average.
+    """
+
+    def choose(
+        path: tuple[jax.tree_util.DictKey, ...], new: jax.Array, old: jax.Array
+    ) -> jax.Array:
+        return new if path[-1].key in ("mean", "var") else old
+
+    return jax.tree_util.tree_map_with_path(choose, new, old)
+
+
+REST = "training/window/rest"
+"""Where checkpoints hold what the totals of metrics have lost; those of earlier versions lack it."""
+
+
+def parts_of(state: TrainState, *, rest: bool = True) -> dict[str, PyTree]:
+    """The state as a checkpoint holds it: an evaluation reads `weights` or `ema` alone.
+
+    Args:
+        state: the state.
+        rest: False: without what is under `REST`, as in checkpoints of earlier versions.
+    """
+    window = {field.name: getattr(state.window, field.name) for field in dataclasses.fields(Window)}
+    window["totals"] = state.window.totals.sums
+    if rest:
+        window["rest"] = state.window.totals.rest
     parts: dict[str, PyTree] = {
         "weights": state.weights,
-        "training": {"step": state.step, "opt_state": state.opt_state, "window": state.window},
+        "training": {"step": state.step, "opt_state": state.opt_state, "window": window},
     }
     return parts if state.ema is None else parts | {"ema": state.ema}
+
+
+def state_of(parts: Mapping[str, PyTree]) -> TrainState:
+    """The state of what `parts_of` returns; a rest that is not there is zero."""
+    window = dict(parts["training"]["window"])
+    sums = window.pop("totals")
+    totals = Totals(sums, window.pop("rest", None) or jax.tree.map(jnp.zeros_like, sums))
+    training = {**parts["training"], "window": Window(totals=totals, **window)}
+    return TrainState(**parts["weights"], **training, ema=parts.get("ema"))
 
 
 _STEP_METRICS = ("learning_rate", "grad_norm", "param_norm")
@@ -137,7 +220,7 @@ def add_totals(totals: dict[str, Pair], more: dict[str, Pair]) -> dict[str, Pair
     }
 
 
-def means(totals: dict[str, Pair]) -> dict[str, float]:
+def means(totals: Mapping[str, tuple[Any, Any]]) -> dict[str, float]:
     """The quotient sum / count of every metric, nan for a count of 0; waits for the device."""
     return {
         name: float(total) / float(count) if count else math.nan
@@ -161,7 +244,7 @@ def _initializer(
             # float32 whatever the parameters' type: bfloat16 would round each small update away.
             ema=jax.tree.map(lambda leaf: leaf.astype(jnp.float32), weights) if ema else None,
             window=Window(
-                totals=zero_totals(reported(model, task)),
+                totals=Totals.zero(reported(model, task)),
                 first_bad_step=jnp.zeros((), jnp.int32),
                 skipped_steps=jnp.zeros((), jnp.int32),
                 last_skipped_step=jnp.zeros((), jnp.int32),

@@ -16,12 +16,20 @@ from chanattn.data.placement import put_copies
 from chanattn.tasks import Batch, Pair, Task, auxiliary
 from chanattn.training.mesh import batch_sharding, replicated
 from chanattn.training.schedule import Schedule
-from chanattn.training.state import TrainState, Weights, Window, add_totals, zero_totals
+from chanattn.training.state import (
+    Totals,
+    TrainState,
+    Weights,
+    Window,
+    add_totals,
+    with_statistics,
+    zero_totals,
+)
 
 PyTree = Any
 Prepare = Callable[[PyTree, jax.Array, jax.Array], Batch]
 TrainStep = Callable[[TrainState, PyTree], tuple[TrainState, Window]]
-EvalStep = Callable[[Weights, PyTree, dict[str, Pair]], dict[str, Pair]]
+EvalStep = Callable[[Weights, PyTree, Totals], Totals]
 
 
 def make_train_step(
@@ -50,9 +58,12 @@ def make_train_step(
         prepare: `(feed, step, key) -> batch`, traced inside the step.
         mesh: devices; the batch is split over them, the state is copied to each.
         seed: of the run.
-        accumulate: parts of the batch that are computed one after another, to save memory. Each has its own
-            batch-norm statistics, and moves the running ones once.
-        ema_decay: d of `e = d e + (1 - d) new`, made after every update; 0: no average.
+        accumulate: parts of the batch that are computed one after another, to save memory. Each is normalised
+            by its own statistics and moves the running ones, which therefore move `accumulate` times a step
+            (as in PyTorch); the penalty of a gate is that of the part. All other state of modules, such as
+            a gate's temperature, moves once a step.
+        ema_decay: d of `e = d e + (1 - d) new`, made after every update, of parameters and running
+            statistics; other state of modules is kept as it is. 0: no average.
         log_every: steps between log points, at which the window of metrics starts anew.
         skip_nonfinite: a step whose loss, gradient or result is not finite changes neither weights nor
             averages nor the optimizer's state, so that the next one sees the learning rate that it would
@@ -144,10 +155,10 @@ def make_eval_step(
         mesh: devices of the run.
     """
 
-    def eval_step(weights: Weights, feed: PyTree, totals: dict[str, Pair]) -> dict[str, Pair]:
+    def eval_step(weights: Weights, feed: PyTree, totals: Totals) -> Totals:
         batch = prepare(feed)
         logits, _ = model.apply(weights, batch["image"], train=False)
-        return add_totals(totals, task.metrics(logits, batch))
+        return totals.add(task.metrics(logits, batch))
 
     return jax.jit(eval_step, out_shardings=replicated(mesh))
 
@@ -158,9 +169,15 @@ def global_norm(tree: PyTree) -> jax.Array:
     return jnp.sqrt(sum(squares, jnp.zeros(())))
 
 
-def average(ema: PyTree, new: PyTree, decay: float) -> PyTree:
-    """One step of the exponential moving average, `decay * ema + (1 - decay) * new`, in the type of `ema`."""
-    return jax.tree.map(lambda e, n: decay * e + (1 - decay) * n.astype(e.dtype), ema, new)
+def average(ema: Weights, new: Weights, decay: float) -> Weights:
+    """One step of the exponential moving average, `decay * ema + (1 - decay) * new`, in the type of `ema`.
+
+    State that is no running statistic is that of `new`: no average of temperatures was ever one.
+    """
+    new = jax.tree.map(lambda e, n: n.astype(e.dtype), ema, new)
+    averaged = jax.tree.map(lambda e, n: decay * e + (1 - decay) * n, ema, new)
+    stats = with_statistics(averaged["batch_stats"], new["batch_stats"])
+    return averaged | {"batch_stats": stats}
 
 
 def _gradients(
@@ -190,7 +207,7 @@ def _gradients(
         metrics |= {f"{name}_loss": pair for name, pair in extra.items()}
         return total / count, (new.get("batch_stats", {}), metrics)
 
-    batch_stats = weights["batch_stats"]
+    start = batch_stats = weights["batch_stats"]
     grads = jax.tree.map(jnp.zeros_like, weights["params"])
     extra = tuple(f"{name}_loss" for name in auxiliary.names(model))
     totals = zero_totals(task.metric_names + extra)
@@ -199,7 +216,10 @@ def _gradients(
         # Each part waits for the one before: computed side by side they would save no memory.
         grads, part = jax.lax.optimization_barrier((grads, next_part))
         (_, (batch_stats, metrics)), part_grads = jax.value_and_grad(objective, has_aux=True)(
-            weights["params"], batch_stats, part, jax.random.fold_in(key, i)
+            weights["params"],
+            with_statistics(batch_stats, start),
+            part,
+            jax.random.fold_in(key, i),
         )
         grads = jax.tree.map(jnp.add, grads, part_grads)
         totals = add_totals(totals, metrics)
@@ -229,7 +249,7 @@ def _extend(
     """The window with this step's metrics, of finite steps only with `skip`; begun anew after a log point."""
     fresh = step % log_every == 0
     kept = jax.tree.map(lambda total: jnp.where(fresh, 0.0, total), window.totals)
-    extended = add_totals(kept, metrics)
+    extended = kept.add(metrics)
     if skip:
         return dataclasses.replace(
             window,

@@ -10,7 +10,7 @@ import pytest
 
 from chanattn import attention
 from chanattn.attention.cbam import maps_over_channels
-from chanattn.attention.controls import random_weights
+from chanattn.attention.selection import fixed_numbers
 from chanattn.errors import UsageError
 
 RNG = np.random.default_rng(0)
@@ -91,16 +91,16 @@ def test_random_weights_depend_on_the_place_and_the_seed_alone() -> None:
     assert not np.allclose(first, second)
     assert not np.allclose(first, sown_at_two_places(seed=1)[0])
     assert Two().init(jax.random.key(5), jnp.asarray(X)) == {}
-    np.testing.assert_array_equal(first[0], random_weights(32, 0, "first"))
+    np.testing.assert_array_equal(first[0], fixed_numbers(32, "first"))
 
 
 def test_random_weights_are_the_same_in_every_process() -> None:
-    many = random_weights(10_000, 0, "stage1_block1/attention")
+    many = fixed_numbers(10_000, "stage1_block1/attention")
     assert 0 < many.min() < 0.01
     assert 0.99 < many.max() < 1
     assert many.dtype == np.float32
     np.testing.assert_allclose(
-        random_weights(3, 0, "stage1_block1/attention"),
+        fixed_numbers(3, "stage1_block1/attention"),
         [0.9582553, 0.70724154, 0.44116294],
         rtol=1e-6,
     )
@@ -192,7 +192,7 @@ def test_the_width_can_follow_from_the_input_of_the_block() -> None:
     # EfficientNet-B0, second block of the second stage: 24 channels expanded to 144.
     options = {"reduction": 4, "reduce_from": "block_input", "act": "silu"}
     assert width(**options, block_input=24) == 6
-    assert width(**options, block_input=24, width=5) == 5
+    assert width(width=5, act="silu", block_input=24) == 5
     assert width(reduction=4, block_input=24) == 36
     assert width(reduction=4, rounding="mobile", gate="hard_sigmoid") == 40
     module = attention.create("cse", reduce_from="block_input", block_input=24)
@@ -270,7 +270,7 @@ def test_parameters_are_as_documented(name: str, formula: Any, channels: int) ->
         ("eca_mlp", {"width": 0}, "width must be positive, not 0"),
         ("eca_mlp", {"act": "mish"}, "unknown activation 'mish'"),
         ("ese", {"squeeze": "men"}, "unknown squeeze 'men'"),
-        ("cse", {"reduction": 4}, "takes no option 'reduction'"),
+        ("cse", {"reduction": 0}, "reduction must be positive, not 0"),
         ("scse", {"combine": "concat"}, "unknown combine 'concat'; valid: max, add, mul"),
         ("scse", {"reduction": 0}, "reduction must be positive, not 0"),
         ("scse", {"gate": "sigmod"}, "unknown gate 'sigmod'"),

@@ -1,6 +1,7 @@
 """What holds for every registered mechanism."""
 
 import re
+import sys
 from functools import cache
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from members import CHANNELS, SHAPE, build, feature_map, random_like, variables_of
 
 from chanattn import attention
 from chanattn.attention.registry import register
@@ -18,9 +20,6 @@ from chanattn.errors import UsageError
 
 NAMES = attention.names()
 GATES = [name for name in NAMES if attention.describe(name).slot == "gate"]
-CHANNELS = 48
-SHAPE = (3, 6, 5, CHANNELS)
-
 # Parameters without influence: a shift of the logits of a softmax, an input that selection ignores.
 NO_GRADIENT: dict[str, str] = {
     "dia": "hidden/reduce/kernel",  # sees the state, which is zero at the first block
@@ -30,37 +29,6 @@ NO_GRADIENT: dict[str, str] = {
 }
 TAKE_A_CONDITION = ["sca"]
 HARD = ("top_k", "argmax", "gumbel_sigmoid", "gumbel_softmax", "hard_concrete")
-
-
-def build(name: str, **options: Any) -> nn.Module:
-    if attention.describe(name).slot == "conv":
-        options.setdefault("filters", CHANNELS)
-    return attention.create(name, **options)
-
-
-@cache
-def feature_map(*shape: int) -> jax.Array:
-    return jax.random.normal(jax.random.key(0), shape) + 0.5
-
-
-def random_like(shapes: Any) -> Any:
-    """Random values for all variables, so that no zero initialisation hides anything."""
-    rng = np.random.default_rng(
-        2
-    )  # a seed that leaves every hidden layer some units that are not dead
-
-    def draw(path: Any, leaf: Any) -> jax.Array:
-        values = rng.normal(size=leaf.shape) * 0.5
-        positive = "'var'" in str(path) or "temperature" in str(path)
-        return jnp.asarray(abs(values) + 0.1 if positive else values, leaf.dtype)
-
-    return jax.tree_util.tree_map_with_path(draw, shapes)
-
-
-@cache
-def variables_of(name: str, **options: Any) -> Any:
-    module = build(name, **options)
-    return random_like(jax.eval_shape(module.init, jax.random.key(1), feature_map(*SHAPE)))
 
 
 @cache
@@ -164,10 +132,21 @@ def test_the_sown_weights_are_those_applied() -> None:
     np.testing.assert_allclose(y, feature_map(*SHAPE) * weights, rtol=1e-6)
 
 
-def test_sowing_costs_nothing_when_nobody_looks() -> None:
-    module, x, state = build("se"), feature_map(*SHAPE), variables_of("se")
-    jaxpr = jax.make_jaxpr(module.apply)(state, x)
-    assert len(jaxpr.out_avals) == 1
+@pytest.mark.parametrize("name", NAMES)
+def test_sowing_costs_nothing_when_nobody_looks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without `mutable`, the program is that of a family that never sows; with it, there are more outputs."""
+    x, variables = feature_map(*SHAPE), variables_of(name)
+
+    def program(**options: Any) -> Any:
+        return jax.make_jaxpr(lambda v, x: build(name).apply(v, x, **options))(variables, x)
+
+    unseen, seen = program(), program(mutable=["attention"])
+    for path, module in list(sys.modules.items()):
+        if path.startswith("chanattn.attention.") and hasattr(module, "sow_weights"):
+            monkeypatch.setattr(module, "sow_weights", lambda *_: None)
+    assert str(unseen) == str(program())
+    if name != "identity":
+        assert len(seen.out_avals) > len(unseen.out_avals)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in TAKE_A_CONDITION])
@@ -367,7 +346,7 @@ def test_a_mechanism_can_be_used_inside_another_module() -> None:
             "dilations is for branches='dilation', not 'groups'",
         ),
         ("sk", {"filters": 8, "kernel_sizes": (3,)}, "kernel_sizes must be two or more odd"),
-        ("splat", {"filters": 8, "radix": 0}, "radix and reduction must be positive"),
+        ("splat", {"filters": 8, "radix": 0}, "splat: radix must be positive, not 0"),
         ("channel", {"fuse": "mul"}, "unknown fuse 'mul'; valid: scale, residual, add"),
         ("channel", {"mix": "dense", "reduction": 4}, "mix 'dense' takes no option 'reduction'"),
     ],

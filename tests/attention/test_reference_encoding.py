@@ -119,6 +119,27 @@ def test_codewords_start_in_the_ranges_of_the_authors() -> None:
     assert -1 <= scale.min() < scale.max() < 0
 
 
+def test_every_codeword_learns_from_the_official_start() -> None:
+    """Codewords are uniform in +-1 / sqrt(K D), scales in (-1, 0), and features come from a ReLU."""
+    depth, codes = 32, 16
+    x = jax.random.normal(jax.random.key(0), (4, 6, 6, depth))
+    module = attention.create("encnet", codes=codes)
+    variables = module.init(jax.random.key(1), x)
+    start = variables["params"]["encoding"]
+    bound = (codes * depth) ** -0.5
+    assert 0.9 * bound < np.abs(start["codewords"]).max() <= bound
+    assert -1 < start["scale"].min() < -0.8
+    assert -0.2 < start["scale"].max() < 0
+
+    def scalar(params: Any) -> jax.Array:
+        y, _ = module.apply({**variables, "params": params}, x, train=True, mutable=["batch_stats"])
+        return jnp.sum(y * x)
+
+    gradient = jax.jit(jax.grad(scalar))(variables["params"])["encoding"]
+    assert np.abs(gradient["scale"]).min() > 1e-4
+    assert np.abs(gradient["codewords"]).max(axis=1).min() > 1e-4
+
+
 def test_the_encnet_gate_multiplies_by_one_to_two_and_rectifies() -> None:
     x = feature_map(2, 6, 5, 16)
     module = attention.create("encnet")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -60,6 +61,33 @@ def test_random_k_keeps_k_whatever_the_logits_and_changes_only_in_training() -> 
     still = selection.random_k(LOGITS, None, 0.25)
     np.testing.assert_array_equal(still, selection.random_k(-LOGITS, None, 0.25))
     np.testing.assert_array_equal(still, np.broadcast_to(still[0], still.shape))
+
+
+class Blocks(nn.Module):
+    """Three gates that see the same map."""
+
+    gate: str
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> None:
+        for name in ("first", "second", "third"):
+            attention.create("channel", gate=self.gate, name=name)(x, train=train)
+
+
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("gate", ["random_k", "top_k", "argmax", "gumbel_softmax"])
+def test_where_logits_do_not_decide_each_block_chooses_for_itself(gate: str, train: bool) -> None:
+    x = jnp.zeros((4, 2, 2, 16))  # the bottleneck's units are off, and its biases start at zero
+    module, rngs = Blocks(gate), {"dropout": jax.random.key(3)}
+    variables = module.init({"params": jax.random.key(1), **rngs}, x, False)
+    _, sown = module.apply(variables, x, train, mutable=["attention"], rngs=rngs)
+    first, second, third = (np.asarray(w) > 0 for w in jax.tree.leaves(sown["attention"]))
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(second, third)
+    assert not np.array_equal(first, third)
+    random = train and gate in ("random_k", "gumbel_softmax")
+    for kept in (first, second, third):
+        assert np.array_equal(kept, kept[:1].repeat(4, 0)) != random
 
 
 def test_without_noise_the_sampled_gates_decide_by_the_logits() -> None:

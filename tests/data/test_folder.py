@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from chanattn.data.decode import decode
 from chanattn.data.sources.folder import SUFFIXES, TOOL_FOLDERS, Folder
 from chanattn.errors import UsageError
+from chanattn.training.experiment import Experiment
+from chanattn.training.overview import head
 
 PIXELS = np.full((6, 8, 3), 90, np.uint8)
 JPEG, PNG = (cv2.imencode(kind, PIXELS)[1].tobytes() for kind in (".jpg", ".png"))
@@ -159,3 +162,14 @@ def test_one_walk_lists_every_folder_once_and_opens_no_picture(tmp_path, monkeyp
     source = Folder(folder)
     assert len(source) == 21
     assert len(listed) == len(set(listed)) == 8
+
+
+def test_the_head_of_a_run_says_what_was_passed_over(picture_folder, make_config):
+    (picture_folder / "train/class0/notes.txt").write_text("")
+    config = make_config("folder", 4, data_dir=str(picture_folder))
+    config.steps, config.model.name, config.platform = 1, "resnet8", "cpu"
+    experiment = Experiment.build(config)
+    state = SimpleNamespace(params={})
+    lines = head(experiment, state, 0, picture_folder, [])
+    assert "train: 1 entry passed over (.txt 1)" in lines
+    assert not any(line.startswith("test:") for line in lines)

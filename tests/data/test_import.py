@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from chanattn import data
-from chanattn.data.decode import SingleThreaded
+from chanattn.data.decode import Decoding
 from tests.conftest import ROOT
 
 SCRIPT = """
@@ -46,22 +46,27 @@ def test_importing_changes_nothing():
     assert json.loads(answer.stdout) == {}
 
 
+def now():
+    return cv2.getNumThreads(), cv2.utils.logging.getLogLevel()
+
+
 @pytest.mark.parametrize("loader", ["device", "stream"])
 def test_opencv_keeps_the_threads_that_it_had(
     loader, mesh, make_config, picture_folder, monkeypatch
 ):
     during = set()
-    decode = cv2.imdecode
-    monkeypatch.setattr(cv2, "imdecode", lambda *a: during.add(cv2.getNumThreads()) or decode(*a))
+    decode, log = cv2.imdecode, cv2.utils.logging
+    loud = log.getLogLevel()
+    monkeypatch.setattr(cv2, "imdecode", lambda *a: during.add(now()) or decode(*a))
     before = cv2.getNumThreads()
     cv2.setNumThreads(3)
     try:
         config = make_config("folder", 4, loader=loader, data_dir=str(picture_folder), image_size=8)
         with data.training(config, mesh) as train:
             next(iter(train.feeds(0)))
+            assert during == {(1, log.LOG_LEVEL_SILENT)}
         list(data.evaluation(config, mesh).feeds())
-        assert during == {1}
-        assert cv2.getNumThreads() == 3
+        assert now() == (3, loud) != (3, log.LOG_LEVEL_SILENT)
     finally:
         cv2.setNumThreads(before)
 
@@ -70,14 +75,14 @@ def test_the_last_of_several_restores_the_threads():
     before = cv2.getNumThreads()
     cv2.setNumThreads(3)
     try:
-        first, second = SingleThreaded(), SingleThreaded()
+        first, second = Decoding(), Decoding()
         first.__enter__()
         second.__enter__()
         first.__exit__()
         assert cv2.getNumThreads() == 1
         second.__exit__()
         assert cv2.getNumThreads() == 3
-        with pytest.raises(ZeroDivisionError), SingleThreaded():
+        with pytest.raises(ZeroDivisionError), Decoding():
             np.array(1 // 0)
         assert cv2.getNumThreads() == 3
     finally:

@@ -1,7 +1,10 @@
 """What the source never does: run data as code, unpack blindly, default a config field; and its bounds."""
 
 import ast
+import json
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable, Iterator
 
@@ -26,24 +29,16 @@ def keywords(call: ast.Call) -> dict[str | None, str]:
     return {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
 
 
-def runs_code(name: str, call: ast.Call) -> bool:
-    return name in {"eval", "exec", "builtins.eval", "builtins.exec"}
-
-
-def loads_yaml(name: str, call: ast.Call) -> bool:
-    return re.fullmatch(r"yaml\.(\w+_)?load(_all)?", name) is not None
-
-
 def unpickles(name: str, call: ast.Call) -> bool:
     given = keywords(call)
     if name == "torch.load":
         return given.get("weights_only") != "True"
-    if name.endswith(("read_pickle", "joblib.load", "dill.load", "dill.loads")):
+    if name.endswith("joblib.load"):
         return True
-    if name in {"np.load", "numpy.load", "jnp.load"}:
-        return given.get("allow_pickle", "False") != "False"
-    modules = r"(_?c?pickle|cloudpickle|marshal|shelve)"
-    return re.fullmatch(modules + r"\.(loads?|open|Unpickler)", name) is not None
+    return (
+        name in {"np.load", "numpy.load", "jnp.load"}
+        and given.get("allow_pickle", "False") != "False"
+    )
 
 
 def unpacks_blindly(name: str, call: ast.Call) -> bool:
@@ -52,10 +47,6 @@ def unpacks_blindly(name: str, call: ast.Call) -> bool:
     if method in {"extract", "extractall"}:
         return keywords(call).get("filter") not in {"'data'", '"data"'}
     return name == "shutil.unpack_archive"
-
-
-def starts_a_shell(name: str, call: ast.Call) -> bool:
-    return name in {"os.system", "os.popen"} or keywords(call).get("shell") == "True"
 
 
 def defaults_a_field(name: str, call: ast.Call) -> bool:
@@ -82,25 +73,13 @@ def depends_on_the_locale(name: str, call: ast.Call) -> bool:
 
 
 RULES: dict[Callable[[str, ast.Call], bool], tuple[list[str], list[str]]] = {
-    runs_code: (
-        ["eval('1')", "exec(text)"],
-        ["model.eval()", "ast.literal_eval(x)", "f.exec_module(m)"],
-    ),
-    loads_yaml: (
-        ["yaml.load(f)", "yaml.load(f, Loader=yaml.SafeLoader)", "yaml.unsafe_load(f)"],
-        ["json.load(f)", "yaml.dump(f)"],
-    ),
     unpickles: (
-        ["pickle.load(f)", "pickle.loads(b)", "torch.load(p)", "np.load(p, allow_pickle=True)"],
-        ["torch.load(p, weights_only=True)", "np.load(p)", "pickle.dumps(x)", "json.loads(s)"],
+        ["torch.load(p)", "np.load(p, allow_pickle=True)", "joblib.load(p)"],
+        ["torch.load(p, weights_only=True)", "np.load(p)", "json.load(f)"],
     ),
     unpacks_blindly: (
         ["tar.extractall(p)", "z.extract(m, p)", "tar.extractall(p, filter='fully_trusted')"],
         ["tar.extractall(p, filter='data')", "tar.extractfile(m)"],
-    ),
-    starts_a_shell: (
-        ["os.system('ls')", "subprocess.run('ls', shell=True)"],
-        ["subprocess.run(['ls'])"],
     ),
     depends_on_the_locale: (
         ["p.read_text()", "p.write_text(s)", "open(p)", "p.open('w')", "os.fdopen(d, 'w')"],
@@ -127,6 +106,20 @@ RULES: dict[Callable[[str, ast.Call], bool], tuple[list[str], list[str]]] = {
 }
 
 
+# What ruff finds, by its rule: https://docs.astral.sh/ruff/rules/#flake8-bandit-s
+FOUND_BY_RUFF = {
+    "S102": "exec('1')",
+    "S202": "import tarfile\ntarfile.open('a').extractall('b')",
+    "S301": "import pickle\npickle.loads(b'')",
+    "S302": "import marshal\nmarshal.loads(b'')",
+    "S307": "eval('1')",
+    "S506": "import yaml\nyaml.load('1')",
+    "S602": "import subprocess\nsubprocess.run('ls $A', shell=True)",
+    "S604": "run('ls', shell=True)",
+    "S605": "import os\nos.system('ls $A')",
+}
+
+
 def calls(source: str) -> Iterator[tuple[str, ast.Call]]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call):
@@ -142,8 +135,23 @@ def test_a_rule_finds_what_it_should(rule: Callable[[str, ast.Call], bool]) -> N
         assert not any(rule(*call) for call in calls(source)), source
 
 
+def test_ruff_looks_for_what_no_rule_here_does() -> None:
+    """`make lint` runs it on all files; here, that it would find these."""
+    program = "\n".join(FOUND_BY_RUFF.values())
+    for place in ("chanattn/a.py", "configs/a.py", "benchmarks/a.py", "train.py"):
+        words = ["check", "--no-cache", "--output-format=json", f"--stdin-filename={place}", "-"]
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *words],
+            cwd=ROOT,
+            input=program,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert {each["code"] for each in json.loads(done.stdout)} >= FOUND_BY_RUFF.keys(), place
+
+
 def test_no_program_breaks_a_rule() -> None:
-    assert len(PROGRAMS) > 200
     found = [
         f"{path.relative_to(ROOT)}:{call.lineno} {rule.__name__}: {ast.unparse(call)[:80]}"
         for path in PROGRAMS
@@ -165,7 +173,7 @@ def test_no_module_is_imported_that_only_runs_data() -> None:
             re.M,
         )
     }
-    assert importing == {"chanattn/interop/weights.py"}
+    assert importing <= {"chanattn/interop/weights.py"}
 
 
 def test_tensorboard_is_started_on_loopback_in_every_example() -> None:

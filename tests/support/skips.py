@@ -58,7 +58,7 @@ def pytest_terminal_summary(terminalreporter):
     if not counted:
         return
     terminalreporter.section("not tested")
-    for reason, number in counted.most_common():
+    for reason, number in sorted(counted.items(), key=lambda item: (-item[1], item[0])):
         why = allowed(reason)
         remark = f" ({why})" if why else " (UNEXPLAINED, see tests/support/skips.py)" * in_ci()
         terminalreporter.line(f"{number:4} {reason}{remark}")

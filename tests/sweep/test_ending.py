@@ -17,10 +17,10 @@ PATIENCE = 120.0
 SWEEP = """
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from chanattn import cli
 from chanattn.sweep import Sweep, program
 from chanattn.sweep.launchers import local
-from chanattn.training.experiment import Outline
 from configs import base
 
 acting, folder, *roles = sys.argv[1:]
@@ -28,9 +28,9 @@ local.command = lambda job: [sys.executable, acting, str(job.workdir), job.varia
 grid = Sweep(title="T", variants={role: {} for role in roles}, baseline=roles[0], seeds=1)
 request = program.Request(
     file="acted.py", recipe=base.get_config(), changed={}, grid=grid,
-    outlines={role: Outline(10, 10, 10) for role in roles}, variants=roles, seeds=(0,),
-    workdir=Path(folder), launcher="local", parallel=len(roles), retry_failed=False, max_losses=0,
-    stall=0.0, cost=False,
+    outlines={role: SimpleNamespace(total_steps=10, class_names=()) for role in roles},
+    variants=roles, seeds=(0,), workdir=Path(folder), launcher="local", parallel=len(roles),
+    retry_failed=False, max_losses=0, stall=0.0, cost=False,
 )
 cli.run(lambda: program.sweep(request), argv=["sweep"])
 """
@@ -39,9 +39,11 @@ cli.run(lambda: program.sweep(request), argv=["sweep"])
 class Acted:
     """A sweep under way."""
 
-    def __init__(self, folder: Path, roles: tuple[str, ...], **options: object) -> None:
+    def __init__(
+        self, folder: Path, roles: tuple[str, ...], under: tuple[str, ...] = (), **options: object
+    ) -> None:
         acting = ROOT / "tests" / "sweep" / "acting_worker.py"
-        words = [sys.executable, "-c", SWEEP, str(acting), str(folder), *roles]
+        words = [*under, sys.executable, "-c", SWEEP, str(acting), str(folder), *roles]
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
         self.process = subprocess.Popen(words, cwd=ROOT, text=True, **options)
         self.runs = [folder / "runs" / role / "seed0" for role in roles]
@@ -92,7 +94,7 @@ def test_a_signal_has_every_run_save(acted: Callable[..., Acted], number: signal
 
 @pytest.mark.slow
 def test_a_sweep_under_nohup_outlives_its_terminal(acted: Callable[..., Acted]) -> None:
-    sweep = acted("3", "long", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    sweep = acted("3", "long", under=("nohup",))
     sweep.workers()
     sweep.process.send_signal(signal.SIGHUP)
     time.sleep(1.0)

@@ -4,6 +4,7 @@ import dataclasses
 import re
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -15,11 +16,12 @@ import pytest
 
 from chanattn.errors import UsageError
 from chanattn.tasks.classification import Classification
+from chanattn.training import checkpoint
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.manifest import checksums
 from chanattn.training.recovery import restore_newest
 from chanattn.training.retention import Retention
-from chanattn.training.state import abstract_state, create_state
+from chanattn.training.state import abstract_state, create_state, parts_of
 
 
 @pytest.fixture
@@ -31,7 +33,8 @@ def parts(tiny_net):
 def state(parts, mesh):
     state = create_state(*parts, seed=3, ema=True, mesh=mesh)
     ema = jax.tree.map(lambda leaf: leaf + 1, state.ema)
-    return dataclasses.replace(state, ema=ema)
+    window = jax.tree.map(lambda leaf: leaf + 2, state.window)
+    return dataclasses.replace(state, ema=ema, window=window)
 
 
 @pytest.fixture
@@ -59,6 +62,18 @@ def test_state_and_progress_come_back_as_they_were(tmp_path, state, template):
     with Checkpoints(tmp_path) as checkpoints:
         assert_identical(checkpoints.restore(5, template), at(state, 5))
         assert checkpoints.progress(5)["record"] == {"best": 0.5}
+
+
+def test_a_checkpoint_from_before_sums_were_exact_is_read(tmp_path, state, template, monkeypatch):
+    monkeypatch.setattr(checkpoint, "parts_of", partial(parts_of, rest=False))
+    save(tmp_path, state, 5)
+    monkeypatch.undo()
+    with Checkpoints(tmp_path, read_only=True) as checkpoints:
+        assert not [path for path in checkpoints.manifest(5)["leaves"] if "rest" in path]
+        restored = checkpoints.restore(5, template)
+    assert_identical(restored.window.totals.sums, state.window.totals.sums)
+    assert set(map(float, jax.tree.leaves(restored.window.totals.rest))) == {0.0}
+    assert_identical(restored.weights, state.weights)
 
 
 def test_newest_checkpoints_are_kept(tmp_path, state):

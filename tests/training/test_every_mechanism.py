@@ -13,7 +13,7 @@ from chanattn.data.sources import digits
 from chanattn.models import ResNet
 from chanattn.models.slots import resolve
 from chanattn.tasks.classification import Classification
-from chanattn.training.state import create_state, means, zero_totals
+from chanattn.training.state import Totals, create_state
 from chanattn.training.step import make_eval_step, make_train_step
 
 BATCH, PEAK = 64, 0.02
@@ -66,5 +66,5 @@ def test_a_short_training_on_digits_beats_95_percent(name: str, mesh: Mesh) -> N
 
     assert all(np.isfinite(value) for value in window.means().values())
     evaluate = make_eval_step(model, task, lambda feed: feed, mesh=mesh)
-    totals = evaluate(state.weights, test, jax.device_put(zero_totals(task.metric_names)))
-    assert means(totals)["top1"] > 0.95
+    totals = evaluate(state.weights, test, jax.device_put(Totals.zero(task.metric_names)))
+    assert totals.means()["top1"] > 0.95

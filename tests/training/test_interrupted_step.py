@@ -110,7 +110,7 @@ def test_another_seed_is_another_initialisation_order_augmentation_and_loss():
     assert batches[0]["mix_weight"][0] != batches[1]["mix_weight"][0]
     kernels = [initial((10, "device", seed)).params["stem"]["kernel"] for seed in (0, 1)]
     assert not np.array_equal(*kernels)
-    assert results[0][1][-1].totals["loss"][0] != results[1][1][-1].totals["loss"][0]
+    assert results[0][1][-1].means()["loss"] != results[1][1][-1].means()["loss"]
 
 
 def test_the_same_seed_is_the_same_run():

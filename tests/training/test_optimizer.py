@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from chanattn import attention, models
 from chanattn.training.optimizer import decay_mask, make_optimizer
 
 RNG = np.random.default_rng(0)
@@ -109,8 +110,59 @@ def test_lamb_scales_the_step_of_a_parameter_by_its_trust_ratio(optimizer_config
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
-def test_only_kernels_decay():
+def test_matrices_decay_and_biases_and_norms_do_not():
     assert decay_mask(PARAMS) == MASK
+    table = {"words": {"embedding": np.zeros((3, 4))}, "banded": {"bias": np.zeros((2, 2))}}
+    assert not any(jax.tree.leaves(decay_mask(table)))
+
+
+# What a parameter is decides, whatever its module calls it.
+ONE_NUMBER_EACH = {"alpha", "beta", "bias", "gamma", "lift", "lift_bias", "scale", "theta"}
+WEIGHTS_OF_SUMS = {"basis", "codewords", "kernel"}
+SHARED_OR_DIAGONAL = {"eca", "ceca", "se_var2"}  # kernels of one axis
+
+
+@pytest.mark.parametrize("name", attention.names())
+def test_parameters_of_a_kind_are_treated_alike_in_every_mechanism(name):
+    context = {"filters": 64} if attention.describe(name).slot == "conv" else {}
+    x = jax.ShapeDtypeStruct((1, 8, 8, 64), jnp.float32)
+    for options in ({}, {"basis": "learned"}) if name == "fca" else ({},):
+        module = attention.create(name, **context, **options)
+        params = jax.eval_shape(module.init, jax.random.key(0), x).get("params", {})
+        mask = decay_mask({"block": {"attention": params}})["block"]["attention"]
+        decaying = set()
+        for path, decays in jax.tree.leaves_with_path(mask):
+            leaf = path[-1].key
+            assert leaf in ONE_NUMBER_EACH | WEIGHTS_OF_SUMS, "of which kind is it?"
+            assert decays == (leaf in WEIGHTS_OF_SUMS and name not in SHARED_OR_DIAGONAL)
+            if decays:
+                decaying.add(jax.tree_util.keystr(path, simple=True, separator="/"))
+        if not options:
+            assert decaying == set(attention.describe(name).decayed())
+            said = ", ".join(attention.describe(name).decayed()) or "no parameter"
+            assert f"weight decay on {said}" in repr(attention.describe(name))
+
+
+@pytest.mark.parametrize("name", ["se", "encnet", "dia", "sk", "splat", "epsa"])
+def test_what_attention_adds_to_a_network_is_what_can_be_left_out_of_the_decay(name):
+    """In the conv slot that is what weighs; its convolutions decay as those in whose place they stand."""
+
+    def decaying(name, **options):
+        model = models.create("resnet20", num_classes=10, attention=name)
+        images = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+        params = jax.eval_shape(model.init, jax.random.key(0), images)["params"]
+        mask = decay_mask(params, **options)
+        return {
+            jax.tree_util.keystr(path) for path, decays in jax.tree.leaves_with_path(mask) if decays
+        }
+
+    everything, rest = decaying(name), decaying(name, attention=False)
+    assert rest < everything
+    if attention.describe(name).slot == "gate":
+        assert rest == decaying("identity")
+    else:
+        assert all("attention" in path for path in everything - rest)
+        assert all("conv" in path or "classifier" in path for path in rest)
 
 
 def test_attention_can_be_left_out_of_the_decay(optimizer_config):

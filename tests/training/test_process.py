@@ -43,12 +43,13 @@ def test_a_run_and_its_evaluation_leave_the_process_as_it_was(tmp_path):
 
 
 @pytest.mark.usefixtures("tiny_runs")
-def test_a_program_that_fails_leaves_the_process_as_it_was(tmp_path):
+def test_a_program_that_fails_leaves_the_process_as_it_was(tmp_path, monkeypatch):
     def main():
         changed.update(differences(before, snapshot()))
         train_and_evaluate(config(batch_size=1000), tmp_path / "run")
 
     jax.devices()
+    monkeypatch.setenv("MPLBACKEND", "agg")  # which a program sets for good
     before, changed = snapshot(), {}
     with pytest.raises(SystemExit) as left:
         cli.run(main, argv=["train.py"])

@@ -1,16 +1,20 @@
 """The training step: what it computes, and of what it is a function."""
 
 import dataclasses
+from types import SimpleNamespace
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
+from chanattn import attention
 from chanattn.tasks.classification import Classification
+from chanattn.training.measure import measure
 from chanattn.training.optimizer import make_optimizer
-from chanattn.training.state import create_state, means
+from chanattn.training.state import Totals, create_state, means
 from chanattn.training.step import make_eval_step, make_train_step
 
 RNG = np.random.default_rng(0)
@@ -25,8 +29,17 @@ FEED = {
 def build(tiny_net, mesh, optimizer_config):
     """`build(...) -> (step, state)` of the tiny network."""
 
-    def build(*, dropout=0.0, dtype=jnp.float32, ema_decay=0.0, prepare=None, rate=0.1, **options):
-        model, task = tiny_net(dropout, dtype), Classification(0.1)
+    def build(
+        *,
+        model=None,
+        dropout=0.0,
+        dtype=jnp.float32,
+        ema_decay=0.0,
+        prepare=None,
+        rate=0.1,
+        **options,
+    ):
+        model, task = model or tiny_net(dropout, dtype), Classification(0.1)
 
         def schedule(step):
             return rate / (1 + step)
@@ -110,7 +123,7 @@ def test_window_sums_metrics_since_the_last_log_point(build):
         for name, mean in windows[last].means().items():
             expected = np.mean([window.means()[name] for window in part])
             np.testing.assert_allclose(mean, expected, rtol=1e-5)
-    assert windows[2].totals["loss"][1] == 24
+    assert windows[2].totals.exact()["loss"][1] == 24
     np.testing.assert_allclose(every_step[4].means()["learning_rate"], 0.1 / 5, rtol=1e-6)
 
 
@@ -167,10 +180,62 @@ def test_accumulated_gradients_are_those_of_batches_normalised_by_parts(build, t
     (value, stats), grads = jax.value_and_grad(loss, has_aux=True)(before.params)
     after, (window,) = run(step, state, 1)
     np.testing.assert_allclose(window.means()["loss"], value, rtol=1e-6)
-    assert window.totals["loss"][1] == 8
+    assert window.totals.exact()["loss"][1] == 8
     assert_equal(after.batch_stats, jax.device_get(stats), rtol=1e-5)
     bias = before.params["classifier"]["bias"] - 0.1 * 1.9 * grads["classifier"]["bias"]
     np.testing.assert_allclose(after.params["classifier"]["bias"], bias, rtol=1e-5, atol=1e-7)
+
+
+class Annealed(nn.Module):
+    """A gate whose temperature falls, beside a norm, whose statistics run."""
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        x = nn.BatchNorm(not train, momentum=0.9, name="norm")(x)
+        gate = attention.create("se", gate="softmax", anneal_rate=0.1, name="attention")
+        return nn.Dense(5)(gate(x, train=train).mean(axis=(1, 2))), {}
+
+
+def test_a_temperature_falls_once_a_step_and_no_average_is_made_of_it(build):
+    reached = []
+    for parts in (1, 4):
+        step, state = build(model=Annealed(), accumulate=parts, ema_decay=0.5)
+        state, _ = run(step, state, 3)
+        reached.append(state.batch_stats["attention"]["temperature"])
+        assert state.ema["batch_stats"]["attention"]["temperature"] == reached[-1]
+        averaged, last = state.ema["batch_stats"]["norm"], state.batch_stats["norm"]
+        assert np.abs(averaged["var"] - last["var"]).max() > 1e-3
+    np.testing.assert_allclose(reached, np.exp(-0.3), rtol=1e-6)
+
+
+def test_sums_and_counts_of_metrics_stay_exact_beyond_the_digits_of_a_float32():
+    totals, batch = Totals.zero(("loss", "top1")), (np.float32(3), np.float32(5))
+    far = 2.0**30  # where a float32 goes on in steps of 64 and more
+    totals = totals.add({"loss": (np.float32(far), np.float32(far)), "top1": batch})
+    add = jax.jit(Totals.add)
+    for _ in range(20):
+        totals = add(totals, {"loss": batch, "top1": batch})
+    assert totals.exact() == {"loss": (far + 60, far + 100), "top1": (63, 105)}
+    assert totals.means()["loss"] == (far + 60) / (far + 100)
+    infinite = add(totals, {"loss": (np.float32(np.inf), np.float32(1)), "top1": batch})
+    assert infinite.means()["loss"] == np.inf
+
+
+def test_an_evaluation_counts_every_example_of_more_than_a_float32_can(mesh):
+    class Task:
+        metric_names = ("loss",)
+
+        def metrics(self, logits, batch):
+            return {"loss": (batch["sum"], batch["count"])}
+
+    def model_apply(weights, image, train):
+        return image, {}
+
+    model = SimpleNamespace(apply=model_apply)
+    step = make_eval_step(model, Task(), lambda feed: feed | {"image": 0}, mesh=mesh)
+    feeds = [{"sum": np.float32(c), "count": np.float32(c)} for c in [2**24] + [1] * 9]
+    data = SimpleNamespace(num_examples=2**24 + 9, num_corrupt=0, feeds=lambda: feeds)
+    assert measure(step, {}, Task(), data, mesh) == {"loss": 1.0}
 
 
 def test_convolutions_are_never_inside_a_loop(build):
@@ -211,13 +276,13 @@ def test_evaluation_adds_masked_batches_and_uses_running_statistics(build, tiny_
     eval_step = make_eval_step(tiny_net(), task, lambda feed: feed, mesh=mesh)
     logits, _ = tiny_net().apply(state.weights, FEED["image"], train=False)
     expected = means(task.metrics(logits, jax.tree.map(jnp.asarray, FEED)))
-    zero = {name: (np.float32(0), np.float32(0)) for name in task.metric_names}
+    zero = Totals.zero(task.metric_names)
     half = {name: np.concatenate([a[:4], a[:4]]) for name, a in FEED.items()}
     rest = {name: np.concatenate([a[4:], a[:4]]) for name, a in FEED.items()}
     half["mask"] = rest["mask"] = np.array([1, 1, 1, 1, 0, 0, 0, 0], np.float32)
     totals = eval_step(state.weights, rest, eval_step(state.weights, half, zero))
-    assert totals["loss"][1] == 8
-    assert means(totals) == pytest.approx(expected, rel=1e-6)
+    assert totals.exact()["loss"][1] == 8
+    assert totals.means() == pytest.approx(expected, rel=1e-6)
 
 
 def test_runs_that_differ_in_their_seed_alone_share_one_program_and_not_their_noise(build):

@@ -67,6 +67,11 @@ CASES = (
     ),
     case("stage that the network lacks", "model.attention.stages=(4,)"),
     case("stage named twice", "model.attention.stages=(2,2)"),
+    case(
+        "head of a stage that is not the last",
+        "model.attention.placement=head model.attention.stages=(1,)",
+    ),
+    case("width beside a reduction", "model.attention.width=4 model.attention.reduction=8"),
     case("another number of classes than the data", "model.num_classes=7"),
     case(
         "crop at random in memory", "dataset.loader=device dataset.augment.random_resized_crop=True"

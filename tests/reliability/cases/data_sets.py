@@ -1,6 +1,7 @@
 """Data sets that are absent or not what they should be, and pictures that cannot be read."""
 
 import os
+import shutil
 import struct
 import zlib
 from collections.abc import Callable
@@ -19,6 +20,7 @@ PREPARE = "python -m chanattn.data.prepare"
 PIXELS = np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8)
 JPEG = cv2.imencode(".jpg", PIXELS)[1].tobytes()
 PNG = cv2.imencode(".png", PIXELS)[1].tobytes()
+FLOATS = cv2.imencode(".tiff", PIXELS / np.float32(255))[1].tobytes()
 
 
 def pictures(
@@ -54,6 +56,19 @@ def _two_forms(folder: Path) -> None:
 def _empty_class(folder: Path) -> None:
     pictures(folder)
     (folder / "D" / "train" / "fox").mkdir()
+
+
+def _too_deep(folder: Path) -> None:
+    pictures(folder)
+    (folder / "D" / "train").rename(folder / "D" / "all")
+    (folder / "D" / "train").mkdir()
+    (folder / "D" / "all").rename(folder / "D" / "train" / "all")
+
+
+def _same_split(folder: Path) -> None:
+    pictures(folder)
+    shutil.rmtree(folder / "D" / "test")
+    (folder / "D" / "test").symlink_to("train")
 
 
 def _line_break(folder: Path) -> None:
@@ -123,11 +138,24 @@ CASES = (
     Case("unknown split", f"{TRAIN} --config.dataset.split=trian", tiny),
     Case("split that is not understood", f"{TRAIN} --config.dataset.split=train[::2]", tiny),
     Case("split without examples", f"{TRAIN} --config.dataset.split=train[5:5]", tiny),
+    Case("split beyond its end", f"{TRAIN} --config.dataset.split=train[:99]", tiny),
+    Case(
+        "part with pictures that are trained on",
+        f"{TRAIN} --config.dataset.eval_split=train[75%:]",
+        tiny,
+    ),
+    Case(
+        "training split under another name",
+        f"{FOLDER} --config.dataset.split=train[:90%] --config.dataset.eval_split=test",
+        _same_split,
+    ),
+    Case("part without some of the classes", f"{TRAIN} --config.dataset.split=train[:8]", tiny),
     Case("folder that is not named", f"{TRAIN} --config.dataset.name=folder", tiny),
     Case("folder that is absent", FOLDER, tiny),
     Case("folder that is a file", FOLDER, both(tiny, text("D", ""))),
     Case("folder without classes", FOLDER, _empty),
     Case("class without pictures", FOLDER, _empty_class),
+    Case("a single class, one level too deep", FOLDER, _too_deep),
     Case("line break in the name of a class", FOLDER, _line_break),
     Case("more classes in the test split", FOLDER, _more_classes),
     Case("other classes in the test split", FOLDER, _other_classes),
@@ -138,8 +166,14 @@ CASES = (
     Case("truncated JPEG", FOLDER, with_picture(JPEG[:-20])),
     Case("truncated PNG", FOLDER, with_picture(PNG[:-20], "bad.png")),
     Case("damaged JPEG", FOLDER, with_picture(JPEG[:2] + bytes(len(JPEG)) + JPEG[-2:])),
+    Case("TIFF of floats", FOLDER, with_picture(FLOATS, "bad.tif")),
     Case("text in place of a picture", FOLDER, with_picture(b"<svg onload=alert(1)>")),
-    Case("PNG of 100,000 x 100,000 pixels in 57 bytes", FOLDER, with_picture(huge(), "huge.png")),
+    Case(
+        "PNG of 100,000 x 100,000 pixels in 57 bytes",
+        FOLDER,
+        with_picture(huge(), "huge.png"),
+        varies=r"(?<=huge\.png ).*(?=, number)",
+    ),
     Case("link that leads nowhere", FOLDER, _dangling),
     Case("pipe in place of a picture", FOLDER, _pipe),
     Case("picture that may not be read", FOLDER, _unreadable, unprivileged=True),

@@ -101,5 +101,10 @@ CASES = (
     ),
     Case("search with no trial", f"{SEARCH}=uniform:0.1:1 --trials=0", tiny),
     Case("search by the test split", f"{SEARCH}=uniform:0.1:1 --search_split=test", tiny),
+    Case(
+        "search by pictures that are trained on",
+        f"{SEARCH}=uniform:0.1:1 --search_split=train[50%:]",
+        tiny,
+    ),
     Case("search with a flag of sweeps", f"{SEARCH}=uniform:0.1:1 --only=se", tiny),
 )

@@ -4,7 +4,7 @@ import pickle
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from tests.reliability.case import Case
 from tests.reliability.making import both, data, run, text, tiny
@@ -38,6 +38,20 @@ def _not_finite(folder: Path) -> None:
 
 def _surplus(folder: Path) -> None:
     net(folder, **{f"head{i}.weight": np.ones(3, np.float32) for i in range(9)})
+
+
+def _wrapped(folder: Path) -> None:
+    net(folder)
+    state = load_file(folder / "net.safetensors")
+    save_file({f"module.{name}": w for name, w in state.items()}, folder / "net.safetensors")
+
+
+def _legacy(folder: Path) -> None:
+    net(folder, **{"layer0.conv1.weight": np.ones((16, 3, 3, 3), np.float32)})
+
+
+_HEADER = b'{"w":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}}'
+FP8 = len(_HEADER).to_bytes(8, "little") + _HEADER + bytes(2)
 
 
 def _truncated(folder: Path) -> None:
@@ -87,6 +101,9 @@ CASES = (
         net,
     ),
     Case("with names that are unknown here", f"{EVAL}.safetensors", _surplus),
+    Case("with a wrapper in front of all names", f"{EVAL}.safetensors", _wrapped),
+    Case("with the names of a network built otherwise", f"{EVAL}.safetensors", _legacy),
+    Case("of 8 bits a number", f"{EVAL}.safetensors", both(tiny, data("net.safetensors", FP8))),
     Case("with numbers that are not finite", f"{EVAL}.safetensors", _not_finite),
     Case("with results into a file", f"{EVAL}.safetensors --output=tiny.py", net),
     Case("`--allow_pickle` for a run", "eval.py --workdir=RUN --allow_pickle", run),
