@@ -26,12 +26,12 @@ class TorchProcess:
     """
 
     def __init__(
-        self, python: str, *, threads: int, device: str, environment: Mapping[str, str]
+        self, python: Path, *, threads: int, device: str, environment: Mapping[str, str]
     ) -> None:
         """Starts it.
 
         Args:
-            python: interpreter with torch and timm.
+            python: interpreter with torch and timm; a bare name is looked up in PATH.
             threads: of PyTorch.
             device: "cpu", or anything else for its GPU.
             environment: its variables. Those of this process hold what our libraries have set for themselves.
@@ -45,10 +45,9 @@ class TorchProcess:
 
     def _start(self) -> None:
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the process)
-        # Not resolved: a virtual environment is known by the link, not by what it points to. The process
-        # starts elsewhere; a bare name is left to PATH.
+        # Not resolved: a virtual environment is known by the link, not by what it points to.
         python = self._python
-        program = str(Path(python).absolute()) if "/" in python else python
+        program = python.absolute() if len(python.parts) > 1 else python  # it starts elsewhere
         try:
             self._process = subprocess.Popen(
                 # -s and -E: neither our PYTHONPATH nor packages of the user mix in.

@@ -16,7 +16,7 @@ FILES = ("__init__.py", "torch_peer.py", "torch_networks.py")
 
 
 def start(python: str) -> None:
-    with TorchProcess(python, threads=1, device="cpu", environment=dict(os.environ)):
+    with TorchProcess(Path(python), threads=1, device="cpu", environment=dict(os.environ)):
         pass
 
 
