@@ -120,7 +120,7 @@ def task() -> ConfigDict:
 
 
 def optimizer() -> ConfigDict:
-    """The optimizer; weight decay never touches biases and norms."""
+    """The optimizer; weight decay never touches biases and norms, see `chanattn.attention.decays`."""
     o = ConfigDict()
     o.name = "sgd"  # sgd | adamw | lamb
     o.learning_rate = 0.1  # peak, for the batch size given: it is not scaled
