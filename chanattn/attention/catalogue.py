@@ -94,11 +94,11 @@ Each mechanism is `attention.create(NAME, ...)`, and `--config.model.attention.n
 * *gate at init*: the m of y = m x at initialisation, by least squares on a random map: 1 leaves a block as
   it was, 0.5 halves its residual branch.
 
-Weight decay acts on parameters with two axes or more that are no biases (`attention.decays`), in every
-mechanism and in the network around it: matrices, convolutions, codewords and bases, but no scale, shift or
-temperature, and no kernel that all channels share. timm has the same rule; the authors of most mechanisms let
-`torch.optim` decay every parameter. `--config.optimizer.decay_attention=False` leaves attention out. Which
-parameters of a mechanism decay stands with its options below.
+Weight decay acts on the weights of linear maps and on all parameters with two axes or more that are no
+biases (`attention.decays`), in every mechanism and in the network around it: matrices, convolutions, ECA's
+taps, codewords and bases, but no scale, shift or temperature. timm treats the same layers so; the authors of
+most mechanisms let `torch.optim` decay every parameter. `--config.optimizer.decay_attention=False` leaves
+attention out. Which parameters of a mechanism decay stands with its options below.
 """
 
 

@@ -119,7 +119,6 @@ def test_matrices_decay_and_biases_and_norms_do_not():
 # What a parameter is decides, whatever its module calls it.
 ONE_NUMBER_EACH = {"alpha", "beta", "bias", "gamma", "lift", "lift_bias", "scale", "theta"}
 WEIGHTS_OF_SUMS = {"basis", "codewords", "kernel"}
-SHARED_OR_DIAGONAL = {"eca", "ceca", "se_var2"}  # kernels of one axis
 
 
 @pytest.mark.parametrize("name", attention.names())
@@ -134,7 +133,7 @@ def test_parameters_of_a_kind_are_treated_alike_in_every_mechanism(name):
         for path, decays in jax.tree.leaves_with_path(mask):
             leaf = path[-1].key
             assert leaf in ONE_NUMBER_EACH | WEIGHTS_OF_SUMS, "of which kind is it?"
-            assert decays == (leaf in WEIGHTS_OF_SUMS and name not in SHARED_OR_DIAGONAL)
+            assert decays == (leaf in WEIGHTS_OF_SUMS)
             if decays:
                 decaying.add(jax.tree_util.keystr(path, simple=True, separator="/"))
         if not options:
