@@ -18,7 +18,7 @@ from chanattn.data.fit import Fit
 from chanattn.data.source import ArraySource
 from chanattn.data.sources.digits import open_split
 from chanattn.tasks.classification import Classification
-from chanattn.training.state import means, zero_totals
+from chanattn.training.state import Totals
 from chanattn.training.step import make_eval_step
 from configs import base
 from tests.conftest import ROOT
@@ -98,12 +98,12 @@ def eval_step():
 def test_metrics_are_those_of_numpy_whatever_the_batch_size(number, size):
     source = examples(number)
     batches = EvaluationBatches(source, FIT, batch_size=size, rows=np.arange(size))
-    totals = zero_totals(Classification().metric_names)
+    totals = Totals.zero(Classification().metric_names)
     for i in range(len(batches)):
         feed = {name: batches[i][name] for name in ("image", "label", "mask")}
         totals = eval_step()({"kernel": WEIGHTS}, feed, totals)
-    assert int(totals["loss"][1]) == number
-    assert means(totals) == pytest.approx(by_numpy(source, WEIGHTS), rel=1e-5, abs=1e-7)
+    assert int(totals.exact()["loss"][1]) == number
+    assert totals.means() == pytest.approx(by_numpy(source, WEIGHTS), rel=1e-5, abs=1e-7)
 
 
 DEVICES = """
