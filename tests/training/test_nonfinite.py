@@ -86,7 +86,9 @@ def test_skipped_steps_change_nothing_that_is_learnt(build, name):
     assert windows[2].totals == clean[1].totals
     for metric in ("loss", "learning_rate", "grad_norm"):
         first, both, last = (clean[i].totals.sums[metric][0] for i in (1, 2, 3))
-        np.testing.assert_allclose(windows[5].totals.sums[metric][0], both - first + last, rtol=1e-4)
+        np.testing.assert_allclose(
+            windows[5].totals.sums[metric][0], both - first + last, rtol=1e-4
+        )
 
 
 def test_a_window_without_a_finite_step_has_no_metrics(build):
@@ -209,7 +211,8 @@ def test_a_roll_back_takes_another_way_and_an_interrupted_run_takes_the_same(
     assert train_and_evaluate(short("rollback"), cut)["rollbacks"] == summary["rollbacks"]
     assert outcome(cut) == outcome(straight)
     for step, (progress, _) in saved(cut).items():
-        assert progress["data"] == {"seed": nonfinite.seed_after(0, 1), "next_batch": step}
+        data = {"seed": nonfinite.seed_after(0, 1), "next_batch": step}
+        assert data.items() <= progress["data"].items()
 
 
 def test_a_damaged_checkpoint_is_not_gone_back_to(tmp_path, spoil, at_line, monkeypatch):
