@@ -33,6 +33,9 @@ NAMES = [
 ]
 PARTS = (optax.adamw(0.1), Classification(), (6, 6, 3))
 
+# Orbax leaves the operations that it gave up to the collector, which finds them in a later test.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 
 @pytest.fixture(scope="module")
 def state(tiny_net, mesh):
@@ -102,8 +105,6 @@ def test_folders_that_bear_the_name_of_a_service_are_folders():
     assert plain_path.is_plain("/home/gs/s3-runs/lr=0.1,wd=1e-4")
 
 
-# Orbax leaves the operations that it gave up to the collector.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_save_that_cannot_be_found_again_fails(tmp_path, state, monkeypatch):
     """The fault of which a run once ended with exit code 0: all of its checkpoints were unreadable."""
     monkeypatch.setattr(checkpoint, "plain", plain_path.contextmanager(lambda path: iter([path])))
