@@ -38,6 +38,7 @@ from chanattn.attention.core import (
     ChannelAttention,
     over_space,
     refuse_condition,
+    refuse_unused,
     sow_weights,
     weigh,
 )
@@ -180,8 +181,8 @@ class CBAM(nn.Module):
             )
         if self.maps is not None and self.maps not in MAPS:
             raise UsageError(f"cbam: unknown maps {self.maps!r}; valid: {', '.join(MAPS)}")
-        if not self.spatial and (self.combine != "channel_first" or self.maps is not None):
-            raise UsageError("cbam: combine and maps are of the spatial gate; set spatial=true")
+        if not self.spatial:
+            refuse_unused(self, "cbam: spatial=false", "combine", "maps", "kernel_size")
         mix.check_odd(self.kernel_size)
         squeezes.get(self._squeeze)
         gates.get(self.gate)

@@ -1,5 +1,6 @@
 """ChannelAttention: squeeze, mix, gate and how the weights are applied."""
 
+import dataclasses
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -68,6 +69,25 @@ def refuse_condition(module: nn.Module, condition: jax.Array | None) -> None:
     """
     if condition is not None:
         raise UsageError(f"{type(module).__name__} takes no condition")
+
+
+def refuse_unused(module: nn.Module, because: str, *options: str) -> None:
+    """Options that the others leave without effect are not silently ignored; for `__post_init__`.
+
+    Args:
+        module: A mechanism.
+        because: What leaves them without effect, e.g. "cbam: spatial=false".
+        *options: Names of its fields, which must have their defaults.
+
+    Raises:
+        UsageError: One of them has another value.
+    """
+    defaults = {field.name: field.default for field in dataclasses.fields(module)}
+    for option in options:
+        if getattr(module, option) != defaults[option]:
+            raise UsageError(
+                f"{because} leaves nothing to say to {option}={getattr(module, option)!r}; leave it out"
+            )
 
 
 def weigh(

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 
 from chanattn.attention import mix
 from chanattn.attention import squeeze as squeezes
-from chanattn.attention.core import refuse_condition, sow_weights
+from chanattn.attention.core import refuse_condition, refuse_unused, sow_weights
 from chanattn.attention.registry import register
 from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
@@ -108,6 +108,8 @@ class PyramidSqueezeAttention(nn.Module):
         if self.preset not in PRESETS:
             raise UsageError(f"epsa: unknown preset {self.preset!r}; valid: {', '.join(PRESETS)}")
         activation(self.act)
+        if not self.use_norm:
+            refuse_unused(self, "epsa: use_norm=false", "act")
         super().__post_init__()
 
     def _width_rule(self) -> WidthRule:

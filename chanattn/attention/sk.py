@@ -28,7 +28,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention.core import refuse_condition, sow_weights
+from chanattn.attention.core import refuse_condition, refuse_unused, sow_weights
 from chanattn.attention.registry import register
 from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
@@ -37,6 +37,7 @@ from chanattn.layers import Conv, batch_norm, dense
 BRANCHES = ("dilation", "groups")
 FUSES = ("select", "sum")
 PRESETS = {"paper": ("paper", 32), "timm": ("timm", 8)}  # rounding and least d
+_OF_THE_SOFTMAX = ("reduction", "width", "min_width", "rounding", "divisor")
 
 
 class BranchAttention(nn.Module):
@@ -137,6 +138,10 @@ class SelectiveKernel(nn.Module):
             )
         for option in ("dilations", "branch_groups"):
             self._check_branch_option(option, getattr(self, option))
+        if self.fuse == "sum":
+            refuse_unused(self, "sk: fuse='sum'", *_OF_THE_SOFTMAX)
+        if self.branches == "groups":
+            refuse_unused(self, "sk: branches='groups'", "kernel_sizes")
         self._width_rule()
         super().__post_init__()
 

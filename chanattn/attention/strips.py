@@ -27,7 +27,7 @@ from chanattn.attention.coord import (
     strip_means,
     weigh_strips,
 )
-from chanattn.attention.core import refuse_condition, sow_weights, weigh
+from chanattn.attention.core import refuse_condition, refuse_unused, sow_weights, weigh
 from chanattn.attention.mix import check_odd
 from chanattn.attention.registry import register
 from chanattn.attention.widths import WidthRule, width_rule
@@ -255,6 +255,8 @@ class StripAttention(nn.Module):
     def __post_init__(self) -> None:
         check_odd(self.kernel_size)
         gates.get(self.gate)
+        if not self.use_conv:
+            refuse_unused(self, "strip: use_conv=false", "kernel_size", "use_bias")
         super().__post_init__()
 
     @nn.compact

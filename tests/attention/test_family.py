@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from members import CHANNELS, SHAPE, build, feature_map, random_like, variables_of
+from sampling import only
 
 from chanattn import attention
 from chanattn.attention.registry import register
@@ -31,12 +32,43 @@ TAKE_A_CONDITION = ["sca"]
 HARD = ("top_k", "argmax", "gumbel_sigmoid", "gumbel_softmax", "hard_concrete")
 
 
+# One of each kind, for what takes long.
+KINDS = ["se", "eca", "cbam", "bam", "simam", "dia", "sk", "gc", "srm", "encnet", "top_k", "ge"]
+
+
 @cache
-def evaluated(name: str, **options: Any) -> tuple[jax.Array, Any]:
-    """Output on the standard map, not compiled, and what was sown."""
-    module, x = build(name, **options), feature_map(*SHAPE)
-    y, sown = module.apply(variables_of(name, **options), x, mutable=["attention"])
-    return y, sown.get("attention", {})
+def program(name: str, **options: Any) -> Any:
+    """Compiled, in one program: what tests ask of a mechanism with these variables on a map."""
+    module = build(name, **options)
+    dtype = {"dtype": jnp.bfloat16} if attention.describe(name).slot == "conv" else {}
+    narrow = build(name, **options, **dtype)
+    direction = jax.random.normal(jax.random.key(2), SHAPE)
+
+    @jax.jit
+    def run(state: Any, x: jax.Array) -> dict[str, Any]:
+        def scalar(params: Any) -> Any:
+            y, sown = module.apply(state | {"params": params}, x, mutable=["attention"])
+            return jnp.sum(y * direction), (y, sown.get("attention", {}))
+
+        gradients, (y, sown) = jax.grad(scalar, has_aux=True)(state.get("params", {}))
+        return {
+            "output": y,
+            "sown": sown,
+            "gradients": gradients,
+            "pictures": jax.vmap(lambda picture: module.apply(state, picture[None])[0])(x),
+            "bfloat16": narrow.apply(state, x.astype(jnp.bfloat16)),
+        }
+
+    return run
+
+
+@cache
+def evaluated(name: str, **options: Any) -> dict[str, Any]:
+    """What `program` gives on the standard map."""
+    values: dict[str, Any] = program(name, **options)(
+        variables_of(name, **options), feature_map(*SHAPE)
+    )
+    return values
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -81,12 +113,8 @@ def test_a_single_position_gives_finite_values_and_gradients(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_bfloat16_is_close_to_float32(name: str) -> None:
-    module, x = build(name), feature_map(*SHAPE)
-    exact, _ = evaluated(name)
-    if attention.describe(name).slot == "conv":
-        module = build(name, dtype=jnp.bfloat16)
     # The same numbers in both types, so that selection by size sees no new ties.
-    rough = module.apply(variables_of(name), x.astype(jnp.bfloat16)).astype(jnp.float32)
+    exact, rough = evaluated(name)["output"], evaluated(name)["bfloat16"].astype(jnp.float32)
     assert np.isfinite(rough).all()
     error = np.linalg.norm(rough - exact) / np.linalg.norm(exact)
     assert error < 0.05
@@ -94,40 +122,37 @@ def test_bfloat16_is_close_to_float32(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_parameter_gets_a_gradient(name: str) -> None:
-    module, x, state = build(name), feature_map(*SHAPE), variables_of(name)
-    g = jax.random.normal(jax.random.key(2), x.shape)
-
-    def scalar(params: Any) -> jax.Array:
-        return jnp.sum(module.apply(state | {"params": params}, x) * g)
-
-    gradients = jax.jit(jax.grad(scalar))(state.get("params", {}))
-    for path, d in jax.tree.leaves_with_path(gradients):
+    for path, d in jax.tree.leaves_with_path(evaluated(name)["gradients"]):
         where = jax.tree_util.keystr(path, simple=True, separator="/")
         if not re.fullmatch(NO_GRADIENT.get(name, "none"), where):
             assert np.abs(d).max() > 1e-6, where
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_compiled_equals_eager_and_each_picture_stands_alone(name: str) -> None:
-    module, x, state = build(name), feature_map(*SHAPE), variables_of(name)
-    eager, _ = evaluated(name)
+def test_each_picture_stands_alone(name: str) -> None:
+    y = evaluated(name)["output"]
+    close = {"rtol": 2e-5, "atol": 2e-5 * float(np.abs(y).max())}
+    np.testing.assert_allclose(evaluated(name)["pictures"], y, **close)
+
+
+@pytest.mark.parametrize("name", only(KINDS, NAMES))
+def test_compiled_equals_eager(name: str) -> None:
+    eager = build(name).apply(variables_of(name), feature_map(*SHAPE))
     close = {"rtol": 2e-5, "atol": 2e-5 * float(np.abs(eager).max())}
-    np.testing.assert_allclose(jax.jit(module.apply)(state, x), eager, **close)
-    pictures = jax.vmap(lambda picture: module.apply(state, picture[None])[0])(x)
-    np.testing.assert_allclose(pictures, eager, **close)
+    np.testing.assert_allclose(evaluated(name)["output"], eager, **close)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "identity"])
 def test_weights_are_sown_and_leave_no_trace_otherwise(name: str) -> None:
     module, x = build(name), feature_map(*SHAPE)
     assert "attention" not in jax.eval_shape(module.init, jax.random.key(0), x)
-    weights = jax.tree.leaves(evaluated(name)[1])
+    weights = jax.tree.leaves(evaluated(name)["sown"])
     assert weights
     assert all(w.shape[0] == SHAPE[0] for w in weights)
 
 
 def test_the_sown_weights_are_those_applied() -> None:
-    y, sown = evaluated("se")
+    y, sown = evaluated("se")["output"], evaluated("se")["sown"]
     weights = sown["weights"][:, None, None]
     np.testing.assert_allclose(y, feature_map(*SHAPE) * weights, rtol=1e-6)
 
@@ -170,8 +195,8 @@ def test_order_of_the_channels_matters_as_documented(name: str) -> None:
                 leaf = jnp.take(leaf, (blocks + order).ravel(), axis)
         return leaf
 
-    y = build(name, **options).apply(jax.tree.map(permute, state), x[..., order])
-    expected = evaluated(name, **options)[0][..., order]
+    y = program(name, **options)(jax.tree.map(permute, state), x[..., order])["output"]
+    expected = evaluated(name, **options)["output"][..., order]
     difference = np.abs(y - expected).max() / np.abs(expected).max()
     if attention.describe(name).order_matters:
         assert difference > 1e-3
@@ -344,7 +369,11 @@ def test_a_mechanism_can_be_used_inside_another_module() -> None:
         ("simam", {"regularization": 0.0}, "regularization must be positive"),
         ("cbam", {"combine": "mul"}, "unknown combine 'mul'; valid: channel_first, spatial_first"),
         ("cbam", {"maps": "max"}, r"unknown maps 'max'; valid: max\+mean, mean\+max, blend, conv"),
-        ("cbam", {"maps": "conv", "spatial": False}, "are of the spatial gate; set spatial=true"),
+        ("cbam", {"maps": "conv", "spatial": False}, "spatial=false leaves nothing to say to maps"),
+        ("cbam", {"kernel_size": 5, "spatial": False}, "nothing to say to kernel_size=5; leave it"),
+        ("epsa", {"filters": 8, "use_norm": False, "act": "gelu"}, "use_norm=false leaves nothing"),
+        ("sk", {"filters": 8, "fuse": "sum", "reduction": 8}, "fuse='sum' leaves nothing.*=8"),
+        ("sk", {"filters": 8, "branches": "groups", "kernel_sizes": (3, 7)}, r"=\(3, 7\); leave"),
         ("sk", {"filters": 8, "branches": "wide"}, "unknown branches 'wide'"),
         ("sk", {"filters": 8, "fuse": "add"}, "unknown fuse 'add'; valid: select, sum"),
         (
@@ -364,6 +393,7 @@ def test_a_mechanism_can_be_used_inside_another_module() -> None:
             "dilations is for branches='dilation', not 'groups'",
         ),
         ("sk", {"filters": 8, "kernel_sizes": (3,)}, "kernel_sizes must be two or more odd"),
+        ("strip", {"use_conv": False, "use_bias": True}, "use_conv=false leaves nothing.*=True"),
         ("splat", {"filters": 8, "radix": 0}, "splat: radix must be positive, not 0"),
         ("channel", {"fuse": "mul"}, "unknown fuse 'mul'; valid: scale, residual, add"),
         ("channel", {"mix": "dense", "reduction": 4}, "mix 'dense' takes no option 'reduction'"),
@@ -391,7 +421,9 @@ def test_the_generic_member_equals_the_named_one() -> None:
         ("eca", {"mix": "conv1d", "kernel_size": 3}),
     ):
         generic = attention.create("channel", **spelled_out)
-        np.testing.assert_array_equal(generic.apply(variables_of(name), x), evaluated(name)[0])
+        np.testing.assert_allclose(
+            generic.apply(variables_of(name), x), evaluated(name)["output"], rtol=1e-6
+        )
 
 
 def test_a_name_can_be_registered_once() -> None:
