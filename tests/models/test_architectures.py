@@ -1,6 +1,7 @@
 """Named architectures: parameter counts against independent counts, and what can be put on them."""
 
 import csv
+import itertools
 import re
 from functools import cache
 from pathlib import Path
@@ -10,14 +11,17 @@ import jax
 import jax.numpy as jnp
 import pytest
 from flax.traverse_util import flatten_dict
+from sampling import every
 from timm_networks import IMAGENET, shallow
 
 from chanattn import attention, models
 from chanattn.errors import UsageError
 from chanattn.models.inverted_residual import Row
 
+pytestmark = pytest.mark.usefixtures("traced_quickly")
 
-def count(name: str, num_classes: int, *, deep: int = 30, **options: Any) -> tuple[int, int]:
+
+def count(name: str, num_classes: int, *, deep: int = 8, **options: Any) -> tuple[int, int]:
     """Parameters and running statistics, from shapes alone.
 
     Of more than `deep` blocks, two a stage are made: all but the first are equal.
@@ -169,8 +173,7 @@ def parameters_of(name: str, mechanism: str) -> set[str]:
     return set(flatten_dict(variables["params"], sep="/"))
 
 
-@pytest.mark.parametrize("gate", GATES)
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(("name", "gate"), every(4, itertools.product(KINDS, GATES)))
 def test_every_gate_mechanism_fits_in_every_kind_of_network(name: str, gate: str) -> None:
     if attention.describe(gate).shared and name in ("efficientnet_b0", "mobilenetv2_100"):
         with pytest.raises(

@@ -20,6 +20,8 @@ from chanattn.models.slots import Slot, Slots, resolve
 from chanattn.training.validate import validate
 from configs import cifar10, digits, imagenet
 
+pytestmark = pytest.mark.usefixtures("traced_quickly")
+
 NAMES = [name for name in attention.names() if name != "identity"]
 GATES = [name for name in NAMES if attention.describe(name).slot == "gate"]
 CONVS = [name for name in NAMES if attention.describe(name).slot == "conv"]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chanattn.models import InvertedResidualNet, Network
+from chanattn.models import Network, ResNet
 
 TIMM_SE = {"name": "se", "rounding": "timm"}
 ECA = {"name": "eca"}
@@ -56,13 +56,13 @@ IMAGENET: dict[str, tuple[str, Any]] = {
 
 
 def shallow(model: Network, deep: int) -> tuple[Network, dict[str, int]]:
-    """A network of more than `deep` blocks with two a stage, because all but the first are equal.
+    """A network of more than `deep` blocks with two a stage, because all but the first of a ResNet are equal.
 
     Returns:
         The network, and how often each of its modules stands for one more that has been left out.
     """
     depths = model.depths
-    if sum(depths) <= deep or isinstance(model, InvertedResidualNet):
+    if sum(depths) <= deep or not isinstance(model, ResNet):
         return model, {}
     short = model.clone(layers=tuple(min(depth, 2) for depth in depths))
     left_out = {
