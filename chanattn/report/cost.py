@@ -7,6 +7,9 @@ from typing import Any, Self
 
 from chanattn.report.files import Damaged, number, read_json
 
+MEASURED = ("train_images_per_s", "infer_latency_ms", "infer_images_per_s")
+"""The fields of `Cost` that have a spread."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
@@ -48,15 +51,16 @@ class Cost:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The cost that an entry of `cost.json` tells; what it does not tell is None."""
+        numbers = ("parameters", "macs", "peak_memory_bytes", "batch_size")
         return cls(
-            parameters=number(values.get("parameters")),
-            macs=number(values.get("macs")),
-            train_images_per_s=_measured(values.get("train_images_per_s")),
-            infer_images_per_s=_measured(values.get("infer_images_per_s")),
-            infer_latency_ms=_measured(values.get("infer_latency_ms")),
-            peak_memory_bytes=number(values.get("peak_memory_bytes")),
-            batch_size=number(values.get("batch_size")),
+            **{name: number(values.get(name)) for name in numbers},
+            **{name: _measured(values.get(name)) for name in MEASURED},
         )
+
+    def middle(self, field: str) -> float | None:
+        """The value of a field; of a time or rate the median."""
+        value = getattr(self, field)
+        return value.median if isinstance(value, Measured) else value
 
 
 def read_costs(path: Path, problems: list[str]) -> tuple[dict[str, Cost], dict[str, Any]]:
