@@ -51,10 +51,14 @@ class Cost:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The cost that an entry of `cost.json` tells; what it does not tell is None."""
-        numbers = ("parameters", "macs", "peak_memory_bytes", "batch_size")
         return cls(
-            **{name: number(values.get(name)) for name in numbers},
-            **{name: _measured(values.get(name)) for name in MEASURED},
+            parameters=number(values.get("parameters")),
+            macs=number(values.get("macs")),
+            train_images_per_s=_measured(values.get("train_images_per_s")),
+            infer_images_per_s=_measured(values.get("infer_images_per_s")),
+            infer_latency_ms=_measured(values.get("infer_latency_ms")),
+            peak_memory_bytes=number(values.get("peak_memory_bytes")),
+            batch_size=number(values.get("batch_size")),
         )
 
     def middle(self, field: str) -> float | None:

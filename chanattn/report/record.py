@@ -133,6 +133,6 @@ def _measured(cost: Cost) -> Record:
     found: Record = {}
     for name in MEASURED:
         value: Measured | None = getattr(cost, name)
-        found[name] = value and value.median
-        found[f"{name}_low"], found[f"{name}_high"] = value and value.low, value and value.high
+        parts = (None, None, None) if value is None else (value.median, value.low, value.high)
+        found |= zip((name, f"{name}_low", f"{name}_high"), parts, strict=True)
     return found
