@@ -18,7 +18,6 @@ from chanattn import attention
 from chanattn.analysis.timing import Repeated
 from chanattn.errors import UsageError
 from chanattn.layers import kernels
-from chanattn.training.overview import count_parameters
 
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 1e-4
 
@@ -151,7 +150,7 @@ def build(row: Row, mode: str) -> Side:
             program = Repeated(lambda carry: (carry, run(variables, images)))
         else:
             program = _training(model, variables, images, labels)
-    parameters = count_parameters(variables["params"])
+    parameters = optax.tree.size(variables["params"])
     return Side(program.run, parameters, "plain Flax, 1 device")
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -16,7 +17,6 @@ from chanattn.data import Batch, Pictures
 from chanattn.layers import kernels
 from chanattn.training.experiment import Experiment
 from chanattn.training.mesh import batch_sharding, replicated, setup
-from chanattn.training.overview import count_parameters
 from chanattn.training.step import make_train_step
 from configs import base
 
@@ -72,7 +72,7 @@ def build(row: Row, mode: str, *, devices: int, convolutions: str) -> Side:
         return _module(row, mode, mesh, variant)
     experiment = Experiment.build(config)
     state = experiment.create_state()
-    parameters = count_parameters(state.params)
+    parameters = optax.tree.size(state.params)
     if mode == "infer":
         program = forward(experiment, state.weights, row.batch, mesh)
     else:
@@ -140,4 +140,4 @@ def _module(row: Row, mode: str, mesh: Mesh, variant: str) -> Side:
     arguments = (params, stats, x, dy)
     run = jax.jit(function, out_shardings=shardings).lower(*arguments).compile()
     program = Repeated(lambda carry: (carry, run(*arguments)))
-    return Side(program.run, count_parameters(params), variant)
+    return Side(program.run, optax.tree.size(params), variant)

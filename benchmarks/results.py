@@ -10,7 +10,7 @@ missed included.
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from rich.markdown import Markdown
 from benchmarks import rows as benchmark_rows
 from chanattn import cli
 from chanattn.errors import UsageError
+from chanattn.markdown import table
 from chanattn.paths import to_path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,7 +81,8 @@ def write(path: Path, benchmark: str, rows: Sequence[Row], **more: Any) -> None:
     """Writes the file of a benchmark; arguments as of `report`."""
     # Asked last: they start JAX, which on a GPU takes most of the memory that child processes need.
     from chanattn.analysis.hardware import hardware
-    from chanattn.training.run_directory import environment, write_json
+    from chanattn.files import write_json
+    from chanattn.training.run_directory import environment
 
     facts = environment()
     how = {
@@ -302,9 +304,8 @@ def _rows_of(benchmark: str, reports: Mapping[str, Report]) -> list[Row]:
 def _section(title: str, rows: Sequence[Row]) -> list[str]:
     if not rows:
         return []
-    lines: list[Iterable[str]] = [rows[0], ["---"] * len(rows[0])]
-    lines += [map(cell, row.values()) for row in rows]
-    return [f"### {title}", "", *("| " + " | ".join(line) + " |" for line in lines), ""]
+    lines = table(list(rows[0]), (map(cell, row.values()) for row in rows))
+    return [f"### {title}", "", *lines, ""]
 
 
 def _how_made(reports: Mapping[str, Report]) -> list[str]:

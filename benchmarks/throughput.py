@@ -73,7 +73,7 @@ def main() -> None:
 
     from benchmarks import flax_peer, ours
     from benchmarks.torch_client import PeerFailed, TorchProcess
-    from chanattn.analysis.hardware import usable_cores
+    from chanattn.cores import usable_cores
     from chanattn.training.mesh import setup
 
     device = "cpu" if ours.start(values.devices, values.kernels) == "cpu" else "gpu"
@@ -231,7 +231,7 @@ def _confine(threads: int) -> None:
 
     On a GPU both sides live on one card: JAX must not take its memory beforehand.
     """
-    from chanattn.analysis.hardware import use_cores
+    from chanattn.cores import use_cores
 
     try:
         use_cores(threads)

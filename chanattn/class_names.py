@@ -13,11 +13,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from chanattn.errors import UsageError
+from chanattn.errors import UsageError, some
 
 CLASSES = "classes.json"
 
-_NAMED = 3  # in a message
 _LONGEST = 40  # characters of a name in a message
 
 
@@ -58,8 +57,8 @@ def difference(own: Sequence[str], found: Sequence[str]) -> str | None:
     known, seen = set(ours), set(theirs)
     new = [name for name, form in zip(found, theirs, strict=True) if form not in known]
     gone = [name for name, form in zip(own, ours, strict=True) if form not in seen]
-    parts += [f"new: {_listed(new)}"] if new else []
-    parts += [f"absent: {_listed(gone)}"] if gone else []
+    parts += [f"new: {some(map(_shown, new))}"] if new else []
+    parts += [f"absent: {some(map(_shown, gone))}"] if gone else []
     if not parts:
         number = next(i for i, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b)
         here, there = _shown(found[number]), _shown(own[number])
@@ -97,11 +96,6 @@ def _decoded(name: str) -> str:
         return name.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # half of a pair, which is no byte
         return name
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(map(_shown, names[:_NAMED])) + (f" and {more} more" if more > 0 else "")
 
 
 def _shown(name: str) -> str:

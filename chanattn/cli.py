@@ -30,22 +30,16 @@ from chanattn.errors import (
     did_you_mean,
     visible,
 )
+from chanattn.fields import flatten
 from chanattn.paths import to_path
 from chanattn.streams import fill_gaps, say
-from chanattn.training.config import flatten
+from chanattn.training.config import NAMES_OF_KINDS
 from chanattn.training.noise import orbax_hushed
 
 FAILED, USAGE, PREEMPTED = 1, 2, 75
 
 _OVERRIDE = re.compile(r"--?(?P<no>no)?config\.(?P<path>[^=]*)(?P<value>=.*)?", re.DOTALL)
 _LONGEST_REASON = 200  # characters
-_KINDS = {
-    int: "an integer",
-    float: "a number",
-    bool: "true or false",
-    str: "a text",
-    tuple: "a tuple",
-}
 
 
 flags.disclaim_key_flags()  # a path flag belongs to the module that asks for it
@@ -329,7 +323,7 @@ def _illegal_value(message: str, config: ConfigDict | None) -> str:
         return " ".join(re.sub(no_truth, r"\1 is neither true nor false", message).split())
     group, _, name = match["path"].rpartition(".")
     kind = (config[group] if group else config).get_type(name)
-    return f"--config.{match['path']} must be {_KINDS[kind]}, not {match['value']!r}"
+    return f"--config.{match['path']} must be {NAMES_OF_KINDS[kind]}, not {match['value']!r}"
 
 
 def _stray(argument: str, config: bool) -> str:

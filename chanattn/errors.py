@@ -1,5 +1,7 @@
 """Errors that end a program in an orderly way, with an exit code of their own."""
 
+from collections.abc import Iterable
+
 
 class UsageError(ValueError):
     """A flag, config or input that cannot work.
@@ -64,6 +66,13 @@ def did_you_mean(name: str, valid: list[str] | tuple[str, ...]) -> str:
 
     near = difflib.get_close_matches(name, valid, n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def some(names: Iterable[str], most: int = 3) -> str:
+    """The first of several names for a message, and how many there are beside them: `a, b, c and 4 more`."""
+    listed = list(names)
+    more = len(listed) - most
+    return ", ".join(listed[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def visible(message: str) -> str:

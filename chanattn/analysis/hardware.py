@@ -7,6 +7,8 @@ from typing import Any
 
 import jax
 
+from chanattn.cores import usable_cores
+
 
 def hardware() -> dict[str, Any]:
     """Processor, usable cores, memory and accelerators of this process; starts JAX if it does not run."""
@@ -28,28 +30,6 @@ def describe(machine: dict[str, Any]) -> str:
     parts.append(f"{machine['memory_gb']} GB")
     parts.extend(machine["accelerators"])
     return "; ".join(parts)
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def use_cores(number: int) -> None:
-    """Confines this process, and those it starts, to the first `number` of its cores; 0: all of them.
-
-    JAX has no number of threads to set: it starts one a core that it may use. So call it first.
-
-    Raises:
-        ValueError: there are not that many, or the system cannot do it.
-    """
-    if not number or number == usable_cores():
-        return
-    if number > usable_cores() or not hasattr(os, "sched_setaffinity"):
-        raise ValueError(f"this process cannot be given {number} of its {usable_cores()} cores")
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:number])
 
 
 def _cpu_model() -> str:

@@ -125,12 +125,12 @@ class _Calls:
         self.paths: dict[Path, None] = {}  # a set that keeps the order
         self.attention: set[Path] = set()
 
-    def mark(
-        self, method: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext
-    ) -> Any:
-        if context.module.scope is None:  # a helper of the constructor: no part of the network yet
+    def mark(self, method: Any, args: Any, kwargs: Any, context: Any) -> Any:
+        """An interceptor, see `flax.linen.intercept_methods`."""
+        try:
+            path: Path = context.module.path
+        except ValueError:  # unbound, a helper of the constructor: no part of the network yet
             return method(*args, **kwargs)
-        path: Path = context.module.path
         self.paths.setdefault(path)
         if type(context.module).__module__.startswith(attention.__name__ + "."):
             self.attention.add(path)

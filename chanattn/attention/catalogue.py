@@ -1,10 +1,11 @@
 """The whole family in one table, from what is registered and what can be measured."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from chanattn.attention import gate, mix, squeeze
 from chanattn.attention.mechanism import Measurement, Mechanism
 from chanattn.attention.registry import describe, names
+from chanattn.markdown import table
 
 CHANNELS, SIZE = 256, 14
 
@@ -51,30 +52,24 @@ def _gate(mechanism: Mechanism, measured: Measurement) -> str:
 
 def markdown() -> str:
     """The text of `docs/catalogue.md`."""
-    lines = [_line(COLUMNS), _line("---" for _ in COLUMNS), *map(_line, rows())]
-    return "\n".join((_HEAD, *lines, "", _axes(), "", *_sources(), ""))
+    return "\n".join((_HEAD, *table(COLUMNS, rows()), "", _axes(), "", *_sources(), ""))
 
 
 def summary() -> str:
     """The short table of README.md: what each mechanism does, where it sits, and its parameters."""
-    lines = [_line(("mechanism", "what it does", "default place", "parameters"))]
-    lines.append(_line("---" for _ in range(4)))
+    lines = []
     for name in names():
         mechanism = describe(name)
         place = "conv slot" if mechanism.slot == "conv" else f"`{mechanism.placement}`"
         what = mechanism.summary.removesuffix(".")
-        lines.append(_line((f"`{name}`", what, place, mechanism.parameters)))
-    return "\n".join(lines)
+        lines.append((f"`{name}`", what, place, mechanism.parameters))
+    return "\n".join(table(("mechanism", "what it does", "default place", "parameters"), lines))
 
 
 def insert(readme: str) -> str:
     """A text with the short table in the place that two comments mark."""
     before, rest = readme.split(BEGIN)
     return f"{before}{BEGIN}\n{summary()}\n{END}{rest.split(END)[1]}"
-
-
-def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 _HEAD = f"""\

@@ -9,7 +9,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from chanattn import attention, models
-from chanattn.errors import UsageError, did_you_mean
+from chanattn.errors import UsageError, did_you_mean, some
 from chanattn.interop.families import check_family
 from chanattn.interop.names import (
     Leaf,
@@ -120,7 +120,7 @@ def convert(state_dict: Mapping[str, Any], table: Table, groups: int = 1) -> dic
         flat[path], origins[path] = jnp.asarray(value), name
     if unknown:
         first, *rest = unknown
-        more = f" (nor have {_some(rest)})" if rest else ""
+        more = f" (nor have {some(map(repr, rest))})" if rest else ""
         raise UsageError(
             f"the PyTorch parameter {first!r} has no counterpart here{more}{_without_wrapper(unknown, table)}"
         )
@@ -246,10 +246,12 @@ def _check_complete(
     mistakes = []
     missing = sorted(wanted.keys() - given.keys())
     if missing:
-        mistakes.append(f"lacks {len(missing)} arrays, e.g. for {_some(missing)}")
+        mistakes.append(f"lacks {len(missing)} arrays, e.g. for {some(map(repr, missing))}")
     unexpected = sorted(given.keys() - wanted.keys())
     if unexpected:
-        mistakes.append(f"has {len(unexpected)} arrays too many, e.g. for {_some(unexpected)}")
+        mistakes.append(
+            f"has {len(unexpected)} arrays too many, e.g. for {some(map(repr, unexpected))}"
+        )
     shapes = [
         f"{path!r} has shape {given[path].shape} in PyTorch, {wanted[path].shape} here"
         for path in sorted(given.keys() & wanted.keys())
@@ -263,8 +265,3 @@ def _check_complete(
             f"the PyTorch state {'; it '.join(mistakes)}. Is it of this architecture, attention and number"
             " of classes?" + (of_other_pictures if _depends_on_side(model, side, wanted) else "")
         )
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(map(repr, names[:_SHOWN]))
-    return shown + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

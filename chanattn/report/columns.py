@@ -1,13 +1,13 @@
 """The columns of a table: heading, and what stands in it for a row of a comparison."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from chanattn.report import numbers
 from chanattn.report.comparison import Comparison, Row
-from chanattn.report.cost import Cost, Measured
 from chanattn.report.names import one_line
 from chanattn.report.numbers import NOTHING
+from chanattn.report.read import Published
 
 SIGNIFICANT = 0.05
 
@@ -35,19 +35,21 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """A heading.
+    """A heading, and what stands below it.
 
     Attributes:
         title: the heading.
-        group: what stands above it and its neighbours; empty in the table of one sweep.
+        cell: what stands in the column for a row of the comparison.
         hint: what it means.
+        group: what stands above it and its neighbours; empty in the table of one sweep.
         is_text: whether it holds texts, which stand on the left.
         mark: number of the footnote with its source; 0 for none.
     """
 
     title: str
-    group: str = ""
+    cell: Callable[[Row], Cell]
     hint: str = ""
+    group: str = ""
     is_text: bool = False
     mark: int = 0
 
@@ -57,14 +59,29 @@ class Column:
         return f"{self.title} [{self.mark}]" if self.mark else self.title
 
 
-Filler = tuple[Column, Callable[[Row], Cell]]
-
-VARIANT = Column(
-    "variant", hint="the rows share everything but what a variant overrides", is_text=True
+_COSTS: tuple[tuple[str, str, str, Callable[[float | None], str]], ...] = (
+    ("parameters", "parameters", "", numbers.count),
+    ("macs", "MACs", "multiply-accumulates of a forward pass of one image", numbers.count),
+    ("train_images_per_s", "training images/s", "median, {rates}", numbers.rate),
+    ("infer_latency_ms", "latency ms", "median time of a forward pass of one image", numbers.rate),
+    ("infer_images_per_s", "inference images/s", "median, in batches", numbers.rate),
+    ("peak_memory_bytes", "peak memory", "of a training step on the device", numbers.memory),
 )
+"""Field of `Cost`, heading, what it means, and how it is shown."""
 
 
-def results(comparison: Comparison) -> list[Filler]:
+def variant(shown: Mapping[str, str]) -> Column:
+    """The first column: every variant by its label in `shown`."""
+
+    def cell(row: Row) -> Cell:
+        label = shown[row.variant.name]
+        return Cell(label, label.casefold(), hint=row.variant.name)
+
+    hint = "the rows share everything but what a variant overrides"
+    return Column("variant", cell, hint, is_text=True)
+
+
+def results(comparison: Comparison) -> list[Column]:
     """Number of seeds, their statistics, and the difference to the baseline."""
     metric = comparison.metric
 
@@ -72,126 +89,94 @@ def results(comparison: Comparison) -> list[Filler]:
         text = f"{len(row.values)}" if row.complete else f"{len(row.values)}/{row.planned}"
         return Cell(text, len(row.values), hint=row.missing, incomplete=not row.complete)
 
-    def median(row: Row) -> Cell:
-        return plain(row, row.summary and row.summary.median)
-
-    def best(row: Row) -> Cell:
-        return plain(row, row.summary and row.summary.best)
-
     def plain(row: Row, value: float | None) -> Cell:
         return Cell(numbers.mean_and_std(value, None, metric), value, incomplete=not row.complete)
 
+    def bootstrap(row: Row) -> Cell:
+        bounds = row.difference and row.difference.bootstrap
+        text = numbers.interval(bounds, metric.digits)
+        return Cell(text, bounds and bounds[0], incomplete=_partial(row))
+
     return [
-        (Column("n", hint="finished seeds, of those planned"), count),
+        Column("n", count, "finished seeds, of those planned"),
         _mean(comparison, marked=False),
-        (Column("median", hint="over the seeds"), median),
-        (Column("best", hint="best seed, at the end of its training"), best),
+        Column(
+            "median", lambda row: plain(row, row.summary and row.summary.median), "over the seeds"
+        ),
+        Column(
+            "best",
+            lambda row: plain(row, row.summary and row.summary.best),
+            "best seed, at the end of its training",
+        ),
         _difference(comparison),
-        (
-            Column(
-                "bootstrap 95 %", hint="interval of the same difference by resampling the seeds"
-            ),
-            lambda row: _bootstrap(row, metric.digits),
+        Column(
+            "bootstrap 95 %", bootstrap, "interval of the same difference by resampling the seeds"
         ),
         _p_value(),
     ]
 
 
-def brief(comparison: Comparison) -> list[Filler]:
+def brief(comparison: Comparison) -> list[Column]:
     """What a group of a merged table shows: mean, difference, p, and the cost that depends on the network."""
-    known = costs(comparison)
-    size = [filler for filler in known if filler[0].title in ("parameters", "MACs")]
+    size = [column for column in costs(comparison) if column.title in ("parameters", "MACs")]
     return [_mean(comparison, marked=True), _difference(comparison), _p_value(), *size]
 
 
-def costs(comparison: Comparison) -> list[Filler]:
+def costs(comparison: Comparison) -> list[Column]:
     """The columns of cost that somebody has a value for; on the page with the overhead over the baseline."""
-    reference = comparison.baseline.cost
     rates = "as the runs saw it" if comparison.rates_from_runs else "measured"
-    candidates: list[
-        tuple[Column, Callable[[Cost], float | Measured | None], Callable[..., str]]
-    ] = [
-        (Column("parameters"), lambda cost: cost.parameters, numbers.count),
-        (
-            Column("MACs", hint="multiply-accumulates of a forward pass of one image"),
-            lambda cost: cost.macs,
-            numbers.count,
-        ),
-        (
-            Column("training images/s", hint=f"median, {rates}"),
-            lambda cost: cost.train_images_per_s,
-            numbers.rate,
-        ),
-        (
-            Column("latency ms", hint="median time of a forward pass of one image"),
-            lambda cost: cost.infer_latency_ms,
-            numbers.rate,
-        ),
-        (
-            Column("inference images/s", hint="median, in batches"),
-            lambda cost: cost.infer_images_per_s,
-            numbers.rate,
-        ),
-        (
-            Column("peak memory", hint="of a training step on the device"),
-            lambda cost: cost.peak_memory_bytes,
-            numbers.memory,
-        ),
+
+    def column(field: str, title: str, hint: str, show: Callable[[float | None], str]) -> Column:
+        reference = comparison.baseline.cost.middle(field)
+
+        def cell(row: Row) -> Cell:
+            value = row.cost.middle(field)
+            return Cell(show(value), value, _overhead(value, reference, row))
+
+        return Column(title, cell, hint.format(rates=rates))
+
+    return [
+        column(*cost)
+        for cost in _COSTS
+        if any(row.cost.middle(cost[0]) is not None for row in comparison.rows)
     ]
-    found: list[Filler] = []
-    for column, get, show in candidates:
-        if any(get(row.cost) is not None for row in comparison.rows):
-
-            def fill(
-                row: Row,
-                get: Callable[[Cost], float | Measured | None] = get,
-                show: Callable[..., str] = show,
-            ) -> Cell:
-                value = _middle(get(row.cost))
-                return Cell(show(value), value, _overhead(value, _middle(get(reference)), row))
-
-            found.append((column, fill))
-    return found
 
 
-def published(comparison: Comparison, marks: int) -> list[Filler]:
+def published(comparison: Comparison, marks: int) -> list[Column]:
     """A column a table of figures; their footnotes are numbered from `marks` + 1."""
-    found: list[Filler] = []
-    for position, figures in enumerate(comparison.sweep.published):
+
+    def column(position: int, figures: Published) -> Column:
         decimals = numbers.decimals(figures.values.values())
 
-        def fill(row: Row, position: int = position, decimals: int = decimals) -> Cell:
+        def cell(row: Row) -> Cell:
             figure = row.published[position]
             return Cell(numbers.published(figure, decimals), figure and figure[0])
 
         hint = one_line(f"{figures.source}: {figures.setting}")
         mark = marks + position + 1
-        column = Column(f"published {one_line(figures.metric)}", hint=hint, mark=mark)
-        found.append((column, fill))
-    return found
+        return Column(f"published {one_line(figures.metric)}", cell, hint, mark=mark)
+
+    return [column(*each) for each in enumerate(comparison.sweep.published)]
 
 
-def _mean(comparison: Comparison, *, marked: bool) -> Filler:
+def _mean(comparison: Comparison, *, marked: bool) -> Column:
     metric = comparison.metric
 
-    def fill(row: Row) -> Cell:
-        if row.summary is None:
-            text, value = NOTHING, None
-        else:
-            value = row.summary.mean
-            text = numbers.mean_and_std(value, row.summary.std, metric)
+    def cell(row: Row) -> Cell:
+        mean, std = (row.summary.mean, row.summary.std) if row.summary else (None, None)
+        text = numbers.mean_and_std(mean, std, metric)
         if marked and not row.complete:
             text = f"{text} ({len(row.values)}/{row.planned})"
-        return Cell(text, value, hint=row.missing, incomplete=not row.complete)
+        return Cell(text, mean, hint=row.missing, incomplete=not row.complete)
 
     title = metric.label if not marked else "mean ± std"
-    return Column(title, hint="mean ± sample standard deviation over the seeds"), fill
+    return Column(title, cell, "mean ± sample standard deviation over the seeds")
 
 
-def _difference(comparison: Comparison) -> Filler:
+def _difference(comparison: Comparison) -> Column:
     digits = comparison.metric.digits
 
-    def fill(row: Row) -> Cell:
+    def cell(row: Row) -> Cell:
         if row.is_baseline:
             return Cell("baseline")
         found = row.difference
@@ -202,36 +187,31 @@ def _difference(comparison: Comparison) -> Filler:
             text += " " + numbers.interval(found.t_interval, digits)
         if _partial(row):
             text += f" ({found.pairs}/{row.planned})"
-        strong = found.p_corrected is not None and found.p_corrected < SIGNIFICANT
-        return Cell(text, found.mean, incomplete=_partial(row), strong=strong)
+        return Cell(text, found.mean, incomplete=_partial(row), strong=_holds(row))
 
     unit = comparison.metric.unit_of_differences
     title = f"difference{', ' + unit if unit else ''} [95 %]"
-    return Column(title, hint=f"to {comparison.baseline.label}, paired by seed, Student's t"), fill
+    return Column(title, cell, f"to {comparison.baseline.label}, paired by seed, Student's t")
 
 
-def _bootstrap(row: Row, digits: int) -> Cell:
-    bounds = row.difference and row.difference.bootstrap
-    return Cell(numbers.interval(bounds, digits), bounds and bounds[0], incomplete=_partial(row))
-
-
-def _p_value() -> Filler:
-    def fill(row: Row) -> Cell:
+def _p_value() -> Column:
+    def cell(row: Row) -> Cell:
         p = row.difference and row.difference.p_corrected
-        strong = p is not None and p < SIGNIFICANT
-        return Cell(numbers.p_value(p), p, incomplete=_partial(row), strong=strong)
+        return Cell(numbers.p_value(p), p, incomplete=_partial(row), strong=_holds(row))
 
-    return Column("p (Holm)", hint="paired t test, corrected for the number of variants"), fill
+    return Column("p (Holm)", cell, "paired t test, corrected for the number of variants")
+
+
+def _holds(row: Row) -> bool:
+    """Whether the difference holds after the correction."""
+    p = row.difference and row.difference.p_corrected
+    return p is not None and p < SIGNIFICANT
 
 
 def _partial(row: Row) -> bool:
     """Whether the difference lacks pairs."""
     pairs = row.difference.pairs if row.difference else 0
     return not row.is_baseline and pairs < row.planned
-
-
-def _middle(value: float | Measured | None) -> float | None:
-    return value.median if isinstance(value, Measured) else value
 
 
 def _overhead(value: float | None, reference: float | None, row: Row) -> str:

@@ -7,6 +7,9 @@ from typing import Any, Self
 
 from chanattn.report.files import Damaged, number, read_json
 
+MEASURED = ("train_images_per_s", "infer_latency_ms", "infer_images_per_s")
+"""The fields of `Cost` that have a spread."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
@@ -57,6 +60,11 @@ class Cost:
             peak_memory_bytes=number(values.get("peak_memory_bytes")),
             batch_size=number(values.get("batch_size")),
         )
+
+    def middle(self, field: str) -> float | None:
+        """The value of a field; of a time or rate the median."""
+        value = getattr(self, field)
+        return value.median if isinstance(value, Measured) else value
 
 
 def read_costs(path: Path, problems: list[str]) -> tuple[dict[str, Cost], dict[str, Any]]:

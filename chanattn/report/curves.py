@@ -1,14 +1,15 @@
 """Training curves: loss and accuracy over the steps, from `metrics.jsonl` of one or several runs."""
 
-import json
 import os
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from chanattn.errors import UsageError
+from chanattn.report.files import number
 from chanattn.report.names import for_picture, one_line
+from chanattn.report.run import logged
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +41,7 @@ def plot_curves(
 
     figure = Figure(figsize=(11.0, 4.2), layout="constrained")
     panels = figure.subplots(1, len(PANELS))
-    for number, run in enumerate(runs):
+    for position, run in enumerate(runs):
         lines = _lines(Path(run))
         for axes, (metric, _, factor) in zip(panels, PANELS, strict=True):
             own = for_picture(one_line(Path(run).name))
@@ -52,7 +53,7 @@ def plot_curves(
                     axes.plot(
                         steps,
                         [factor * value for value in values],
-                        color=f"C{number}",
+                        color=f"C{position}",
                         label=name,
                         **style,
                     )
@@ -73,14 +74,13 @@ def _dress(axes: "Axes", label: str) -> None:
 
 
 def _lines(run: Path) -> Lines:
-    """{(split, metric): [(step, value), ...]} of a run; values that were not finite are left out."""
-    path = run / "metrics.jsonl"
-    if not path.is_file():
+    """{(split, metric): [(step, value), ...]} of a run, without damaged lines and infinite values."""
+    if not (run / "metrics.jsonl").is_file():
         raise UsageError(f"{run} has no metrics.jsonl: is it a run directory?")
     lines: Lines = defaultdict(list)
-    for text in path.read_text(encoding="utf-8").splitlines():
-        line: dict[str, Any] = json.loads(text)
+    for line in logged(run):
         for metric, _, _ in PANELS:
-            if line.get(metric) is not None:
-                lines[line["split"], metric].append((line["step"], line[metric]))
+            value = number(line.get(metric))
+            if value is not None and {"split", "step"} <= line.keys():
+                lines[line["split"], metric].append((line["step"], value))
     return lines

@@ -4,15 +4,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from chanattn.errors import some
+from chanattn.fields import flatten
 from chanattn.report.read import Sweep
-from chanattn.report.recipe import MACHINE, fields
+from chanattn.report.recipe import MACHINE
 from chanattn.report.run import DONE, Run, by_value
 
 COMPARED = ("platform", "devices", "processes", "kernels", "packages", "git", "variables")
 HARMLESS = ("CUDA_VISIBLE", "GLIBC_", "TFDS_", "JAX_COMPILATION_CACHE", "JAX_PERSISTENT_CACHE")
 """Variables that say where something lies, or which card, not how it is computed."""
-
-MOST_NAMED = 3
 
 
 def environment(sweep: Sweep) -> Mapping[str, Any]:
@@ -33,13 +33,13 @@ def notes(sweep: Sweep) -> list[str]:
         if len(groups) > 1:
             most = max(groups.values(), key=len)
             parts = [
-                f"{value} ({len(names)} runs)" if names is most else f"{value} ({_some(names)})"
+                f"{value} ({len(names)} runs)" if names is most else f"{value} ({some(names)})"
                 for value, names in groups.items()
             ]
             lines.append(f"the runs differ in {what}: {', '.join(parts)}")
     silent = [run.name for run in done if run.environment is None]
     if silent:
-        lines.append(f"no environment.json of {_some(silent)}: hardware and versions are unknown")
+        lines.append(f"no environment.json of {some(silent)}: hardware and versions are unknown")
     dirty = [run.name for run in done if str((run.environment or {}).get("git")).endswith("-dirty")]
     if dirty:
         lines.append(
@@ -50,7 +50,7 @@ def notes(sweep: Sweep) -> list[str]:
 
 def _told(run: Run) -> dict[str, str]:
     """What a run says about its machine, each as a text."""
-    recorded = fields(run.config or {})  # of a run that may be older than a field
+    recorded = flatten(run.config or {})  # of a run that may be older than a field
     found = {f"config.{path}": recorded.get(path) for path in MACHINE}
     for name in COMPARED:
         value = (run.environment or {}).get(name)
@@ -65,8 +65,3 @@ def _told(run: Run) -> dict[str, str]:
     return {
         key: value if isinstance(value, str) else json.dumps(value) for key, value in found.items()
     }
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

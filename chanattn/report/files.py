@@ -1,9 +1,7 @@
-"""Reading JSON that a killed process or a full disk may have damaged, and writing files whole."""
+"""Reading JSON that a killed process or a full disk may have damaged."""
 
 import json
 import math
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -62,30 +60,6 @@ def number(value: object) -> float | None:
     return None
 
 
-def write(path: Path, content: str | bytes) -> None:
-    """Writes a file; a reader sees the old one or the whole new one.
-
-    Raises:
-        UsageError: the file cannot be written.
-    """
-    # Half of a surrogate pair is a legal JSON text, but no legal UTF-8.
-    data = content.encode(errors="replace") if isinstance(content, str) else content
-    try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-            Path(temporary).chmod(0o666 & ~_umask())  # mkstemp's are for the owner alone
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise UsageError(
-            f"cannot write {path}: {error.strerror}; choose another --output"
-        ) from error
-
-
 _NAMES = {str: "a text", int: "an integer", list: "a list", dict: "an object"}
 
 
@@ -95,9 +69,3 @@ def _kind(value: object) -> str:
     if isinstance(value, bool):
         return "a truth value"
     return "a number" if isinstance(value, int | float) else _NAMES[type(value)]
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -1,11 +1,8 @@
 """A table as GitHub-flavoured Markdown."""
 
-import re
-
+from chanattn.markdown import escape
+from chanattn.markdown import table as table_lines
 from chanattn.report.table import Table
-
-_SPECIAL = re.compile(r"[\\`*\[\]<>|~$&!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
-"""What Markdown would act on; an underline within a word is none of it."""
 
 
 def markdown(table: Table) -> str:
@@ -14,13 +11,7 @@ def markdown(table: Table) -> str:
         escape(f"{column.group}: {column.heading}" if column.group else column.heading)
         for column in table.columns
     ]
-    rule = [":---" if column.is_text else "---:" for column in table.columns]
-    body = [[escape(cell.text) for cell in row] for row in table.rows]
-    lines = ["| " + " | ".join(cells) + " |" for cells in (headings, rule, *body)]
+    rules = [":---" if column.is_text else "---:" for column in table.columns]
+    lines = table_lines(headings, ([escape(c.text) for c in row] for row in table.rows), rules)
     notes = [f"- {escape(note)}" for note in table.footnotes]
     return "\n".join([f"# {escape(table.title)}", "", *lines, "", *notes]) + "\n"
-
-
-def escape(text: str) -> str:
-    """`text`, which is one line, as Markdown that shows it as it stands."""
-    return _SPECIAL.sub(r"\\\g<0>", text)

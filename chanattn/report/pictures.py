@@ -1,6 +1,6 @@
 """The pictures of a comparison: accuracy against cost, every seed, differences; curves are in `bands`."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -54,7 +54,7 @@ def _against_cost(metric: Metric, rows: Sequence[Row], shown: Sequence[Look]) ->
     costs = [(name, get) for name, get in COSTS if any(get(row.cost) for row, _ in having)]
     if not costs:
         return None
-    names = _legend(look for _, look in having)
+    names = [look.label for _, look in having]
     columns = _legend_columns(names)
     lines = -(-len(names) // columns)
     figure = Figure(figsize=(WIDTH, 3.4 + 0.2 * lines), layout="constrained")
@@ -215,28 +215,21 @@ def _differences(
     )
 
 
-def _published_gains(comparison: Comparison) -> Iterator[tuple[int, str, dict[str, float]]]:
+def _published_gains(comparison: Comparison) -> list[tuple[int, str, dict[str, float]]]:
     """Mark, marker and difference to the baseline of each published table of top-1 figures, gains positive.
 
     Nothing where the report compares something else than top-1 accuracy: the scales would not fit.
     """
-    markers = iter(PUBLISHED_MARKERS)
+    found: list[tuple[int, dict[str, float]]] = []
     for mark, figures in enumerate(comparison.sweep.published, start=1):
         is_top1 = "top-1" in figures.metric.lower() or "top1" in figures.metric.lower()
         reference = figures.values.get(comparison.sweep.baseline)
         if comparison.metric.name == "top1" and is_top1 and reference is not None:
             sign = 1.0 if figures.higher_is_better else -1.0
-            gains = {
-                name: sign * (value - reference[0]) for name, (value, _) in figures.values.items()
-            }
-            for marker in markers:
-                yield mark, marker, gains
-                break
-
-
-def _legend(shown: Iterator[Look]) -> list[str]:
-    """Matplotlib takes a label with a leading underscore as one to be left out."""
-    return [f" {look.label}" if look.label.startswith("_") else look.label for look in shown]
+            values = figures.values.items()
+            found.append((mark, {name: sign * (v - reference[0]) for name, (v, _) in values}))
+    markers = zip(found, PUBLISHED_MARKERS, strict=False)
+    return [(mark, marker, gains) for (mark, gains), marker in markers]
 
 
 def _legend_columns(names: Sequence[str]) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from chanattn.class_names import difference
 from chanattn.errors import UsageError
+from chanattn.fields import flatten
 from chanattn.report.read import Sweep, Variant
 from chanattn.report.run import Run
 
@@ -24,17 +25,6 @@ BETWEEN_SWEEPS = ("dataset", "model.name", "model.num_classes")
 """What the columns of a merged table may differ in."""
 
 MOST_NAMED = 4
-
-
-def fields(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Every field of a nested config by its dotted path."""
-    found: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            found |= fields(value, f"{prefix}{name}.")
-        else:
-            found[prefix + name] = value
-    return found
 
 
 def below(path: str, groups: Iterable[str]) -> bool:
@@ -57,7 +47,7 @@ def shared(sweep: Sweep) -> dict[str, Any]:
             free = overridden(sweep)
             return {
                 path: value
-                for path, value in fields(run.config).items()
+                for path, value in flatten(run.config).items()
                 if value is not None and path != "seed" and not below(path, free)
             }
     return {}
@@ -72,7 +62,7 @@ def check(sweep: Sweep) -> None:
     """
     exempt = (*UNRELATED, *MACHINE)
     configs = [
-        (variant, run, fields(run.config))
+        (variant, run, flatten(run.config))
         for variant in sweep.variants
         for run in variant.runs
         if run.config is not None
@@ -102,7 +92,7 @@ def _check_classes(sweep: Sweep) -> None:
     for run in sweep.runs:
         if run.config is None or run.classes is None:
             continue
-        other = first.setdefault(str(fields(run.config).get("dataset.name")), run)
+        other = first.setdefault(str(flatten(run.config).get("dataset.name")), run)
         wrong = difference(other.classes or (), run.classes)
         if wrong:
             raise UsageError(
@@ -151,7 +141,7 @@ def _between(one: Variant, other: Variant) -> list[str]:
 
 
 def _begun(variant: Variant) -> dict[str, Any] | None:
-    return next((fields(run.config) for run in variant.runs if run.config is not None), None)
+    return next((flatten(run.config) for run in variant.runs if run.config is not None), None)
 
 
 def _check_own(sweep: Sweep, run: Run, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

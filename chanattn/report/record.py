@@ -7,7 +7,7 @@ from typing import Any
 
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.report.comparison import Comparison, Row
-from chanattn.report.cost import Measured
+from chanattn.report.cost import MEASURED, Cost, Measured
 
 Record = dict[str, str | float | int | None]
 
@@ -37,9 +37,7 @@ def record(row: Row) -> Record:
         "p_corrected": difference and difference.p_corrected,
         "parameters": cost.parameters,
         "macs": cost.macs,
-        **_measured("train_images_per_s", cost.train_images_per_s),
-        **_measured("infer_latency_ms", cost.infer_latency_ms),
-        **_measured("infer_images_per_s", cost.infer_images_per_s),
+        **_measured(cost),
         "peak_memory_bytes": cost.peak_memory_bytes,
     }
     for number, figure in enumerate(row.published, start=1):
@@ -106,13 +104,7 @@ def as_json(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
             "baseline": comparison.sweep.baseline,
             "seeds": list(comparison.sweep.seeds),
             "published": [
-                {
-                    "source": figures.source,
-                    "setting": figures.setting,
-                    "metric": figures.metric,
-                    "higher_is_better": figures.higher_is_better,
-                    "note": figures.note,
-                }
+                {name: value for name, value in vars(figures).items() if name != "values"}
                 for figures in comparison.sweep.published
             ],
             "rows": [
@@ -137,6 +129,10 @@ def _high_first(comparison: Comparison, name: str) -> bool:
     return name.startswith(("n", "planned", "pairs", "bootstrap", *_RATES))
 
 
-def _measured(name: str, value: Measured | None) -> Record:
-    parts = (None, None, None) if value is None else (value.median, value.low, value.high)
-    return dict(zip((name, f"{name}_low", f"{name}_high"), parts, strict=True))
+def _measured(cost: Cost) -> Record:
+    found: Record = {}
+    for name in MEASURED:
+        value: Measured | None = getattr(cost, name)
+        parts = (None, None, None) if value is None else (value.median, value.low, value.high)
+        found |= zip((name, f"{name}_low", f"{name}_high"), parts, strict=True)
+    return found

@@ -109,7 +109,7 @@ class Run:
     def curve(self, metric: Metric) -> dict[int, float]:
         """{step: value} from `metrics.jsonl`, in the metric's unit; lines that are no JSON are left out."""
         points = {}
-        for line in self._lines():
+        for line in logged(self.directory):
             step, value = line.get("step"), number(line.get(metric.name))
             if line.get("split") == metric.split and isinstance(step, int) and value is not None:
                 points[step] = metric.factor * value
@@ -118,23 +118,26 @@ class Run:
     def step(self) -> int:
         """The last step that was logged."""
         return max(
-            (s for line in self._lines() if isinstance(s := line.get("step"), int)), default=0
+            (s for line in logged(self.directory) if isinstance(s := line.get("step"), int)),
+            default=0,
         )
 
-    def _lines(self) -> list[dict[str, Any]]:
+
+def logged(directory: Path) -> list[dict[str, Any]]:
+    """The lines of a run's `metrics.jsonl`, without those that are no JSON; none where there is no file."""
+    try:
+        text = (directory / "metrics.jsonl").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    lines = []
+    for line in text.splitlines():
         try:
-            text = (self.directory / "metrics.jsonl").read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return []
-        lines = []
-        for line in text.splitlines():
-            try:
-                value = json.loads(line)
-            except ValueError:  # the last one, half-written, or damage in the middle
-                continue
-            if isinstance(value, dict):
-                lines.append(value)
-        return lines
+            value = json.loads(line)
+        except ValueError:  # the last one, half-written, or damage in the middle
+            continue
+        if isinstance(value, dict):
+            lines.append(value)
+    return lines
 
 
 def by_value(groups: Mapping[str, str]) -> dict[str, list[str]]:

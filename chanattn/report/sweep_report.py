@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chanattn.errors import UsageError
+from chanattn.files import write_bytes
 from chanattn.report import latex, markdown, table
 from chanattn.report.comparison import Comparison, compare_all
-from chanattn.report.files import write
 from chanattn.report.metric import Metric
 from chanattn.report.page import page
 from chanattn.report.pictures import pictures
@@ -58,9 +58,7 @@ def write_files(comparisons: Sequence[Comparison], output: Path, sort: str = "")
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(
-            f"cannot write to {output}: {error.strerror}; choose another --output"
-        ) from error
+        raise _unwritable(output, error) from error
     sections = []
     for comparison in comparisons:
         own = "" if several else sort
@@ -77,8 +75,17 @@ def write_files(comparisons: Sequence[Comparison], output: Path, sort: str = "")
         files |= {f"{prefix}{picture.name}.png": picture.png for picture in drawn}
     files[PAGE] = page(top, sections, output.absolute())  # last: what it links to is there
     for name, content in files.items():
-        write(output / name, content)
+        # Half of a surrogate pair is a legal JSON text, but no legal UTF-8.
+        data = content.encode(errors="replace") if isinstance(content, str) else content
+        try:
+            write_bytes(output / name, data)
+        except OSError as error:
+            raise _unwritable(output / name, error) from error
     return output / PAGE
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"cannot write to {path}: {error.strerror}; choose another --output")
 
 
 def _prefixes(labels: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.report import columns
-from chanattn.report.columns import Cell, Column, Filler
+from chanattn.report.columns import Cell, Column
 from chanattn.report.comparison import Comparison
 from chanattn.report.footnotes import footnotes
 from chanattn.report.names import labels, one_line
@@ -51,13 +51,13 @@ def single(comparison: Comparison, sort: str = "") -> Table:
     Raises:
         UsageError: there is no column `sort`.
     """
-    fillers = [
+    chosen = [
         *columns.results(comparison),
         *columns.costs(comparison),
         *columns.published(comparison, 0),
     ]
     names = [row.variant.name for row in ordered(comparison, sort)]
-    return _assemble([comparison], [fillers], names, full=True)
+    return _assemble([comparison], [chosen], names, full=True)
 
 
 def merged(comparisons: Sequence[Comparison], sort: str = "") -> Table:
@@ -80,38 +80,36 @@ def merged(comparisons: Sequence[Comparison], sort: str = "") -> Table:
     leading = by_label[label] if colon else comparisons[0]
     names = [row.variant.name for row in ordered(leading, column)]
     others = [row.variant.name for comparison in comparisons for row in comparison.rows]
-    fillers: list[list[Filler]] = []
+    chosen: list[list[Column]] = []
     marks = 0
     for comparison in comparisons:
         group = [*columns.brief(comparison), *columns.published(comparison, marks)]
         marks += len(comparison.sweep.published)
-        fillers.append(
-            [(dataclasses.replace(column, group=comparison.label), fill) for column, fill in group]
-        )
-    return _assemble(comparisons, fillers, list(dict.fromkeys([*names, *others])), full=False)
+        chosen.append([dataclasses.replace(column, group=comparison.label) for column in group])
+    return _assemble(comparisons, chosen, list(dict.fromkeys([*names, *others])), full=False)
 
 
 def _assemble(
     comparisons: Sequence[Comparison],
-    fillers: Sequence[Sequence[Filler]],
+    chosen: Sequence[Sequence[Column]],
     names: Sequence[str],
     *,
     full: bool,
 ) -> Table:
-    """The table with the fillers of each comparison, side by side."""
-    shown = labels(names)
+    """The table with the columns of each comparison, side by side."""
+    variant = columns.variant(labels(names))
     found = [{row.variant.name: row for row in comparison.rows} for comparison in comparisons]
     titles = dict.fromkeys(one_line(comparison.sweep.title) for comparison in comparisons)
     return Table(
         title=" / ".join(titles),
-        columns=(columns.VARIANT, *(column for group in fillers for column, _ in group)),
+        columns=(variant, *(column for group in chosen for column in group)),
         rows=tuple(
             (
-                Cell(shown[name], shown[name].casefold(), hint=name),
+                variant.cell(next(rows[name] for rows in found if name in rows)),
                 *(
-                    fill(rows[name]) if name in rows else Cell(NOTHING)
-                    for rows, group in zip(found, fillers, strict=True)
-                    for _, fill in group
+                    column.cell(rows[name]) if name in rows else Cell(NOTHING)
+                    for rows, group in zip(found, chosen, strict=True)
+                    for column in group
                 ),
             )
             for name in names

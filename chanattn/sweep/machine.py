@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from chanattn.cores import usable_cores
 from chanattn.errors import UsageError
 
 _WORKER_BYTES = (
@@ -36,7 +37,7 @@ def places(platform: str, parallel: int = 0) -> list[dict[str, str]]:
         return _on_gpus(_visible(devices), parallel or devices)
     if kind != "cpu":
         return [{}] * (parallel or 1)
-    cores = _cores()
+    cores = usable_cores()
     count = parallel or max(1, min(cores, _memory() // _WORKER_BYTES))
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, cores // count))
     return [{"OMP_NUM_THREADS": threads}] * count
@@ -75,12 +76,6 @@ def _on_gpus(names: Sequence[str], workers: int) -> list[dict[str, str]]:
         for place in result:
             place["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.9 / sharing:.3f}"
     return result
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _memory() -> int:

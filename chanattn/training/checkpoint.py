@@ -23,7 +23,7 @@ from typing import Any, Self
 import jax
 import orbax.checkpoint as ocp
 
-from chanattn.errors import DamagedCheckpoint, SaveFailed, UsageError
+from chanattn.errors import DamagedCheckpoint, SaveFailed, UsageError, some
 from chanattn.training import manifest as manifests
 from chanattn.training.agreement import decided
 from chanattn.training.folders import folders, is_complete, lack, remove_half_deleted, set_aside
@@ -309,7 +309,7 @@ class Checkpoints:
             raise self.damaged(step, "arrays have other shapes than were saved")
         different = manifests.differing(saved, parts)
         if different:
-            raise self.damaged(step, f"{manifests.name_some(different)} differ from what was saved")
+            raise self.damaged(step, f"{some(different)} differ from what was saved")
         return parts
 
     def _read_manifest(self, step: int) -> Manifest:

@@ -1,23 +1,23 @@
-"""A config as dotted paths and as JSON: shared by command line, checks and run directory."""
+"""A config as JSON, and how two of them differ: shared by command line, checks and run directory."""
 
 import json
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from chanattn.fields import flatten
+
+NAMES_OF_KINDS = {
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    str: "a text",
+    tuple: "a tuple",
+}
+"""The types of fields, as messages call them."""
+
 #: Fields that runs of earlier versions lack, with the value that suits them.
 _LATER = {"dataset.allow_overlap": False}
-
-
-def flatten(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
-    """Every field by its dotted path: `{"optimizer.learning_rate": 0.1, ...}`."""
-    fields: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, ConfigDict):
-            fields |= flatten(value, f"{prefix}{name}.")
-        else:
-            fields[prefix + name] = value
-    return fields
 
 
 def to_json(config: ConfigDict) -> str:

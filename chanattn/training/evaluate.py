@@ -22,6 +22,7 @@ from rich.text import Text
 from chanattn import data, models
 from chanattn.class_names import CLASSES, difference, read_classes
 from chanattn.errors import UsageError
+from chanattn.files import write_json
 from chanattn.layers import kernels
 from chanattn.paths import to_path
 from chanattn.report.confusion import plot_confusion
@@ -34,13 +35,7 @@ from chanattn.training.config import changed_fields, flatten
 from chanattn.training.metrics_log import read_scores
 from chanattn.training.predictions import BINS, Predictions, measures
 from chanattn.training.retention import ranked
-from chanattn.training.run_directory import (
-    CHECKPOINTS,
-    check_parts,
-    command_line,
-    read_config,
-    write_json,
-)
+from chanattn.training.run_directory import CHECKPOINTS, check_parts, command_line, read_config
 from chanattn.training.state import Weights
 from chanattn.training.validate import validate
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import jax
+import optax
 from ml_collections import ConfigDict
 
 from chanattn import random_streams
@@ -24,7 +25,7 @@ from chanattn.training.lock import exclusive
 from chanattn.training.measure import measure
 from chanattn.training.mesh import is_primary
 from chanattn.training.metrics_log import MetricsLog, check_views, read_scores
-from chanattn.training.overview import count_parameters, head
+from chanattn.training.overview import head
 from chanattn.training.progress import Progress
 from chanattn.training.record import Record
 from chanattn.training.recovery import restore_newest
@@ -137,7 +138,7 @@ def _train(
                 notes = [*notes, _OTHER_NUMBERS]
         record.add_damaged(damaged)
         checkpoints.scores.update(decided(lambda: list(read_scores(workdir, step).items())))
-        parameters = count_parameters(state.params)
+        parameters = optax.tree.size(state.params)
         log = MetricsLog(workdir, config, step, evaluated=record.evaluated_step == step)
         stack.callback(log.close)
         progress = stack.enter_context(

@@ -14,12 +14,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from chanattn.errors import UsageError
+from chanattn.errors import UsageError, some
 
 PyTree = Any
 Manifest = dict[str, Any]
-
-MOST_NAMED = 3
 
 
 def make(parts: Mapping[str, PyTree], progress: object) -> Manifest:
@@ -85,22 +83,13 @@ def check_fit(where: object, manifest: Manifest, parts: Mapping[str, PyTree]) ->
     }
     different = [path for path in sorted(saved | wanted) if saved.get(path) != wanted.get(path)]
     if different:
-        listed = ", ".join(
+        listed = some(
             f"{path} is {saved.get(path, 'absent')} there and {wanted.get(path, 'absent')} here"
-            for path in different[:MOST_NAMED]
+            for path in different
         )
         raise UsageError(
-            f"checkpoint {where} does not fit this config: {listed}{_more(different)}; use another workdir."
+            f"checkpoint {where} does not fit this config: {listed}; use another workdir."
         )
-
-
-def name_some(paths: list[str]) -> str:
-    """A few paths for a message, and how many there are beside them."""
-    return ", ".join(paths[:MOST_NAMED]) + _more(paths)
-
-
-def _more(paths: list[str]) -> str:
-    return f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
 
 
 def _leaves(parts: Mapping[str, PyTree]) -> list[tuple[str, Any]]:

@@ -17,6 +17,7 @@ import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
+from chanattn.cores import usable_cores
 from chanattn.errors import NonFinite, Preempted, RunFailed, SaveFailed, UsageError
 from chanattn.layers import kernels
 from chanattn.streams import say
@@ -179,7 +180,7 @@ def _offer_cpu_devices(number: int) -> bool:
     except RuntimeError:
         # JAX runs already, as in a notebook or a test: `setup` takes what it finds.
         return False
-    os.environ.setdefault("PJRT_NPROC", str(_cores() + number))
+    os.environ.setdefault("PJRT_NPROC", str(usable_cores() + number))
     return True
 
 
@@ -199,7 +200,7 @@ def _sees_the_cpu_alone() -> bool:
 def _best_number() -> int:
     """Virtual devices of this process: one where oneDNN computes, which uses all cores by itself."""
     alone = not jax.distributed.is_initialized()
-    return 1 if alone and kernels.want_one_device() else _cores()
+    return 1 if alone and kernels.want_one_device() else usable_cores()
 
 
 def _devices(platform: str) -> list[jax.Device]:
@@ -224,9 +225,3 @@ def _devices(platform: str) -> list[jax.Device]:
             f"config.platform={platform!r} is absent: JAX sees {', '.join(present)}; install JAX for "
             f"{platform}, unset JAX_PLATFORMS, or use --config.platform=auto."
         ) from None
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

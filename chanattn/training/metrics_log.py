@@ -18,8 +18,9 @@ import jax
 from ml_collections import ConfigDict
 
 from chanattn.errors import RunFailed, UsageError
+from chanattn.files import write_text
 from chanattn.streams import say
-from chanattn.training.run_directory import METRICS, write_text
+from chanattn.training.run_directory import METRICS
 
 
 def read_metrics(workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
+import optax
 
 from chanattn.errors import DamagedCheckpoint, visible
 from chanattn.training.experiment import Experiment
@@ -14,17 +14,12 @@ from chanattn.training.state import TrainState
 PyTree = Any
 
 
-def count_parameters(params: PyTree) -> int:
-    """Number of trainable values."""
-    return sum(leaf.size for leaf in jax.tree.leaves(params))
-
-
 def parameter_lines(params: PyTree) -> Iterator[str]:
     """A table: one line a top-level module with its number of parameters and their share, then the total."""
-    total = count_parameters(params)
+    total = optax.tree.size(params)
     width = max(map(len, (*params, "total")))
     for name, tree in params.items():
-        number = count_parameters(tree)
+        number = optax.tree.size(tree)
         yield f"  {name:<{width}} {number:>12,} {number / total:>6.1%}"
     yield f"  {'total':<{width}} {total:>12,}"
 

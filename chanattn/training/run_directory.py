@@ -4,12 +4,10 @@ It is the only interface between training, sweeps and reports, so a reader never
 and the presence of `summary.json` means that the run is done.
 """
 
-import json
 import os
 import platform
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -24,6 +22,7 @@ from ml_collections import ConfigDict
 from chanattn import __version__
 from chanattn.class_names import CLASSES, difference, fingerprint, read_classes
 from chanattn.errors import RunFailed, UsageError
+from chanattn.files import write_json, write_text
 from chanattn.layers import kernels
 from chanattn.training import plain_path
 from chanattn.training.agreement import decided
@@ -216,26 +215,6 @@ def finish(workdir: str | os.PathLike[str], summary: Mapping[str, Any]) -> None:
         ) from error
 
 
-def write_json(path: Path, value: object) -> None:
-    """Writes `value` as indented JSON; a reader sees the old file or the whole new one."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes `text` atomically: to a temporary file beside `path`, to the disk, then renamed."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())  # mkstemp makes files that only the owner may read
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def environment() -> dict[str, Any]:
     """What a run depends on beside its config: versions, devices, flags, source revision."""
     devices = jax.devices()
@@ -307,12 +286,6 @@ def _check_room_for_names(directory: Path) -> None:
 
 def _unwritable(directory: Path, error: OSError) -> str:
     return f"cannot write to {directory}: {error.strerror}; choose another --workdir"
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def versions() -> dict[str, str]:

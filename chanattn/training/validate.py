@@ -14,10 +14,11 @@ from ml_collections import ConfigDict
 
 from chanattn import attention, models, tasks
 from chanattn.errors import UsageError, did_you_mean
+from chanattn.fields import flatten
 from chanattn.layers import kernels
 from chanattn.paths import to_path
 from chanattn.training import nonfinite
-from chanattn.training.config import flatten
+from chanattn.training.config import NAMES_OF_KINDS
 
 
 @dataclass(frozen=True)
@@ -176,14 +177,6 @@ RULES: dict[str, Rule] = {
 }
 # The options of the mechanisms are not listed: their mechanism knows their ranges.
 OPTION_PREFIX = "model.attention."
-
-NAMES_OF_KINDS = {
-    int: "an integer",
-    float: "a number",
-    bool: "true or false",
-    str: "a text",
-    tuple: "a tuple",
-}
 
 
 def validate(config: ConfigDict) -> None:

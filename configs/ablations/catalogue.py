@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+from chanattn.markdown import table
 from chanattn.sweep import Published, Sweep
 from configs.ablations import scales
 
@@ -27,15 +28,16 @@ def load(name: str) -> ModuleType:
 
 def markdown() -> str:
     """The text of `docs/ablations.md`."""
-    lines = ["| sweep | table | variants | published |", "| --- | --- | --- | --- |"]
+    lines = []
     for name in NAMES:
         small, large = load(name).sweep("digits"), load(name).sweep("imagenet")
         published = small.published or large.published
         count = " to ".join(dict.fromkeys(str(len(s.variants)) for s in (small, large)))
         link = f"[`{name}`](#{name})"
-        lines.append(f"| {link} | {small.title} | {count} | {'yes' if published else 'no'} |")
+        lines.append((link, small.title, count, "yes" if published else "no"))
     sections = [line for name in NAMES for line in _section(name)]
-    return "\n".join((_HEAD, *lines, "", *sections))
+    listed = table(("sweep", "table", "variants", "published"), lines)
+    return "\n".join((_HEAD, *listed, "", *sections))
 
 
 def _section(name: str) -> Iterator[str]:

@@ -6,45 +6,35 @@ In parallel, the logits of both gates are added and one sigmoid gives a weight f
 position.
 """
 
-from ml_collections import ConfigDict
-
 from chanattn.sweep import Published, Sweep
 from configs.ablations import scales
 from configs.ablations.overrides import NONE, attention
 
-
-def get_config(scale: str = "digits") -> ConfigDict:
-    """The recipe of that scale."""
-    return scales.recipe(scale)
-
-
-def sweep(scale: str = "digits") -> Sweep:
-    """The grid, the same at every scale."""
-    del scale
-    return Sweep(
-        title="CBAM: arrangement",
-        note="Channels first, positions first, or both at once, with their logits added?",
-        variants={
-            "none": NONE,
-            "se": attention("cbam", spatial=False, squeeze="mean"),
-            **{
-                name: attention("cbam", combine=name)
-                for name in ("channel_first", "spatial_first", "parallel")
-            },
+SWEEP = Sweep(
+    title="CBAM: arrangement",
+    note="Channels first, positions first, or both at once, with their logits added?",
+    variants={
+        "none": NONE,
+        "se": attention("cbam", spatial=False, squeeze="mean"),
+        **{
+            name: attention("cbam", combine=name)
+            for name in ("channel_first", "spatial_first", "parallel")
         },
-        baseline="none",
-        published=[
-            Published(
-                source="CBAM, ECCV 2018, table 3; none: table 1",
-                setting="ResNet-50, ImageNet, single crop 224, 90 epochs",
-                metric="top-1 error, %",
-                values={
-                    "none": 24.56,
-                    "se": 23.14,
-                    "channel_first": 22.66,
-                    "spatial_first": 22.78,
-                    "parallel": 22.95,
-                },
-            )
-        ],
-    )
+    },
+    baseline="none",
+    published=[
+        Published(
+            source="CBAM, ECCV 2018, table 3; none: table 1",
+            setting="ResNet-50, ImageNet, single crop 224, 90 epochs",
+            metric="top-1 error, %",
+            values={
+                "none": 24.56,
+                "se": 23.14,
+                "channel_first": 22.66,
+                "spatial_first": 22.78,
+                "parallel": 22.95,
+            },
+        )
+    ],
+)
+get_config, sweep = scales.table(SWEEP)

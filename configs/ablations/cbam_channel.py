@@ -5,39 +5,29 @@
 The mean alone is SE; mean and maximum share the two layers.
 """
 
-from ml_collections import ConfigDict
-
 from chanattn.sweep import Published, Sweep
 from configs.ablations import scales
 from configs.ablations.overrides import NONE, attention
 
-
-def get_config(scale: str = "digits") -> ConfigDict:
-    """The recipe of that scale."""
-    return scales.recipe(scale)
-
-
-def sweep(scale: str = "digits") -> Sweep:
-    """The grid, the same at every scale."""
-    del scale
-    pools = {"avg": "mean", "max": "max", "avg_max": "mean+max"}
-    return Sweep(
-        title="CBAM: pooling of the channel gate",
-        note="Does a channel's maximum tell what its mean does not?",
-        variants={
-            "none": NONE,
-            **{
-                name: attention("cbam", spatial=False, squeeze=squeeze)
-                for name, squeeze in pools.items()
-            },
+POOLS = {"avg": "mean", "max": "max", "avg_max": "mean+max"}
+SWEEP = Sweep(
+    title="CBAM: pooling of the channel gate",
+    note="Does a channel's maximum tell what its mean does not?",
+    variants={
+        "none": NONE,
+        **{
+            name: attention("cbam", spatial=False, squeeze=squeeze)
+            for name, squeeze in POOLS.items()
         },
-        baseline="none",
-        published=[
-            Published(
-                source="CBAM, ECCV 2018, table 1",
-                setting="ResNet-50, ImageNet, single crop 224, 90 epochs",
-                metric="top-1 error, %",
-                values={"none": 24.56, "avg": 23.14, "max": 23.20, "avg_max": 22.80},
-            )
-        ],
-    )
+    },
+    baseline="none",
+    published=[
+        Published(
+            source="CBAM, ECCV 2018, table 1",
+            setting="ResNet-50, ImageNet, single crop 224, 90 epochs",
+            metric="top-1 error, %",
+            values={"none": 24.56, "avg": 23.14, "max": 23.20, "avg_max": 22.80},
+        )
+    ],
+)
+get_config, sweep = scales.table(SWEEP)

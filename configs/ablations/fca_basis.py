@@ -5,48 +5,38 @@
 16 components of the cosine transform against uniform random numbers, fixed or learned from there.
 """
 
-from ml_collections import ConfigDict
-
 from chanattn.sweep import Published, Sweep
 from configs.ablations import scales
 from configs.ablations.overrides import NONE, attention
 
-
-def get_config(scale: str = "digits") -> ConfigDict:
-    """The recipe of that scale."""
-    return scales.recipe(scale)
-
-
-def sweep(scale: str = "digits") -> Sweep:
-    """The grid, the same at every scale."""
-    del scale
-    bases = {
-        "fixed_dct": {"basis": "fixed", "frequencies": "top16"},
-        "learned_dct": {"basis": "learned", "frequencies": "top16"},
-        "fixed_random": {"basis": "random"},
-        "learned_random": {"basis": "learned_random"},
-    }
-    return Sweep(
-        title="FcaNet: basis",
-        note="Is it the cosines, or would any projection of a channel's map do?",
-        variants={
-            "none": NONE,
-            **{name: attention("fca", **options) for name, options in bases.items()},
-        },
-        baseline="none",
-        published=[
-            Published(
-                source="github.com/cfzd/FcaNet, README; none: FcaNet, ICCV 2021, table 1",
-                setting="ResNet-50, ImageNet, single crop 224",
-                metric="top-1 accuracy, %",
-                higher_is_better=True,
-                values={
-                    "none": 77.27,
-                    "fixed_dct": 78.574,
-                    "learned_dct": 78.352,
-                    "fixed_random": 77.742,
-                    "learned_random": 77.914,
-                },
-            )
-        ],
-    )
+BASES = {
+    "fixed_dct": {"basis": "fixed", "frequencies": "top16"},
+    "learned_dct": {"basis": "learned", "frequencies": "top16"},
+    "fixed_random": {"basis": "random"},
+    "learned_random": {"basis": "learned_random"},
+}
+SWEEP = Sweep(
+    title="FcaNet: basis",
+    note="Is it the cosines, or would any projection of a channel's map do?",
+    variants={
+        "none": NONE,
+        **{name: attention("fca", **options) for name, options in BASES.items()},
+    },
+    baseline="none",
+    published=[
+        Published(
+            source="github.com/cfzd/FcaNet, README; none: FcaNet, ICCV 2021, table 1",
+            setting="ResNet-50, ImageNet, single crop 224",
+            metric="top-1 accuracy, %",
+            higher_is_better=True,
+            values={
+                "none": 77.27,
+                "fixed_dct": 78.574,
+                "learned_dct": 78.352,
+                "fixed_random": 77.742,
+                "learned_random": 77.914,
+            },
+        )
+    ],
+)
+get_config, sweep = scales.table(SWEEP)

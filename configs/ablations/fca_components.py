@@ -8,8 +8,6 @@ with the same two components, (0, 0) and (0, 1). Components must divide the chan
 network whose narrowest block has 32 channels or more, so they are left out of those that start with 16.
 """
 
-from ml_collections import ConfigDict
-
 from chanattn.sweep import Published, Sweep
 from configs.ablations import scales
 from configs.ablations.overrides import NONE, attention
@@ -23,10 +21,7 @@ TABLE: dict[str, tuple[float, ...]] = {
     "resnet152": (79.39, 79.84, 80.13, 80.02),
 }
 
-
-def get_config(scale: str = "digits") -> ConfigDict:
-    """The recipe of that scale."""
-    return scales.recipe(scale)
+get_config = scales.recipe
 
 
 def sweep(scale: str = "digits") -> Sweep:

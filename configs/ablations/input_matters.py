@@ -8,32 +8,22 @@ not. `static` is a learned factor without a gate, `constant` the start of a sigm
 fixed random weights.
 """
 
-from ml_collections import ConfigDict
-
 from chanattn.sweep import Sweep
 from configs.ablations import scales
 from configs.ablations.overrides import NONE, attention
 
-
-def get_config(scale: str = "digits") -> ConfigDict:
-    """The recipe of that scale."""
-    return scales.recipe(scale)
-
-
-def sweep(scale: str = "digits") -> Sweep:
-    """The grid, the same at every scale."""
-    del scale
-    return Sweep(
-        title="Does the input matter?",
-        note="How much of the gain is left when a gate cannot see the picture?",
-        variants={
-            "bias_only": attention("bias_only"),
-            "none": NONE,
-            "constant": attention("constant", value=0.5),
-            "random": attention("random"),
-            "static": attention("static"),
-            "se": attention("se"),
-            "eca": attention("eca"),
-        },
-        baseline="bias_only",
-    )
+SWEEP = Sweep(
+    title="Does the input matter?",
+    note="How much of the gain is left when a gate cannot see the picture?",
+    variants={
+        "bias_only": attention("bias_only"),
+        "none": NONE,
+        "constant": attention("constant", value=0.5),
+        "random": attention("random"),
+        "static": attention("static"),
+        "se": attention("se"),
+        "eca": attention("eca"),
+    },
+    baseline="bias_only",
+)
+get_config, sweep = scales.table(SWEEP)

@@ -6,27 +6,17 @@ No attention, squeeze-and-excitation, ECA, CBAM, SimAM and global context. There
 for these very forms; `simam` has those of its authors' setup.
 """
 
-from ml_collections import ConfigDict
-
 from chanattn.sweep import Sweep
 from configs.ablations import scales
 from configs.ablations.overrides import NONE, attention
 
-
-def get_config(scale: str = "digits") -> ConfigDict:
-    """The recipe of that scale."""
-    return scales.recipe(scale)
-
-
-def sweep(scale: str = "digits") -> Sweep:
-    """The grid, the same at every scale."""
-    del scale
-    return Sweep(
-        title="Six mechanisms on one recipe",
-        note="Does attention among channels help, and does it matter which?",
-        variants={
-            "none": NONE,
-            **{name: attention(name) for name in ("se", "eca", "cbam", "simam", "gc")},
-        },
-        baseline="none",
-    )
+SWEEP = Sweep(
+    title="Six mechanisms on one recipe",
+    note="Does attention among channels help, and does it matter which?",
+    variants={
+        "none": NONE,
+        **{name: attention(name) for name in ("se", "eca", "cbam", "simam", "gc")},
+    },
+    baseline="none",
+)
+get_config, sweep = scales.table(SWEEP)

@@ -11,11 +11,13 @@ architecture: `imagenet`, `cifar10-resnet56`.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from ml_collections import ConfigDict
 
 from chanattn import models
 from chanattn.errors import UsageError, did_you_mean
+from chanattn.sweep import Sweep
 from configs import cifar10, cifar100, digits, fashion_mnist, imagenet
 
 RECIPES: dict[str, Callable[[str], ConfigDict]] = {
@@ -61,7 +63,7 @@ def parse(argument: str, own: Networks = NETWORKS) -> tuple[str, str]:
     return scale, network or own[scale]
 
 
-def recipe(argument: str, own: Networks = NETWORKS) -> ConfigDict:
+def recipe(argument: str = "digits", own: Networks = NETWORKS) -> ConfigDict:
     """The recipe that all variants share, without attention.
 
     Raises:
@@ -71,3 +73,15 @@ def recipe(argument: str, own: Networks = NETWORKS) -> ConfigDict:
     config = RECIPES[scale]("identity")
     config.model.name = network
     return config
+
+
+def table(
+    grid: Sweep, own: Networks = NETWORKS
+) -> tuple[Callable[..., ConfigDict], Callable[..., Sweep]]:
+    """`get_config` and `sweep` of a file whose grid is the same at every scale.
+
+    Args:
+        grid: the variants, with the figures that have been published.
+        own: the network of every scale.
+    """
+    return partial(recipe, own=own), lambda scale="digits": grid

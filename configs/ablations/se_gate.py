@@ -5,38 +5,27 @@
 SE has no biases, as in the paper's ablations.
 """
 
-from ml_collections import ConfigDict
-
 from chanattn.sweep import Published, Sweep
 from configs.ablations import scales
 from configs.ablations.overrides import NONE, attention
 
-
-def get_config(scale: str = "digits") -> ConfigDict:
-    """The recipe of that scale."""
-    return scales.recipe(scale)
-
-
-def sweep(scale: str = "digits") -> Sweep:
-    """The grid, the same at every scale."""
-    del scale
-    return Sweep(
-        title="SE: gate",
-        note="Which function makes weights of the logits? ReLU and tanh start silent, the sigmoid at 0.5.",
-        variants={
-            "none": NONE,
-            **{
-                gate: attention("se", gate=gate, use_bias=False)
-                for gate in ("relu", "tanh", "sigmoid")
-            },
+SWEEP = Sweep(
+    title="SE: gate",
+    note="Which function makes weights of the logits? ReLU and tanh start silent, the sigmoid at 0.5.",
+    variants={
+        "none": NONE,
+        **{
+            gate: attention("se", gate=gate, use_bias=False) for gate in ("relu", "tanh", "sigmoid")
         },
-        baseline="none",
-        published=[
-            Published(
-                source="Squeeze-and-Excitation Networks, TPAMI 2020, table 12; none: table 10",
-                setting="SE-ResNet-50, ImageNet, single crop 224",
-                metric="top-1 error, %",
-                values={"none": 23.30, "relu": 23.47, "tanh": 23.00, "sigmoid": 22.28},
-            )
-        ],
-    )
+    },
+    baseline="none",
+    published=[
+        Published(
+            source="Squeeze-and-Excitation Networks, TPAMI 2020, table 12; none: table 10",
+            setting="SE-ResNet-50, ImageNet, single crop 224",
+            metric="top-1 error, %",
+            values={"none": 23.30, "relu": 23.47, "tanh": 23.00, "sigmoid": 22.28},
+        )
+    ],
+)
+get_config, sweep = scales.table(SWEEP)

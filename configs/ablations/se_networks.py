@@ -13,7 +13,7 @@ Inceptions of table 2. The digits and Fashion-MNIST have small networks, which t
 for.
 """
 
-from ml_collections import ConfigDict
+from functools import partial
 
 from chanattn.sweep import Published, Sweep
 from configs.ablations import scales
@@ -59,10 +59,7 @@ PUBLISHED: dict[str, tuple[str, str, dict[str, tuple[float, float]]]] = {
     ),
 }
 
-
-def get_config(scale: str = "digits") -> ConfigDict:
-    """The recipe of that scale, with its first network."""
-    return scales.recipe(scale, FIRST)
+get_config = partial(scales.recipe, own=FIRST)
 
 
 def sweep(scale: str = "digits") -> Sweep:

@@ -6,52 +6,41 @@ Networks are of bottlenecks at every scale, where SE after the 3x3 convolution s
 channels. SE has no biases, as in the paper's ablations.
 """
 
-from ml_collections import ConfigDict
-
 from chanattn.sweep import Published, Sweep
 from configs.ablations import scales
 from configs.ablations.overrides import NONE, attention
 
-
-def get_config(scale: str = "digits") -> ConfigDict:
-    """The recipe of that scale."""
-    return scales.recipe(scale, scales.BOTTLENECKS)
-
-
-def sweep(scale: str = "digits") -> Sweep:
-    """The grid, the same at every scale."""
-    del scale
-    places = {
-        "se": "post",
-        "se_pre": "pre",
-        "se_post": "after_sum",
-        "se_identity": "identity",
-        "se_3x3": "mid",
-    }
-    return Sweep(
-        title="SE: placement",
-        note="On the branch, before it, after the sum, on the shortcut, or inside after the 3x3 convolution?",
-        variants={
-            "none": NONE,
-            **{
-                name: attention("se", placement=place, use_bias=False)
-                for name, place in places.items()
-            },
+PLACES = {
+    "se": "post",
+    "se_pre": "pre",
+    "se_post": "after_sum",
+    "se_identity": "identity",
+    "se_3x3": "mid",
+}
+SWEEP = Sweep(
+    title="SE: placement",
+    note="On the branch, before it, after the sum, on the shortcut, or inside after the 3x3 convolution?",
+    variants={
+        "none": NONE,
+        **{
+            name: attention("se", placement=place, use_bias=False) for name, place in PLACES.items()
         },
-        baseline="none",
-        published=[
-            Published(
-                source="Squeeze-and-Excitation Networks, TPAMI 2020, tables 14 and 15; none: table 10",
-                setting="SE-ResNet-50, ImageNet, single crop 224",
-                metric="top-1 error, %",
-                values={
-                    "none": 23.30,
-                    "se": 22.28,
-                    "se_pre": 22.23,
-                    "se_post": 22.78,
-                    "se_identity": 22.20,
-                    "se_3x3": 22.48,
-                },
-            )
-        ],
-    )
+    },
+    baseline="none",
+    published=[
+        Published(
+            source="Squeeze-and-Excitation Networks, TPAMI 2020, tables 14 and 15; none: table 10",
+            setting="SE-ResNet-50, ImageNet, single crop 224",
+            metric="top-1 error, %",
+            values={
+                "none": 23.30,
+                "se": 22.28,
+                "se_pre": 22.23,
+                "se_post": 22.78,
+                "se_identity": 22.20,
+                "se_3x3": 22.48,
+            },
+        )
+    ],
+)
+get_config, sweep = scales.table(SWEEP, scales.BOTTLENECKS)

@@ -7,45 +7,35 @@ there are in a CIFAR network. It has no row for a fourth stage of blocks alone. 
 the paper's ablations.
 """
 
-from ml_collections import ConfigDict
-
 from chanattn.sweep import Published, Sweep
 from configs.ablations import scales
 from configs.ablations.overrides import NONE, attention
 
-
-def get_config(scale: str = "digits") -> ConfigDict:
-    """The recipe of that scale."""
-    return scales.recipe(scale)
-
-
-def sweep(scale: str = "digits") -> Sweep:
-    """The grid, the same at every scale."""
-    del scale
-    return Sweep(
-        title="SE: stage",
-        note="In which stage is SE worth most? Stages are counted with the stem as the first.",
-        variants={
-            "none": NONE,
-            **{
-                f"se_stage{number}": attention("se", stages=(number - 1,), use_bias=False)
-                for number in (2, 3, 4)
-            },
-            "se_all": attention("se", use_bias=False),
+SWEEP = Sweep(
+    title="SE: stage",
+    note="In which stage is SE worth most? Stages are counted with the stem as the first.",
+    variants={
+        "none": NONE,
+        **{
+            f"se_stage{number}": attention("se", stages=(number - 1,), use_bias=False)
+            for number in (2, 3, 4)
         },
-        baseline="none",
-        published=[
-            Published(
-                source="Squeeze-and-Excitation Networks, TPAMI 2020, table 13",
-                setting="SE-ResNet-50, ImageNet, single crop 224",
-                metric="top-1 error, %",
-                values={
-                    "none": 23.30,
-                    "se_stage2": 23.03,
-                    "se_stage3": 23.04,
-                    "se_stage4": 22.68,
-                    "se_all": 22.28,
-                },
-            )
-        ],
-    )
+        "se_all": attention("se", use_bias=False),
+    },
+    baseline="none",
+    published=[
+        Published(
+            source="Squeeze-and-Excitation Networks, TPAMI 2020, table 13",
+            setting="SE-ResNet-50, ImageNet, single crop 224",
+            metric="top-1 error, %",
+            values={
+                "none": 23.30,
+                "se_stage2": 23.03,
+                "se_stage3": 23.04,
+                "se_stage4": 22.68,
+                "se_all": 22.28,
+            },
+        )
+    ],
+)
+get_config, sweep = scales.table(SWEEP)

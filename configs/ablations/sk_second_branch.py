@@ -6,7 +6,7 @@ Kernel k, dilation D, groups G of the second branch: G = 32, 32, 32, 64, 128 in 
 cost. The small networks have plain convolutions, so there G = 1, 1, 1, 2, 4.
 """
 
-from ml_collections import ConfigDict
+from functools import partial
 
 from chanattn import models
 from chanattn.sweep import Published, Sweep
@@ -15,10 +15,7 @@ from configs.ablations.overrides import NONE, attention
 
 NETWORKS = scales.networks("resnet8", "resnet20", "resnext50_32x4d")
 
-
-def get_config(scale: str = "digits") -> ConfigDict:
-    """The recipe of that scale."""
-    return scales.recipe(scale, NETWORKS)
+get_config = partial(scales.recipe, own=NETWORKS)
 
 
 def sweep(scale: str = "digits") -> Sweep:

@@ -11,8 +11,6 @@ compete have mean 1, the others lie in [0, 1]. `gumbel_sigmoid` and `hard_concre
 channels by a penalty in the loss.
 """
 
-from ml_collections import ConfigDict
-
 from chanattn.sweep import Sweep
 from configs.ablations import scales
 from configs.ablations.overrides import NONE, Overrides, attention
@@ -22,31 +20,25 @@ CONTROLS = (0.5, 0.25)
 TEMPERATURES = (0.1, 1.0, 10.0)
 
 
-def get_config(scale: str = "digits") -> ConfigDict:
-    """The recipe of that scale."""
-    return scales.recipe(scale)
-
-
-def sweep(scale: str = "digits") -> Sweep:
-    """The grid, the same at every scale."""
-    del scale
-    return Sweep(
-        title="Soft against hard selection of channels",
-        note="SE's logits, many ways to make weights of them: is it better to weigh channels or to choose?",
-        variants={
-            "sigmoid": _gate("sigmoid"),
-            "none": NONE,
-            **{f"softmax_t{t:g}": _gate("softmax", temperature=t) for t in TEMPERATURES},
-            **{f"top_k_{share:g}": _gate("top_k", fraction=share) for share in SHARES},
-            "argmax": _gate("argmax"),
-            "gumbel_sigmoid": _gate("gumbel_sigmoid"),
-            "gumbel_softmax": _gate("gumbel_softmax"),
-            "hard_concrete": _gate("hard_concrete"),
-            **{f"random_k_{share:g}": _gate("random_k", fraction=share) for share in CONTROLS},
-        },
-        baseline="sigmoid",
-    )
-
-
 def _gate(name: str, **options: float) -> Overrides:
     return attention("se", gate=name, **options)
+
+
+SWEEP = Sweep(
+    title="Soft against hard selection of channels",
+    note="SE's logits, many ways to make weights of them: is it better to weigh channels or to choose?",
+    variants={
+        "sigmoid": _gate("sigmoid"),
+        "none": NONE,
+        **{f"softmax_t{t:g}": _gate("softmax", temperature=t) for t in TEMPERATURES},
+        **{f"top_k_{share:g}": _gate("top_k", fraction=share) for share in SHARES},
+        "argmax": _gate("argmax"),
+        "gumbel_sigmoid": _gate("gumbel_sigmoid"),
+        "gumbel_softmax": _gate("gumbel_softmax"),
+        "hard_concrete": _gate("hard_concrete"),
+        **{f"random_k_{share:g}": _gate("random_k", fraction=share) for share in CONTROLS},
+    },
+    baseline="sigmoid",
+)
+
+get_config, sweep = scales.table(SWEEP)

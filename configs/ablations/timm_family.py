@@ -13,7 +13,7 @@ differences. Of resnext26ts timm has no plain checkpoint with the tag of the oth
 stems differ (resnet50d and ecaresnet50t), and the NFNets.
 """
 
-from ml_collections import ConfigDict
+from functools import partial
 
 from chanattn.sweep import Published, Sweep
 from configs.ablations import scales
@@ -70,10 +70,7 @@ FIGURES: dict[str, list[tuple[str, int, dict[str, float]]]] = {
     "resnext101_32x4d": [("gluon", 224, {"none": 80.336, "se": 80.886})],
 }
 
-
-def get_config(scale: str = "digits") -> ConfigDict:
-    """The recipe of that scale."""
-    return scales.recipe(scale, NETWORKS)
+get_config = partial(scales.recipe, own=NETWORKS)
 
 
 def sweep(scale: str = "digits") -> Sweep:

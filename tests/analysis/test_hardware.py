@@ -2,7 +2,8 @@
 
 import pytest
 
-from chanattn.analysis.hardware import describe, hardware, usable_cores, use_cores
+from chanattn.analysis.hardware import describe, hardware
+from chanattn.cores import usable_cores, use_cores
 
 
 def test_hardware_fits_in_a_line():

@@ -118,7 +118,7 @@ def test_a_worker_that_is_told_to_stop_gets_one_signal(roles, monkeypatch) -> No
 
 def test_cores_are_shared_among_the_workers(monkeypatch) -> None:
     monkeypatch.setattr(machine, "_accelerators", lambda: ("cpu", 0))
-    monkeypatch.setattr(machine, "_cores", lambda: 8)
+    monkeypatch.setattr(machine, "usable_cores", lambda: 8)
     monkeypatch.setattr(machine, "_memory", lambda: 64 * 2**30)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert machine.places("auto") == [{"OMP_NUM_THREADS": "1"}] * 8

@@ -9,9 +9,9 @@ import threading
 import pytest
 from small_runs import Crash, crash, outcome, terminate, tiny_config
 
-from chanattn import cli
+from chanattn import cli, files
 from chanattn.errors import Preempted, RunFailed, SaveFailed
-from chanattn.training import loop, run_directory
+from chanattn.training import loop
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.experiment import Experiment
 from chanattn.training.loop import train_and_evaluate
@@ -228,7 +228,7 @@ def test_a_full_disk_behind_the_log_is_one_line(tmp_path, monkeypatch):
 def test_a_summary_that_cannot_be_written_is_one_line_and_the_next_start_writes_it(
     expected, tmp_path, monkeypatch
 ):
-    write = run_directory.write_text
+    write = files.write_text
 
     def no_space(path, text):
         if path.name == "summary.json":
@@ -236,7 +236,7 @@ def test_a_summary_that_cannot_be_written_is_one_line_and_the_next_start_writes_
         write(path, text)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_directory, "write_text", no_space)
+        patch.setattr(files, "write_text", no_space)
         with pytest.raises(
             RunFailed, match=r"done and saved, but .*summary.json .*No space left on device"
         ):

@@ -88,7 +88,7 @@ def test_onednn_on_several_devices_is_refused(devices):
 def test_one_device_is_asked_for_where_onednn_computes(monkeypatch):
     asked = []
     monkeypatch.setattr(meshes, "_offer_cpu_devices", asked.append)
-    monkeypatch.setattr(meshes, "_cores", lambda: 5)
+    monkeypatch.setattr(meshes, "usable_cores", lambda: 5)
     for name in ("auto", "xla"):
         meshes.setup(config_of(kernels=name, batch_size=jax.device_count()))
     assert asked == [1 if onednn.available() else 5, 5]

@@ -58,7 +58,7 @@ def main(config: ConfigDict) -> None:
     from chanattn.analysis.cost import tables, variants
     from chanattn.analysis.cost.grid import page
     from chanattn.analysis.cost.measure import of_configs
-    from chanattn.training.run_directory import write_json, write_text
+    from chanattn.files import write_json, write_text
     from chanattn.training.validate import validate
 
     validate(config)

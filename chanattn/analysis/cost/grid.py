@@ -1,11 +1,13 @@
 """A table with numbers, for the terminal and for Markdown."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
+
+from chanattn.markdown import escape, table
 
 
 @dataclass(frozen=True)
@@ -37,16 +39,12 @@ class Grid:
 
     def markdown(self) -> str:
         """For a page."""
-        columns = (" ".join(column.split()) for column in self.columns)
-        rule = ("---:" if index else "---" for index in range(len(self.columns)))
-        lines = [f"**{self.title}**", "", *map(_line, (columns, rule, *self.rows))]
-        return "\n".join(lines) + "\n"
+        columns = [" ".join(column.split()) for column in self.columns]
+        rules = ["---", *["---:"] * (len(columns) - 1)]
+        rows = (map(escape, row) for row in self.rows)
+        return "\n".join([f"**{self.title}**", "", *table(columns, rows, rules)]) + "\n"
 
 
 def page(grids: Sequence[Grid], notes: Sequence[str]) -> str:
     """All tables in Markdown, and what is to be known of them."""
     return "\n".join([*(grid.markdown() for grid in grids), *(f"{note}\n" for note in notes)])
-
-
-def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
