@@ -1,6 +1,6 @@
 """CBAM: the order of its gates. Woo et al., ECCV 2018 (arXiv:1807.06521), table 3.
 
-python -m chanattn.sweep --config=configs/ablations/cbam_arrangement.py:cifar10 --workdir=SWEEP
+    python -m chanattn.sweep --config=configs/ablations/cbam_arrangement.py:cifar10 --workdir=SWEEP
 
 In parallel, the logits of both gates are added and one sigmoid gives a weight for every channel and
 position.
