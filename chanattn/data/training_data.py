@@ -23,6 +23,7 @@ from chanattn.data.prefetch import Prefetch
 from chanattn.data.source import Source
 from chanattn.data.stream import check_shared_memory, shared_memory, stream
 from chanattn.errors import UsageError
+from chanattn.few_calls import jit_for_few_calls
 
 #: What one step gets: a pytree of global arrays on the mesh. Opaque to all but `prepare`.
 Feed = Any
@@ -125,9 +126,8 @@ class DeviceTrainingData(TrainingData):
         super().__init__(config, mesh, source, fit, len(images))
         self._images = placement.put_copies(images, mesh)
         self._labels = placement.put_copies(labels, mesh)
-        self._order = jax.jit(
-            partial(epoch_order, examples=len(images)),
-            out_shardings=placement.replicated(mesh),
+        self._order = jit_for_few_calls(
+            partial(epoch_order, examples=len(images)), placement.replicated(mesh)
         )
 
     def feeds(self, start_step: int) -> Iterator[Feed]:
