@@ -13,12 +13,13 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from chanattn import random_streams
+from chanattn.batch import Batch
 from chanattn.data import placement
 from chanattn.data.batches import TrainingBatches
 from chanattn.data.corrupt import CorruptCount
 from chanattn.data.fit import Fit
 from chanattn.data.memory import read_all
-from chanattn.data.pipeline import Batch, training_batch
+from chanattn.data.pipeline import training_batch
 from chanattn.data.prefetch import Prefetch
 from chanattn.data.source import Source
 from chanattn.data.stream import check_shared_memory, shared_memory, stream

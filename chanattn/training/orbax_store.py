@@ -95,7 +95,7 @@ class OrbaxStore:
         self._manager.close()
 
 
-class _Kept(ocp.checkpoint_managers.PreservationPolicy):  # type: ignore[misc]
+class _Kept(ocp.checkpoint_managers.PreservationPolicy):
     """Asks a function which checkpoints stay."""
 
     def __init__(self, kept: Callable[[Collection[int]], Collection[int]]) -> None:

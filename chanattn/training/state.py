@@ -13,9 +13,10 @@ import optax
 from jax.sharding import Mesh
 
 from chanattn import random_streams
+from chanattn.batch import Pair
+from chanattn.data.placement import replicated
 from chanattn.few_calls import jit_for_few_calls
-from chanattn.tasks import Pair, Task, auxiliary
-from chanattn.training.mesh import replicated
+from chanattn.tasks import Task, auxiliary
 
 PyTree = Any
 Weights = dict[str, PyTree]  # {"params", "batch_stats"}: what a forward pass needs

@@ -15,11 +15,11 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from chanattn import tasks
 from chanattn.data.pipeline import training_batch
+from chanattn.data.placement import replicated
 from chanattn.interop import from_torch
 from chanattn.layers.norm import BatchNorm
 from chanattn.models import ResNet
 from chanattn.models.slots import resolve
-from chanattn.training.mesh import replicated
 from chanattn.training.optimizer import make_optimizer
 from chanattn.training.schedule import make_schedule
 from chanattn.training.state import create_state, make_init

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from jax.sharding import AxisType
 
 from chanattn import data
+from chanattn.data.placement import replicated
 from chanattn.tasks.classification import Classification
 from chanattn.training.checkpoint import Checkpoints
-from chanattn.training.mesh import replicated
 from chanattn.training.schedule import make_schedule
 from chanattn.training.state import abstract_state, create_state, make_init
 from chanattn.training.step import make_train_step
