@@ -9,7 +9,7 @@ from jax.sharding import NamedSharding
 #: Flags of XLA, which names them as it likes (https://openxla.org/xla/flags_guidance); an unknown one is an
 #: error of the first compilation, and `tests/test_few_calls.py` fails. All that they change is how long the
 #: compilation takes and how fast the program is. XLA:CPU spends four times as long on optimising many small
-#: operations as on everything else, and twice as long on what is left with the newer of its two emitters.
+#: operations as on everything else, and then a third less with the older of its two emitters.
 CPU_OPTIONS = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 
 
