@@ -17,12 +17,15 @@ Exit codes: 0 done, 2 bad flags, 1 anything else.
 
 import sys
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from absl import flags
-from ml_collections import ConfigDict
 
 from chanattn import cli
 from chanattn.errors import UsageError
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
 
 WORKDIR = cli.define_path("workdir", None, "run directory")
 STEP = flags.DEFINE_string("step", None, "checkpoint: a number or best; default: the newest")
@@ -46,7 +49,7 @@ PLATFORM = flags.DEFINE_string(
 )
 
 
-def main(config: ConfigDict | None = None) -> None:
+def main(config: "ConfigDict | None" = None) -> None:
     """Evaluates as the flags say; with a config, weights that belong to no run."""
     if EMA.value and RAW.value:
         raise UsageError("--ema and --raw exclude each other")
@@ -84,7 +87,7 @@ def _step() -> int | str | None:
     return int(given)
 
 
-def _evaluate_weights(config: ConfigDict | None, overrides: Mapping[str, object]) -> None:
+def _evaluate_weights(config: "ConfigDict | None", overrides: Mapping[str, object]) -> None:
     if not WEIGHTS.value:
         raise UsageError(
             "--config goes with --weights=FILE.safetensors; a run in --workdir has its own config"

@@ -9,11 +9,15 @@ preempted and saved (SIGTERM, Ctrl-C, a broken connection, Slurm's signals), 130
 Ctrl-C without saving, 1 anything else.
 """
 
+from typing import TYPE_CHECKING
+
 from absl import flags
-from ml_collections import ConfigDict
 
 from chanattn import cli
 from chanattn.errors import UsageError
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
 
 WORKDIR = cli.define_path(
     "workdir", None, "run directory: written, or continued if it holds this run"
@@ -30,7 +34,7 @@ PROCESS_ID = flags.DEFINE_integer(
 )
 
 
-def main(config: ConfigDict) -> None:
+def main(config: "ConfigDict") -> None:
     """Trains as the flags say."""
     if not WORKDIR.value:
         raise UsageError("--workdir=DIRECTORY is required")

@@ -14,9 +14,10 @@ from chanattn import attention
 from chanattn.analysis.cost.programs import forward, stand_in
 from chanattn.analysis.timing import Repeated
 from chanattn.data import Batch, Pictures
+from chanattn.data.placement import batch_sharding, replicated
 from chanattn.layers import kernels
 from chanattn.training.experiment import Experiment
-from chanattn.training.mesh import batch_sharding, replicated, setup
+from chanattn.training.mesh import setup
 from chanattn.training.step import make_train_step
 from configs import base
 

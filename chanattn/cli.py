@@ -16,10 +16,9 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from absl import flags
-from ml_collections import ConfigDict, config_flags
 
 from chanattn.errors import (
     NonFinite,
@@ -30,11 +29,12 @@ from chanattn.errors import (
     did_you_mean,
     visible,
 )
-from chanattn.fields import flatten
+from chanattn.fields import NAMES_OF_KINDS, flatten
 from chanattn.paths import to_path
 from chanattn.streams import fill_gaps, say
-from chanattn.training.config import NAMES_OF_KINDS
-from chanattn.training.noise import orbax_hushed
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
 
 FAILED, USAGE, PREEMPTED = 1, 2, 75
 
@@ -104,10 +104,9 @@ def run(
     try:
         if any(name.startswith("JAX_") for name in os.environ):
             _import_jax()
-        with orbax_hushed():
-            loaded, rest = parse(argv, config=config, positionals=positionals)
-            arguments: list[Any] = [loaded] if config else []
-            main(*arguments, *([rest] if positionals else []))
+        loaded, rest = parse(argv, config=config, positionals=positionals)
+        arguments: list[Any] = [loaded] if config else []
+        main(*arguments, *([rest] if positionals else []))
     except UsageError as error:
         say(f"error: {visible(str(error))}", *_notes(error))
         sys.exit(USAGE)
@@ -154,7 +153,7 @@ def parse(
     config: bool,
     positionals: bool,
     flag_values: flags.FlagValues = flags.FLAGS,
-) -> tuple[ConfigDict | None, list[str]]:
+) -> "tuple[ConfigDict | None, list[str]]":
     """Sets the flags, and returns the config with its overrides and the positional arguments.
 
     Raises:
@@ -166,6 +165,8 @@ def parse(
         file, argv = take_config_flag(argv)
         loaded = load_config(file)
         _check_overrides(argv, loaded)
+        from ml_collections import config_flags  # of no use to --help
+
         config_flags.DEFINE_config_dict("config", loaded, flag_values=flag_values, sys_argv=argv)
     try:
         rest = flag_values(argv)[1:]
@@ -186,12 +187,14 @@ def parse(
     return loaded, rest
 
 
-def load_config(file: str) -> ConfigDict:
+def load_config(file: str) -> "ConfigDict":
     """Runs `get_config` of a recipe; `FILE:ARGUMENT` gives it an argument.
 
     Raises:
         UsageError: there is no such file, it defines no `get_config`, or it refuses the argument.
     """
+    from ml_collections import ConfigDict
+
     loaded = call(file, "get_config")
     if not isinstance(loaded, ConfigDict):
         raise UsageError(f"get_config() of {file.partition(':')[0]} returned no ConfigDict")
@@ -296,7 +299,7 @@ def take_config_flag(argv: list[str]) -> tuple[str, list[str]]:
     raise UsageError("--config=FILE is required, for instance --config=configs/digits.py")
 
 
-def _check_overrides(argv: Sequence[str], config: ConfigDict) -> None:
+def _check_overrides(argv: Sequence[str], config: "ConfigDict") -> None:
     """Refuses `--config.FIELD` of a field that does not exist."""
     paths = list(flatten(config))
     for argument in argv[1:]:
@@ -315,7 +318,7 @@ def _check_overrides(argv: Sequence[str], config: ConfigDict) -> None:
         raise UsageError(f"unknown config field {path!r}.{hint}")
 
 
-def _illegal_value(message: str, config: ConfigDict | None) -> str:
+def _illegal_value(message: str, config: "ConfigDict | None") -> str:
     """The message of absl in one line; for a config field it names the type wanted."""
     match = re.match(r"flag --config\.(?P<path>[^=]+)=(?P<value>.*?): ", message, re.DOTALL)
     if match is None or config is None:

@@ -3,6 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
+NAMES_OF_KINDS = {
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    str: "a text",
+    tuple: "a tuple",
+}
+"""The types of fields, as messages call them."""
+
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Every field by its dotted path: `{"optimizer.learning_rate": 0.1, ...}`.

@@ -5,6 +5,7 @@ data. All read `config.dataset`; a batch is a dict of `image` (B, H, W, 3) float
 `mask` (B,) float32, split over the mesh axis `data`.
 """
 
+from chanattn.batch import Batch
 from chanattn.data.evaluation_data import EvaluationData
 from chanattn.data.loaders import (
     Outline,
@@ -18,7 +19,6 @@ from chanattn.data.loaders import (
     shared,
     training,
 )
-from chanattn.data.pipeline import Batch
 from chanattn.data.sources import open_source
 from chanattn.data.training_data import Feed, TrainingData
 

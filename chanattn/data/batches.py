@@ -178,3 +178,16 @@ class EvaluationBatches:
             "mask": mask,
             "corrupt": np.array(corrupt, np.int64),
         }
+
+
+class Repeated:
+    """The batches of one pass after the other, without end."""
+
+    def __init__(self, batches: EvaluationBatches):
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return sys.maxsize
+
+    def __getitem__(self, number: int) -> HostBatch:
+        return self.batches[number % len(self.batches)]

@@ -1,7 +1,10 @@
 """Evaluation data: every example of a split exactly once."""
 
+import itertools
 import math
 from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
 
 import jax
 import numpy as np
@@ -9,22 +12,24 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from chanattn.batch import Batch
 from chanattn.data import placement
-from chanattn.data.batches import EvaluationBatches
+from chanattn.data.batches import EvaluationBatches, Repeated
 from chanattn.data.corrupt import CorruptCount
 from chanattn.data.fit import Fit
-from chanattn.data.pipeline import Batch, evaluation_batch
+from chanattn.data.pipeline import evaluation_batch
 from chanattn.data.prefetch import Prefetch
 from chanattn.data.source import Source
 from chanattn.data.stream import check_shared_memory, shared_memory, stream
-
-Feed = dict[str, jax.Array]
 
 
 class EvaluationData:
     """Batches of an evaluation split: in order, the last one padded, with a mask.
 
     The batch size is rounded up to a multiple of the devices; any size counts every example once.
+
+    Use it as a context manager, or call `close`: worker processes, which take seconds to start, are kept from
+    one pass to the next, and have the first batches of the next ready.
 
     Attributes:
         source: Where the examples come from.
@@ -48,7 +53,7 @@ class EvaluationData:
         keep: bool,
     ):
         """`keep` leaves the batches in device memory after the first pass."""
-        devices = mesh.shape["data"]
+        devices = mesh.shape[placement.AXIS]
         self.mesh = mesh
         self.source = source
         self.batch_size = -(-batch_size // devices) * devices
@@ -65,9 +70,10 @@ class EvaluationData:
         check_shared_memory(self.shared_memory)
         self._corrupt = CorruptCount(source, fit, config.dataset.max_corrupt)
         self._dataset = config.dataset
-        self._kept: list[Feed] | None = [] if keep else None
+        self._kept: list[Batch] | None = [] if keep else None
+        self._workers_feeds: Prefetch | None = None
 
-    def feeds(self) -> Iterator[Feed]:
+    def feeds(self) -> Iterator[Batch]:
         """The feeds of one pass.
 
         Raises:
@@ -76,17 +82,49 @@ class EvaluationData:
         if self._kept:
             yield from self._kept
             return
-        passed = []
-        host_batches = stream(self._batches, 0, self.num_batches, self._workers)
-        with Prefetch(host_batches, self._corrupt, self.batch_size, self.mesh) as feeds:
-            for feed in feeds:
+        passed, complete = [], False
+        feeds = self._workers_feeds or self._start()
+        try:
+            for feed in itertools.islice(feeds, self.num_batches):
                 if self._kept is not None:
                     passed.append(feed)
                 yield feed
+            complete = True
+        finally:
+            if complete and self._workers:
+                self._workers_feeds = feeds
+            else:
+                self._workers_feeds = None
+                feeds.close()
         self._kept = passed if self._kept is not None else None
         self.num_corrupt = _over_processes(len(self._corrupt))
 
-    def prepare(self, feed: Feed) -> Batch:
+    def _start(self) -> Prefetch:
+        """The feeds of one pass, or with workers those of one pass after the other."""
+        if self._workers:
+            host_batches = stream(Repeated(self._batches), 0, None, self._workers)
+        else:
+            host_batches = stream(self._batches, 0, self.num_batches, 0)
+        return Prefetch(host_batches, self._corrupt, self.batch_size, self.mesh)
+
+    def close(self) -> None:
+        """Ends the worker processes; the next pass would start others."""
+        if self._workers_feeds is not None:
+            self._workers_feeds.close()
+            self._workers_feeds = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def prepare(self, feed: Batch) -> Batch:
         """`image` (B, H, W, 3) float32 normalised, `label` (B,), `mask` (B,); to be traced."""
         return evaluation_batch(feed, self._dataset)
 

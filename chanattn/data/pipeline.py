@@ -4,10 +4,9 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from chanattn.batch import Batch
 from chanattn.data import augment
 from chanattn.data.augment.mix import mixup_or_cutmix, partner
-
-Batch = dict[str, jax.Array]
 
 
 def training_batch(

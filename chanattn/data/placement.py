@@ -6,10 +6,13 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from chanattn.errors import UsageError
 
+#: The one axis of a run's mesh, over which every batch is split.
+AXIS = "data"
+
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """The first axis split over the mesh axis `data`."""
-    return NamedSharding(mesh, PartitionSpec("data"))
+    """The first dimension split over the devices."""
+    return NamedSharding(mesh, PartitionSpec(AXIS))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -19,7 +22,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 def check_divisible(batch_size: int, mesh: Mesh) -> None:
     """Raises UsageError unless every device gets the same number of rows."""
-    devices = mesh.shape["data"]
+    devices = mesh.shape[AXIS]
     if batch_size % devices:
         raise UsageError(
             f"config.batch_size={batch_size} does not divide over {devices} devices: choose a multiple of "

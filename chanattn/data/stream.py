@@ -56,9 +56,7 @@ def stream(batches: RandomAccessBatches, start: int, stop: int | None, workers: 
         grain.MapDataset.source(batches)[start:stop]
         .to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + 1))
         .mp_prefetch(
-            grain.MultiprocessingOptions(
-                num_workers=workers, per_worker_buffer_size=_AHEAD, enable_profiling=False
-            ),
+            grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=_AHEAD),
             worker_init_fn=_start_worker,
         )
     )

@@ -13,16 +13,18 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from chanattn import random_streams
+from chanattn.batch import Batch
 from chanattn.data import placement
 from chanattn.data.batches import TrainingBatches
 from chanattn.data.corrupt import CorruptCount
 from chanattn.data.fit import Fit
 from chanattn.data.memory import read_all
-from chanattn.data.pipeline import Batch, training_batch
+from chanattn.data.pipeline import training_batch
 from chanattn.data.prefetch import Prefetch
 from chanattn.data.source import Source
 from chanattn.data.stream import check_shared_memory, shared_memory, stream
 from chanattn.errors import UsageError
+from chanattn.few_calls import jit_for_few_calls
 
 #: What one step gets: a pytree of global arrays on the mesh. Opaque to all but `prepare`.
 Feed = Any
@@ -125,9 +127,8 @@ class DeviceTrainingData(TrainingData):
         super().__init__(config, mesh, source, fit, len(images))
         self._images = placement.put_copies(images, mesh)
         self._labels = placement.put_copies(labels, mesh)
-        self._order = jax.jit(
-            partial(epoch_order, examples=len(images)),
-            out_shardings=placement.replicated(mesh),
+        self._order = jit_for_few_calls(
+            partial(epoch_order, examples=len(images)), placement.replicated(mesh)
         )
 
     def feeds(self, start_step: int) -> Iterator[Feed]:

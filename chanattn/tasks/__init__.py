@@ -9,11 +9,9 @@ from typing import Any, Protocol
 import jax
 from ml_collections import ConfigDict
 
+from chanattn.batch import Batch, Pair
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.tasks.classification import Classification
-
-Batch = dict[str, jax.Array]
-Pair = tuple[jax.Array, jax.Array]  # a sum over examples, and over how many
 
 
 class Task(Protocol):

@@ -11,9 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from chanattn import attention
-
-Batch = dict[str, jax.Array]
-Pair = tuple[jax.Array, jax.Array]
+from chanattn.batch import Batch, Pair
 
 COLLECTIONS = ("losses", "presence")
 

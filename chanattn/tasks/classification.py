@@ -12,10 +12,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from chanattn.batch import Batch, Pair
 from chanattn.tasks import auxiliary
-
-Batch = dict[str, jax.Array]
-Pair = tuple[jax.Array, jax.Array]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,31 +8,35 @@ A checkpoint has five parts, so that an evaluation reads only what it needs:
     progress   JSON: position in the data, results so far, the config
     manifest   JSON: shapes and checksums of the others
 
+and beside them the checksums of all files (`chanattn.training.file_sums`).
+
 What Orbax does not do is done here: it takes a folder without content for the newest checkpoint; it restores
 a file in which a bit has flipped without complaint; it reports a failed write one save later, and some not at
 all, so that what was written is looked at again.
 """
 
-import threading
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import jax
-import orbax.checkpoint as ocp
 
 from chanattn.errors import DamagedCheckpoint, SaveFailed, UsageError, some
+from chanattn.training import file_sums
 from chanattn.training import manifest as manifests
 from chanattn.training.agreement import decided
-from chanattn.training.folders import folders, is_complete, lack, remove_half_deleted, set_aside
+from chanattn.training.folders import complete, folders, lack, remove_half_deleted, set_aside
 from chanattn.training.manifest import Manifest
-from chanattn.training.orbax_errors import ReadFailed, first_line, let_writes_end, quietly
 from chanattn.training.plain_path import plain
-from chanattn.training.retention import OrbaxPolicy, Retention
+from chanattn.training.retention import Retention
 from chanattn.training.space import check_writable, shortage
 from chanattn.training.state import REST, TrainState, Weights, parts_of, state_of
+
+if TYPE_CHECKING:
+    from chanattn.training.orbax_store import OrbaxStore
 
 PyTree = Any
 _PROGRESS, _MANIFEST = "progress", "manifest"
@@ -69,20 +73,27 @@ class Checkpoints:
         self.scores: dict[int, float] = {}
         self._saving: int | None = None
         self._written: Manifest = {}
-        self._threads: list[threading.Thread] = []
+        self._read_only = read_only
         if not read_only:
-            decided(self._make_ready)
-        self._handle = ExitStack()
-        self._address = self._handle.enter_context(plain(self.directory))
-        self._manager = ocp.CheckpointManager(
+            decided(lambda: check_writable(self.directory))
+        self._stack = ExitStack()
+        self._address = self._stack.enter_context(plain(self.directory))
+        if not read_only:
+            decided(lambda: remove_half_deleted(self._address))
+
+    @functools.cached_property
+    def _store(self) -> "OrbaxStore":
+        """Made when it is first asked for: a new run compiles before it needs Orbax."""
+        from chanattn.training.orbax_store import OrbaxStore, log_hushed
+
+        self._stack.enter_context(log_hushed())
+        store = OrbaxStore(
             self._address,
-            options=ocp.CheckpointManagerOptions(
-                preservation_policy=OrbaxPolicy(self.retention, self.scores),
-                create=not read_only,
-                cleanup_tmp_directories=not read_only,
-                single_host_load_and_broadcast=True,
-            ),
+            lambda steps: self.retention.kept(steps, self.scores),
+            read_only=self._read_only,
         )
+        self._stack.callback(store.close)
+        return store
 
     def __enter__(self) -> Self:
         return self
@@ -106,7 +117,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Steps of the complete checkpoints, oldest first."""
-        return decided(self._complete)
+        return decided(lambda: complete(self._address))
 
     def latest(self) -> int | None:
         """Step of the newest complete checkpoint, None if there is none."""
@@ -123,30 +134,19 @@ class Checkpoints:
             SaveFailed: this or the previous save could not be written, or the disk has no room for it.
         """
         self.wait()
-        step, parts = int(state.step), parts_of(state)
+        store, step, parts = self._store, int(state.step), parts_of(state)
         self._written = manifests.make(parts, progress)
         arrays = sum(leaf.nbytes for leaf in jax.tree.leaves(parts))
-        self._threads = threading.enumerate()
         with self._reported(step):
             too_little = shortage(self.directory, arrays + _JSON_BYTES)
             if too_little:
                 raise OSError(too_little)
-            self._manager.save(
-                step,
-                args=ocp.args.Composite(
-                    **{name: ocp.args.StandardSave(tree) for name, tree in parts.items()},
-                    **{
-                        _PROGRESS: ocp.args.JsonSave(dict(progress)),
-                        _MANIFEST: ocp.args.JsonSave(self._written),
-                    },
-                ),
-                force=True,
-            )
+            store.save(step, parts, {_PROGRESS: dict(progress), _MANIFEST: self._written})
         self._saving = step
 
     def sees(self, step: int) -> bool:
         """Whether this process, of several, has a complete checkpoint before it."""
-        return is_complete(self.directory / str(step))
+        return step in complete(self._address)
 
     def restore(self, step: int, template: TrainState) -> TrainState:
         """The state saved at a step, on the devices that the template names, whatever it was saved from.
@@ -214,7 +214,7 @@ class Checkpoints:
         if not steps:
             return
         decided(lambda: [str(set_aside(self.directory / str(step))) for step in steps])
-        self._manager.reload()
+        self._store.reload()
 
     def delete_after(self, step: int) -> None:
         """Deletes the checkpoints behind a step, which is as it was saved: the run takes another way."""
@@ -223,7 +223,7 @@ class Checkpoints:
             del self.scores[later]
         for later in self.steps():
             if later > step:
-                self._manager.delete(later)
+                self._store.delete(later)
 
     def raise_errors(self) -> None:
         """Looks at what a write that has ended has left; never waits for one that has not.
@@ -231,7 +231,7 @@ class Checkpoints:
         Raises:
             SaveFailed: it could not be written.
         """
-        if not self._manager.is_saving_in_progress():
+        if self._saving is not None and not self._store.is_saving():
             self.wait()
 
     def wait(self) -> None:
@@ -243,7 +243,7 @@ class Checkpoints:
         if self._saving is not None:
             step, self._saving = self._saving, None
             with self._reported(step):
-                self._manager.wait_until_finished()
+                self._store.wait()
                 if jax.process_index() == 0:
                     self._look_at(step)
 
@@ -256,15 +256,7 @@ class Checkpoints:
         try:
             self.wait()
         finally:
-            with self._handle:
-                self._manager.close()
-
-    def _make_ready(self) -> None:
-        check_writable(self.directory)
-        remove_half_deleted(self.directory)
-
-    def _complete(self) -> list[int]:
-        return [step for step, path in folders(self.directory).items() if is_complete(path)]
+            self._stack.close()
 
     def _look_at(self, step: int) -> None:
         """Reads what was just written, but for the bytes of the arrays: their names, types and shapes."""
@@ -274,12 +266,12 @@ class Checkpoints:
             raise OSError(f"it was written, but {error.reason}") from error
         if found != self._written:
             raise OSError("it was written, but another one is there now")
-        parts = self._manager.item_metadata(step)
         names = {path.partition("/")[0] for path in found["leaves"]}
-        if manifests.layout({name: parts[name] for name in names}) != {
+        if manifests.layout(self._store.array_metadata(step, names)) != {
             path: leaf["array"] for path, leaf in found["leaves"].items()
         }:
             raise OSError("it was written, but not all of its arrays are there")
+        file_sums.write(self._address / str(step))
 
     @contextmanager
     def _reported(self, step: int) -> Iterator[None]:
@@ -287,8 +279,8 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
-            let_writes_end(self._threads)
-            others = [other for other in self._complete() if other != step]
+            self._store.let_writes_end()
+            others = [other for other in complete(self._address) if other != step]
             good, reason = max(others, default=None), self._first_line(error)
             kept = (
                 "nothing was saved before" if good is None else f"step {good} is the last one there"
@@ -301,10 +293,7 @@ class Checkpoints:
     def _restore(self, step: int, templates: dict[str, PyTree]) -> dict[str, PyTree]:
         saved = self.manifest(step)
         manifests.check_fit(self.directory / str(step), saved, templates)
-        restored = self._read(
-            step, {name: ocp.args.StandardRestore(tree) for name, tree in templates.items()}
-        )
-        parts = {name: restored[name] for name in templates}
+        parts = self._read(step, templates)
         if manifests.layout(parts) != manifests.layout(templates):
             raise self.damaged(step, "arrays have other shapes than were saved")
         different = manifests.differing(saved, parts)
@@ -314,7 +303,7 @@ class Checkpoints:
 
     def _read_manifest(self, step: int) -> Manifest:
         folder = self.directory / str(step)
-        if not is_complete(folder):
+        if not self.sees(step):
             raise self.damaged(step, lack(folder))
         if not (folder / _MANIFEST).exists():  # written before there were manifests
             raise self.damaged(step, "it has no manifest, so what it holds cannot be verified")
@@ -324,23 +313,34 @@ class Checkpoints:
         return found
 
     def _read_json(self, step: int, name: str) -> Any:
-        """A JSON part; without Orbax's manager, which would wait for the other processes."""
+        """A JSON part, read by one process alone."""
+        from chanattn.training.orbax_store import read_json
+
         try:
-            return ocp.JsonCheckpointHandler().restore(self._address / str(step) / name)
+            return read_json(self._address, step, name)
         except (OSError, ValueError) as error:
             raise self.damaged(step, f"cannot be read: {self._first_line(error)}") from None
 
-    def _first_line(self, error: BaseException) -> str:
-        return first_line(error, self.directory, self._address)
-
-    def _read(self, step: int, items: dict[str, Any]) -> Any:
-        """Parts of a checkpoint as Orbax reads them; a damaged file makes it raise errors of any kind."""
+    def _read(self, step: int, templates: dict[str, PyTree]) -> dict[str, PyTree]:
+        """Parts of a checkpoint; a damaged file makes Orbax raise errors of any kind."""
+        folder = self._address / str(step)
+        damage = decided(lambda: file_sums.damage(folder, templates))
+        if damage:
+            raise self.damaged(step, damage)
         try:
-            with quietly(self.directory, self._address):
-                read = self._manager.restore(step, args=ocp.args.Composite(**items))
-        except ReadFailed as error:
-            raise self.damaged(step, f"cannot be read: {error}") from None
-        absent = [name for name in items if read.get(name) is None]
+            read = self._store.restore(step, templates)
+        except (MemoryError, jax.errors.JaxRuntimeError):  # says nothing about the files
+            raise
+        except Exception as error:
+            raise self.damaged(step, f"cannot be read: {self._first_line(error)}") from None
+        absent = [name for name, tree in read.items() if tree is None]
         if absent:
             raise self.damaged(step, f"{', '.join(absent)} is absent")
         return read
+
+    def _first_line(self, error: BaseException) -> str:
+        """An error's first line without the directory, cut: those of the file layer run over pages."""
+        text = str(error).strip() or type(error).__name__
+        for directory in (self.directory, self._address):
+            text = text.replace(f"{directory}/", "")
+        return text.splitlines()[0][:160]

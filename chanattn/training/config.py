@@ -7,15 +7,6 @@ from ml_collections import ConfigDict
 
 from chanattn.fields import flatten
 
-NAMES_OF_KINDS = {
-    int: "an integer",
-    float: "a number",
-    bool: "true or false",
-    str: "a text",
-    tuple: "a tuple",
-}
-"""The types of fields, as messages call them."""
-
 #: Fields that runs of earlier versions lack, with the value that suits them.
 _LATER = {"dataset.allow_overlap": False}
 

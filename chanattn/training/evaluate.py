@@ -21,6 +21,7 @@ from rich.text import Text
 
 from chanattn import data, models
 from chanattn.class_names import CLASSES, difference, read_classes
+from chanattn.data.placement import replicated
 from chanattn.errors import UsageError
 from chanattn.files import write_json
 from chanattn.layers import kernels
@@ -108,7 +109,8 @@ def measured(
     config: ConfigDict, mesh: Mesh, model: nn.Module, weights: Weights, examples: Any
 ) -> dict[str, Any]:
     """What weights achieve on all examples, and how that was found out; JSON values."""
-    predictions, seconds = predict(model, weights, examples)
+    with examples:  # ends its workers
+        predictions, seconds = predict(model, weights, examples)
     return {
         "dataset": config.dataset.name,
         "split": config.dataset.eval_split,
@@ -323,7 +325,7 @@ def _check_classes(
             ours.eval_split == theirs.eval_split or ours.data_dir != theirs.data_dir
         ):
             return False  # the same, or moved to another place
-        own = data.outline(trained, theirs.eval_split).class_names
+        own = data.open_source(theirs, theirs.eval_split).class_names
     wrong = difference(own, names)
     if wrong:
         raise UsageError(
@@ -343,7 +345,7 @@ def template_of(
         lambda leaf: jax.ShapeDtypeStruct(
             leaf.shape,
             jnp.float32 if averaged else leaf.dtype,
-            sharding=meshes.replicated(mesh),
+            sharding=replicated(mesh),
         ),
         weights,
     )

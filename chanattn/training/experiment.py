@@ -1,6 +1,7 @@
 """What a config stands for: devices, data, network, task, optimizer, checked against each other."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -19,7 +20,7 @@ from chanattn.training import nonfinite
 from chanattn.training.mesh import setup
 from chanattn.training.optimizer import make_optimizer
 from chanattn.training.schedule import Schedule, make_schedule, total_steps
-from chanattn.training.state import TrainState, abstract_state, create_state
+from chanattn.training.state import TrainState, abstract_state, create_state, make_init
 from chanattn.training.step import make_eval_step, make_train_step
 
 
@@ -61,10 +62,12 @@ class Experiment:
         _check_classes(config, train.class_names, test.class_names)
         data.check_splits(config, train.source, test.source)
         data.check_shared_memory(train, test)
-        model = _network(config, train.num_classes, train.image_shape)
+        model = models.from_config(
+            config.model, train.num_classes, config.precision, config.param_dtype
+        )
         length = total_steps(config, train.steps_per_epoch, config.batch_size)
         schedule = make_schedule(config, length, train.steps_per_epoch)
-        return cls(
+        experiment = cls(
             config=config,
             mesh=mesh,
             train=train,
@@ -75,33 +78,32 @@ class Experiment:
             schedule=schedule,
             optimizer=make_optimizer(config, schedule),
         )
+        experiment.abstract_state()  # what does not fit the network's widths or maps, it refuses
+        return experiment
 
     def every(self, steps: int) -> int:
         """An interval of the config in steps, where 0 means an epoch."""
         return steps or self.train.steps_per_epoch
 
-    def create_state(self) -> TrainState:
-        """The state before the first step."""
-        return create_state(
+    @functools.cached_property
+    def _init(self) -> Any:
+        """See `make_init`; kept, because a network is traced once for all that is asked of it."""
+        return make_init(
             self.model,
             self.optimizer,
             self.task,
             self.train.image_shape,
-            seed=self.config.seed,
             ema=self.config.ema.decay > 0,
             mesh=self.mesh,
         )
 
+    def create_state(self) -> TrainState:
+        """The state before the first step."""
+        return create_state(self._init, self.config.seed)
+
     def abstract_state(self) -> TrainState:
         """Shapes, types and shardings of the state: a template to restore a checkpoint into."""
-        return abstract_state(
-            self.model,
-            self.optimizer,
-            self.task,
-            self.train.image_shape,
-            ema=self.config.ema.decay > 0,
-            mesh=self.mesh,
-        )
+        return abstract_state(self._init)
 
     def train_step(self) -> Any:
         """The jitted training step."""
@@ -156,7 +158,13 @@ def outline(config: ConfigDict) -> Outline:
             f"config.batch_size={config.batch_size} is larger than the {train.num_examples} examples of "
             f"split {config.dataset.split!r}: choose a smaller batch"
         )
-    _network(config, train.num_classes, train.image_shape)
+    model = models.from_config(
+        config.model, train.num_classes, config.precision, config.param_dtype
+    )
+    image = jax.ShapeDtypeStruct((1, *train.image_shape), jnp.float32)
+    jax.eval_shape(
+        lambda image: model.init(jax.random.key(0), image), image
+    )  # refuses what does not fit
     steps_per_epoch = train.num_examples // config.batch_size
     length = total_steps(config, steps_per_epoch, config.batch_size)
     make_optimizer(config, make_schedule(config, length, steps_per_epoch))
@@ -173,11 +181,3 @@ def _check_classes(config: ConfigDict, train: Sequence[str], test: Sequence[str]
         raise UsageError(
             f"split {eval_split!r} has other classes than {split!r} ({wrong}); choose splits of one set"
         )
-
-
-def _network(config: ConfigDict, num_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
-    """The model; what does not fit the widths or maps of the network is refused here, before writing."""
-    model = models.from_config(config.model, num_classes, config.precision, config.param_dtype)
-    image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-    jax.eval_shape(model.init, jax.random.key(0), image)
-    return model

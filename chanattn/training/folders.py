@@ -1,11 +1,7 @@
 """Folders of checkpoints: found, told whole from unfinished, put out of the way without deleting them."""
 
-import json
 import shutil
 from pathlib import Path
-
-#: What Orbax writes last, so a checkpoint that has it, with its time, was written whole.
-_COMMITTED = "_CHECKPOINT_METADATA"
 
 
 def folders(directory: Path) -> dict[int, Path]:
@@ -16,13 +12,18 @@ def folders(directory: Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
-def is_complete(folder: Path) -> bool:
-    """Whether Orbax has finished writing a checkpoint."""
-    try:
-        metadata = json.loads((folder / _COMMITTED).read_bytes())
-        return metadata["commit_timestamp_nsecs"] is not None
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+def complete(directory: Path) -> list[int]:
+    """Steps of the checkpoints that were written to their end, oldest first.
+
+    Args:
+        directory: of plain characters (`chanattn.training.plain_path`).
+    """
+    found = folders(directory)
+    if not found:
+        return []
+    from chanattn.training.orbax_store import is_complete
+
+    return [step for step in found if is_complete(directory, step)]
 
 
 def lack(folder: Path) -> str:
@@ -33,11 +34,14 @@ def lack(folder: Path) -> str:
 
 
 def remove_half_deleted(directory: Path) -> None:
-    """Behind a newer complete checkpoint, one without its end is what a killed process was deleting."""
-    found = folders(directory)
-    newest = max((step for step, folder in found.items() if is_complete(folder)), default=0)
-    for step, folder in found.items():
-        if step < newest and not is_complete(folder):
+    """Behind a newer complete checkpoint, one without its end is what a killed process was deleting.
+
+    Args:
+        directory: as of `complete`.
+    """
+    whole = complete(directory)
+    for step, folder in folders(directory).items():
+        if step < max(whole, default=0) and step not in whole:
             shutil.rmtree(folder)
 
 

@@ -6,8 +6,8 @@ import jax
 from jax.sharding import Mesh
 
 from chanattn.data import EvaluationData
+from chanattn.data.placement import replicated
 from chanattn.tasks import Task
-from chanattn.training.mesh import replicated
 from chanattn.training.state import Totals, Weights
 from chanattn.training.step import EvalStep
 

@@ -14,17 +14,17 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 
 import jax
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh
 from ml_collections import ConfigDict
 
 from chanattn.cores import usable_cores
+from chanattn.data.placement import AXIS
 from chanattn.errors import NonFinite, Preempted, RunFailed, SaveFailed, UsageError
 from chanattn.layers import kernels
 from chanattn.streams import say
 from chanattn.training import variables
 from chanattn.training.allocator import keep_freed_memory
 
-AXIS = "data"
 _DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
 
@@ -132,16 +132,6 @@ def setup(config: ConfigDict) -> Mesh:
             "--config.cpu_devices=1, or --config.kernels=xla."
         )
     return jax.make_mesh((len(chosen),), (AXIS,), axis_types=(AxisType.Auto,), devices=chosen)
-
-
-def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Split along the first dimension."""
-    return NamedSharding(mesh, PartitionSpec(AXIS))
-
-
-def replicated(mesh: Mesh) -> NamedSharding:
-    """A whole copy on every device."""
-    return NamedSharding(mesh, PartitionSpec())
 
 
 def is_primary() -> bool:

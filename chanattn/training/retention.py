@@ -1,8 +1,7 @@
 """Which checkpoints of a run stay."""
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping
 
 from ml_collections import ConfigDict
 
@@ -56,23 +55,3 @@ def retention(config: ConfigDict, save_every: int) -> Retention:
 def ranked(steps: Collection[int], scores: Mapping[int, float]) -> list[int]:
     """The steps that have a score, the best first; of equal ones the earlier first."""
     return sorted(set(steps) & set(scores), key=lambda step: (-scores[step], step))
-
-
-class OrbaxPolicy:
-    """The retention as Orbax asks for it, before every save, the new checkpoint among those it lists.
-
-    Args:
-        retention: the rules.
-        scores: by step; grows while the run goes on.
-    """
-
-    def __init__(self, retention: Retention, scores: Mapping[int, float]) -> None:
-        self._retention = retention
-        self._scores = scores
-
-    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
-        """One answer a checkpoint."""
-        del context
-        steps = [info.step for info in checkpoints]
-        kept = self._retention.kept(steps, self._scores)
-        return [step in kept for step in steps]

@@ -8,12 +8,15 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
 from chanattn import random_streams
-from chanattn.tasks import Pair, Task, auxiliary
-from chanattn.training.mesh import replicated
+from chanattn.batch import Pair
+from chanattn.data.placement import replicated
+from chanattn.few_calls import jit_for_few_calls
+from chanattn.tasks import Task, auxiliary
 
 PyTree = Any
 Weights = dict[str, PyTree]  # {"params", "batch_stats"}: what a forward pass needs
@@ -170,26 +173,7 @@ def reported(model: nn.Module, task: Task) -> tuple[str, ...]:
     return (*task.metric_names, *extra, *_STEP_METRICS)
 
 
-def create_state(
-    model: nn.Module,
-    optimizer: optax.GradientTransformation,
-    task: Task,
-    image_shape: tuple[int, int, int],
-    *,
-    seed: int,
-    ema: bool,
-    mesh: Mesh,
-) -> TrainState:
-    """A fresh state, initialised on the devices of the mesh; a pure function of the seed."""
-    init = _initializer(model, optimizer, task, image_shape, ema)
-    # XLA:CPU spends four times as long on optimising these many small programs as on everything else.
-    on_cpu = mesh.devices.flat[0].platform == "cpu"
-    options = {"xla_backend_optimization_level": 0} if on_cpu else {}
-    run = jax.jit(init, out_shardings=replicated(mesh), compiler_options=options)
-    return run(random_streams.key(seed, "initialisation"))
-
-
-def abstract_state(
+def make_init(
     model: nn.Module,
     optimizer: optax.GradientTransformation,
     task: Task,
@@ -197,14 +181,58 @@ def abstract_state(
     *,
     ema: bool,
     mesh: Mesh,
-) -> TrainState:
-    """Shapes, types and shardings of `create_state`, without computing: a template to restore into."""
-    shapes = jax.eval_shape(
-        _initializer(model, optimizer, task, image_shape, ema), jax.random.key(0)
-    )
-    return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)), shapes
-    )
+) -> Any:
+    """The jitted function `seed -> state` of the state before the first step, on all devices of the mesh.
+
+    Args:
+        model: the network.
+        optimizer: see `make_optimizer`.
+        task: names the metrics.
+        image_shape: (H, W, 3).
+        ema: whether the run has moving averages.
+        mesh: devices.
+    """
+
+    def init(seed: jax.Array) -> TrainState:
+        key = random_streams.key(seed, "initialisation")
+        variables = model.init(key, jnp.zeros((1, *image_shape)))
+        weights = {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            opt_state=optimizer.init(weights["params"]),
+            # float32 whatever the parameters' type: bfloat16 would round each small update away.
+            ema=jax.tree.map(lambda leaf: leaf.astype(jnp.float32), weights) if ema else None,
+            window=Window(
+                totals=Totals.zero(reported(model, task)),
+                first_bad_step=jnp.zeros((), jnp.int32),
+                skipped_steps=jnp.zeros((), jnp.int32),
+                last_skipped_step=jnp.zeros((), jnp.int32),
+            ),
+            **weights,
+        )
+
+    return jit_for_few_calls(init, out_shardings=replicated(mesh))
+
+
+def create_state(init: Any, seed: int) -> TrainState:
+    """A fresh state, a pure function of the seed.
+
+    Args:
+        init: of `make_init`.
+        seed: of the run.
+    """
+    state: TrainState = init(np.uint32(seed))
+    return state
+
+
+def abstract_state(init: Any) -> TrainState:
+    """Shapes, types and shardings of `create_state`, without computing: a template to restore into.
+
+    Args:
+        init: of `make_init`.
+    """
+    state: TrainState = init.eval_shape(np.uint32(0))
+    return state
 
 
 def zero_totals(names: tuple[str, ...]) -> dict[str, Pair]:
@@ -226,30 +254,3 @@ def means(totals: Mapping[str, tuple[Any, Any]]) -> dict[str, float]:
         name: float(total) / float(count) if count else math.nan
         for name, (total, count) in jax.device_get(totals).items()
     }
-
-
-def _initializer(
-    model: nn.Module,
-    optimizer: optax.GradientTransformation,
-    task: Task,
-    image_shape: tuple[int, int, int],
-    ema: bool,
-) -> Any:
-    def init(key: jax.Array) -> TrainState:
-        variables = model.init(key, jnp.zeros((1, *image_shape)))
-        weights = {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
-        return TrainState(
-            step=jnp.zeros((), jnp.int32),
-            opt_state=optimizer.init(weights["params"]),
-            # float32 whatever the parameters' type: bfloat16 would round each small update away.
-            ema=jax.tree.map(lambda leaf: leaf.astype(jnp.float32), weights) if ema else None,
-            window=Window(
-                totals=Totals.zero(reported(model, task)),
-                first_bad_step=jnp.zeros((), jnp.int32),
-                skipped_steps=jnp.zeros((), jnp.int32),
-                last_skipped_step=jnp.zeros((), jnp.int32),
-            ),
-            **weights,
-        )
-
-    return init

@@ -12,9 +12,9 @@ import optax
 from jax.sharding import Mesh
 
 from chanattn import random_streams
-from chanattn.data.placement import put_copies
-from chanattn.tasks import Batch, Pair, Task, auxiliary
-from chanattn.training.mesh import batch_sharding, replicated
+from chanattn.batch import Batch, Pair
+from chanattn.data.placement import batch_sharding, put_copies, replicated
+from chanattn.tasks import Task, auxiliary
 from chanattn.training.schedule import Schedule
 from chanattn.training.state import (
     Totals,

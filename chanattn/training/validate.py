@@ -14,11 +14,10 @@ from ml_collections import ConfigDict
 
 from chanattn import attention, models, tasks
 from chanattn.errors import UsageError, did_you_mean
-from chanattn.fields import flatten
+from chanattn.fields import NAMES_OF_KINDS, flatten
 from chanattn.layers import kernels
 from chanattn.paths import to_path
 from chanattn.training import nonfinite
-from chanattn.training.config import NAMES_OF_KINDS
 
 
 @dataclass(frozen=True)

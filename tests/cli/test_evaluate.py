@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from sklearn.datasets import load_digits
 
 from chanattn import data, models
+from chanattn.data.placement import replicated
 from chanattn.errors import UsageError
 from chanattn.training import mesh as meshes
 from chanattn.training.checkpoint import Checkpoints
@@ -53,7 +54,7 @@ def by_numpy(run: Path, *, ema: bool) -> dict[str, float]:
     x = (np.broadcast_to(x, (*x.shape[:3], 3)) - config.dataset.mean) / config.dataset.std
     model = models.from_config(config.model, 10, "float32", "float32")
     template = jax.eval_shape(model.init, jax.random.key(0), x[:1].astype(np.float32))
-    place = meshes.replicated(mesh)
+    place = replicated(mesh)
     template = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
         {name: template[name] for name in ("params", "batch_stats")},

@@ -1,5 +1,7 @@
 """Evaluation: every example exactly once."""
 
+import multiprocessing
+
 import jax
 import numpy as np
 import pytest
@@ -52,3 +54,30 @@ def test_an_interrupted_pass_does_not_shorten_the_next(mesh, make_config):
     next(feeds)
     feeds.close()
     assert one_pass(evaluation)["mask"].sum() == 355
+
+
+def workers():
+    return {process.pid for process in multiprocessing.active_children()}
+
+
+def test_the_workers_of_one_pass_serve_the_next_and_end_with_the_data(mesh, make_config):
+    before = workers()
+    config = make_config("digits", loader="stream", workers=2)
+    expected = one_pass(
+        data.evaluation(make_config("digits", loader="device"), mesh, batch_size=100)
+    )
+    with data.evaluation(config, mesh, batch_size=100) as evaluation:
+        passes = []
+        for _ in range(2):
+            for name, values in one_pass(evaluation).items():
+                np.testing.assert_array_equal(values, expected[name])
+            passes.append(workers() - before)
+        assert len(passes[0]) == 2
+        assert passes[1] == passes[0]
+        feeds = evaluation.feeds()
+        next(feeds)
+        feeds.close()  # what begins in the middle of a pass serves no other
+        assert workers() == before
+        assert one_pass(evaluation)["mask"].sum() == 355
+        assert len(workers() - before) == 2
+    assert workers() == before

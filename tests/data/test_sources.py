@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from chanattn import data
 from chanattn.data import split as splits
-from chanattn.data.sources import SOURCES, open_source
+from chanattn.data.sources import SOURCES, digits, open_source
 from chanattn.errors import UsageError
 from configs import base
 
@@ -217,3 +217,10 @@ def test_shapes_that_cannot_be_known_are_asked_for(tmp_path, monkeypatch, fields
     with pytest.raises(UsageError, match=message) as error:
         data.pictures(config_of(**fields))
     assert "\n" not in str(error.value)
+
+
+def test_digits_are_read_as_scikit_learn_reads_them():
+    bunch = load_digits()
+    images, labels = digits.load()
+    np.testing.assert_array_equal(images, bunch.images)
+    np.testing.assert_array_equal(labels, bunch.target)

@@ -32,7 +32,7 @@ from chanattn.tasks.classification import Classification
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.recovery import restore_newest
 from chanattn.training.retention import Retention
-from chanattn.training.state import abstract_state
+from chanattn.training.state import abstract_state, make_init
 
 CANNOT_MOUNT = 77
 NEW_NAMESPACE, READ_ONLY, REMOUNT, BIND, RECURSIVE_PRIVATE = 1 << 17, 1, 32, 4096, (1 << 18) | 16384
@@ -94,7 +94,7 @@ def save(job):
     jax.config.update("jax_num_cpu_devices", job.devices)
     mesh = jax.make_mesh((job.devices,), ("data",), axis_types=(AxisType.Auto,))
     template = abstract_state(
-        tiny_net(), optax.adamw(0.1), Classification(), (6, 6, 3), ema=False, mesh=mesh
+        make_init(tiny_net(), optax.adamw(0.1), Classification(), (6, 6, 3), ema=False, mesh=mesh)
     )
     try:
         with Checkpoints(job.directory, Retention(job.keep)) as checkpoints:
@@ -102,10 +102,13 @@ def save(job):
             print(f"from {newest}", flush=True)
             if job.file_bytes:
                 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-                resource.setrlimit(resource.RLIMIT_FSIZE, (job.file_bytes, job.file_bytes))
+                _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+                resource.setrlimit(resource.RLIMIT_FSIZE, (job.file_bytes, most))
             for step in range(newest + 1, job.last_step + 1):
                 checkpoints.save(filled(template, step), {"step": step})
     except SaveFailed:
+        if job.file_bytes:  # stderr is a file, too
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
         with Checkpoints(job.directory, read_only=True) as checkpoints:
             print(f"kept {check(checkpoints, template)}", flush=True)
         raise

@@ -18,10 +18,11 @@ from chanattn.errors import UsageError
 from chanattn.tasks.classification import Classification
 from chanattn.training import checkpoint
 from chanattn.training.checkpoint import Checkpoints
+from chanattn.training.file_sums import FILES
 from chanattn.training.manifest import checksums
 from chanattn.training.recovery import restore_newest
 from chanattn.training.retention import Retention
-from chanattn.training.state import abstract_state, create_state, parts_of
+from chanattn.training.state import abstract_state, create_state, make_init, parts_of
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def parts(tiny_net):
 
 @pytest.fixture
 def state(parts, mesh):
-    state = create_state(*parts, seed=3, ema=True, mesh=mesh)
+    state = create_state(make_init(*parts, ema=True, mesh=mesh), 3)
     ema = jax.tree.map(lambda leaf: leaf + 1, state.ema)
     window = jax.tree.map(lambda leaf: leaf + 2, state.window)
     return dataclasses.replace(state, ema=ema, window=window)
@@ -39,7 +40,7 @@ def state(parts, mesh):
 
 @pytest.fixture
 def template(parts, mesh):
-    return abstract_state(*parts, ema=True, mesh=mesh)
+    return abstract_state(make_init(*parts, ema=True, mesh=mesh))
 
 
 def at(state, step):
@@ -131,6 +132,7 @@ def test_arrays_that_differ_from_what_was_saved_are_refused(tmp_path, state, tem
     save(tmp_path / "other", dataclasses.replace(state, params=scale), 5)
     shutil.rmtree(tmp_path / "5" / "weights")
     shutil.copytree(tmp_path / "other" / "5" / "weights", tmp_path / "5" / "weights")
+    (tmp_path / "5" / FILES).unlink()  # which would have told before
     with (
         Checkpoints(tmp_path, read_only=True) as checkpoints,
         pytest.raises(
@@ -144,7 +146,7 @@ def test_arrays_that_differ_from_what_was_saved_are_refused(tmp_path, state, tem
 def test_a_checkpoint_of_another_network_is_refused(tmp_path, state, parts, mesh):
     save(tmp_path, state, 5)
     model, *rest = parts
-    other = abstract_state(model, *rest[:2], (6, 6, 4), ema=True, mesh=mesh)
+    other = abstract_state(make_init(model, *rest[:2], (6, 6, 4), ema=True, mesh=mesh))
     with (
         Checkpoints(tmp_path, read_only=True) as checkpoints,
         pytest.raises(

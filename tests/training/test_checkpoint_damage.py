@@ -1,7 +1,9 @@
 """Damaged checkpoints: the newest good one is used, the bad are named and set aside; never garbage."""
 
 import dataclasses
+import gc
 import shutil
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +14,10 @@ import pytest
 from chanattn.errors import DamagedCheckpoint, UsageError
 from chanattn.tasks.classification import Classification
 from chanattn.training.checkpoint import Checkpoints
+from chanattn.training.file_sums import FILES
 from chanattn.training.recovery import restore_newest
 from chanattn.training.retention import Retention
-from chanattn.training.state import abstract_state, create_state
+from chanattn.training.state import abstract_state, create_state, make_init
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +27,7 @@ def parts(tiny_net):
 
 @pytest.fixture(scope="module")
 def template(parts, mesh):
-    return abstract_state(*parts, ema=True, mesh=mesh)
+    return abstract_state(make_init(*parts, ema=True, mesh=mesh))
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +35,7 @@ def states(parts, mesh):
     """States of steps 5 and 9 that differ in every array."""
     made = {}
     for step in (5, 9):
-        state = create_state(*parts, seed=step, ema=True, mesh=mesh)
+        state = create_state(make_init(*parts, ema=True, mesh=mesh), step)
         noise = np.random.default_rng(step)
         weights, ema = jax.tree.map(
             lambda leaf: leaf + noise.normal(size=leaf.shape).astype(leaf.dtype),  # noqa: B023
@@ -101,6 +104,7 @@ DAMAGES = {
     "all arrays of a part missing": remove_arrays,
     "a missing part": lambda folder: shutil.rmtree(folder / "training"),
     "a missing manifest": lambda folder: shutil.rmtree(folder / "manifest"),
+    "checksums that are damaged": lambda folder: truncate(folder / FILES),
     "a missing end": lambda folder: (folder / "_CHECKPOINT_METADATA").unlink(),
 }
 
@@ -143,6 +147,19 @@ def test_no_damage_to_any_file_brings_garbage_back(directory, states, template):
             path.write_bytes(content)
         assert_identical(checkpoints.restore(9, template), states[9])
     assert noticed >= 10
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of reads given up
+@pytest.mark.parametrize("damage", [flip, truncate, type(Path()).unlink])
+def test_without_the_checksums_of_files_damage_is_noticed_as_well(directory, template, damage):
+    """As in checkpoints of earlier versions."""
+    (directory / "9" / FILES).unlink()
+    damage(arrays(directory / "9", "weights"))
+    with Checkpoints(directory) as checkpoints:
+        (state, _), (wrong,) = restore_newest(checkpoints, template)
+    assert int(state.step) == 5
+    assert wrong.reason
+    gc.collect()  # reads that were given up complain here
 
 
 def test_all_damaged_is_an_error_and_nothing_is_touched(directory, template):
@@ -211,7 +228,7 @@ def test_a_checkpoint_of_another_network_is_refused_with_the_difference(
 ):
     """It is no damage: nothing is set aside, and no older checkpoint is tried."""
     _, *rest = parts
-    other = abstract_state(tiny_net(width=12), *rest, ema=True, mesh=mesh)
+    other = abstract_state(make_init(tiny_net(width=12), *rest, ema=True, mesh=mesh))
     with (
         Checkpoints(directory, Retention(2)) as checkpoints,
         pytest.raises(UsageError) as raised,
@@ -230,7 +247,7 @@ def test_float32_is_restored_for_bfloat16_compute_and_refused_for_bfloat16_param
 ):
     _, optimizer, task, shape = parts
     template = abstract_state(
-        tiny_net(dtype=jnp.bfloat16), optimizer, task, shape, ema=True, mesh=mesh
+        make_init(tiny_net(dtype=jnp.bfloat16), optimizer, task, shape, ema=True, mesh=mesh)
     )
     with Checkpoints(directory, Retention(2)) as checkpoints:
         (state, _), _ = restore_newest(checkpoints, template)

@@ -19,7 +19,7 @@ from chanattn.training import space
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.recovery import restore_newest
 from chanattn.training.retention import Retention, ranked
-from chanattn.training.state import abstract_state, create_state
+from chanattn.training.state import abstract_state, create_state, make_init
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +29,12 @@ def parts(tiny_net):
 
 @pytest.fixture(scope="module")
 def state(parts, mesh):
-    return create_state(*parts, seed=3, ema=False, mesh=mesh)
+    return create_state(make_init(*parts, ema=False, mesh=mesh), 3)
 
 
 @pytest.fixture(scope="module")
 def template(parts, mesh):
-    return abstract_state(*parts, ema=False, mesh=mesh)
+    return abstract_state(make_init(*parts, ema=False, mesh=mesh))
 
 
 def at(state, step):

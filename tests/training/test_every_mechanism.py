@@ -15,7 +15,7 @@ from chanattn.data.sources import digits
 from chanattn.models import ResNet
 from chanattn.models.slots import resolve
 from chanattn.tasks.classification import Classification
-from chanattn.training.state import Totals, create_state
+from chanattn.training.state import Totals, create_state, make_init
 from chanattn.training.step import make_eval_step, make_train_step
 
 BATCH, PEAK = 64, 0.02
@@ -69,7 +69,7 @@ def test_a_short_training_on_digits_teaches_network_and_attention(name: str, mes
     model, task = network(name), Classification()
     schedule = optax.cosine_onecycle_schedule(steps, PEAK)
     optimizer = optax.adamw(schedule, weight_decay=1e-3)
-    state = create_state(model, optimizer, task, (8, 8, 3), seed=0, ema=False, mesh=mesh)
+    state = create_state(make_init(model, optimizer, task, (8, 8, 3), ema=False, mesh=mesh), 0)
     start = jax.device_get(state.params)
     step = make_train_step(
         model, optimizer, schedule, task, lambda feed, step, key: feed, mesh=mesh, seed=0

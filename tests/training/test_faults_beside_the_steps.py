@@ -198,7 +198,7 @@ def test_checkpoints_that_are_taken_away_while_they_are_written_end_the_run(tmp_
 
     def save_and_lose(self, *arguments):
         save(self, *arguments)
-        self._manager.wait_until_finished()
+        self._store.wait()
         self.directory.rename(tmp_path / "elsewhere")
 
     monkeypatch.setattr(Checkpoints, "save", save_and_lose)

@@ -15,14 +15,14 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from chanattn import tasks
 from chanattn.data.pipeline import training_batch
+from chanattn.data.placement import replicated
 from chanattn.interop import from_torch
 from chanattn.layers.norm import BatchNorm
 from chanattn.models import ResNet
 from chanattn.models.slots import resolve
-from chanattn.training.mesh import replicated
 from chanattn.training.optimizer import make_optimizer
 from chanattn.training.schedule import make_schedule
-from chanattn.training.state import create_state
+from chanattn.training.state import create_state, make_init
 from chanattn.training.step import make_train_step
 from configs import base
 
@@ -123,7 +123,7 @@ def check_training(golden, mesh, name):
     config = config_of(meta["optimizer"], steps)
     schedule = make_schedule(config, steps, steps_per_epoch=steps)
     optimizer, task = make_optimizer(config, schedule), tasks.create(config.task)
-    state = create_state(model, optimizer, task, (32, 32, 3), seed=0, ema=True, mesh=mesh)
+    state = create_state(make_init(model, optimizer, task, (32, 32, 3), ema=True, mesh=mesh), 0)
     weights = {"params": start["params"], "batch_stats": start["batch_stats"]}
     state = dataclasses.replace(state, **weights, ema=weights)
     state = jax.device_put(state, replicated(mesh))

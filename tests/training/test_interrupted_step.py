@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from jax.sharding import AxisType
 
 from chanattn import data
+from chanattn.data.placement import replicated
 from chanattn.tasks.classification import Classification
 from chanattn.training.checkpoint import Checkpoints
-from chanattn.training.mesh import replicated
 from chanattn.training.schedule import make_schedule
-from chanattn.training.state import abstract_state, create_state
+from chanattn.training.state import abstract_state, create_state, make_init
 from chanattn.training.step import make_train_step
 from configs import base
 from tests.training.conftest import TinyNet
@@ -67,7 +67,7 @@ def go(state, start, stop, case):
 def initial(case):
     batch_size, loader, seed = case
     optimizer = parts(batch_size, loader)[2]
-    state = create_state(MODEL, optimizer, TASK, SHAPE, seed=seed, ema=True, mesh=MESH)
+    state = create_state(make_init(MODEL, optimizer, TASK, SHAPE, ema=True, mesh=MESH), seed)
     return jax.device_get(state)
 
 
@@ -89,7 +89,9 @@ def test_stopped_after_any_step_and_restored_it_ends_with_the_same_bits(
     folder = tmp_path_factory.mktemp("checkpoints")
     with Checkpoints(folder) as checkpoints:
         checkpoints.save(state, {"step": stop})
-    template = abstract_state(MODEL, parts(*case[:2])[2], TASK, SHAPE, ema=True, mesh=MESH)
+    template = abstract_state(
+        make_init(MODEL, parts(*case[:2])[2], TASK, SHAPE, ema=True, mesh=MESH)
+    )
     with Checkpoints(folder, read_only=True) as checkpoints:
         restored = checkpoints.restore(stop, template)
     end, after = go(restored, stop, STEPS, case)

@@ -84,7 +84,7 @@ def test_a_failed_write_ends_the_run_at_the_next_log_point(tmp_path, monkeypatch
 
     def save_and_rest(self, *arguments):
         save(self, *arguments)
-        while self._manager.is_saving_in_progress():
+        while self._store.is_saving():
             time.sleep(0.01)
 
     monkeypatch.setattr(ocp.JsonCheckpointHandler, "_save_fn", no_space)

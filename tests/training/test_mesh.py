@@ -7,6 +7,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from chanattn import onednn
+from chanattn.data import placement
 from chanattn.errors import SaveFailed, UsageError
 from chanattn.layers import kernels
 from chanattn.training import mesh as meshes
@@ -122,8 +123,8 @@ def test_a_gpu_that_has_started_without_deterministic_operations_is_refused(devi
 def test_mesh_splits_batches_and_copies_the_rest():
     mesh = meshes.setup(config_of(cpu_devices=1))
     assert mesh.axis_names == ("data",)
-    assert meshes.batch_sharding(mesh).shard_shape((16, 3)) == (16 // mesh.size, 3)
-    assert meshes.replicated(mesh).shard_shape((16, 3)) == (16, 3)
+    assert placement.batch_sharding(mesh).shard_shape((16, 3)) == (16 // mesh.size, 3)
+    assert placement.replicated(mesh).shard_shape((16, 3)) == (16, 3)
     assert f"{mesh.size} x cpu" in meshes.describe(mesh)[1]
 
 

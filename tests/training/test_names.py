@@ -21,7 +21,7 @@ from chanattn.training.loop import train_and_evaluate
 from chanattn.training.recovery import restore_newest
 from chanattn.training.retention import Retention
 from chanattn.training.run_directory import check_run
-from chanattn.training.state import abstract_state, create_state
+from chanattn.training.state import abstract_state, create_state, make_init
 
 NAMES = [
     *("lr[0.1]", "[!a]", "[", "a*", "**", "a?", "{a,b}", "{step}", "~", "~root"),
@@ -39,12 +39,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 @pytest.fixture(scope="module")
 def state(tiny_net, mesh):
-    return create_state(tiny_net(), *PARTS, seed=3, ema=False, mesh=mesh)
+    return create_state(make_init(tiny_net(), *PARTS, ema=False, mesh=mesh), 3)
 
 
 @pytest.fixture(scope="module")
 def template(tiny_net, mesh):
-    return abstract_state(tiny_net(), *PARTS, ema=False, mesh=mesh)
+    return abstract_state(make_init(tiny_net(), *PARTS, ema=False, mesh=mesh))
 
 
 def at(state, step):

@@ -15,7 +15,7 @@ from chanattn.data.fit import Fit
 from chanattn.data.source import ArraySource
 from chanattn.data.sources.synthetic import Synthetic
 from chanattn.training.nonfinite import seed_after
-from chanattn.training.state import create_state
+from chanattn.training.state import create_state, make_init
 from chanattn.training.step import make_train_step
 from configs import base
 
@@ -64,7 +64,9 @@ def keys_of_runs(mesh):
     feed = {"image": jnp.zeros((4, 4, 4, 3)), "label": jnp.zeros(4, int), "mask": jnp.ones(4)}
     for seed in SEEDS:
         found.clear()
-        state = create_state(model, optimizer, task, (4, 4, 3), seed=seed, ema=False, mesh=mesh)
+        state = create_state(
+            make_init(model, optimizer, task, (4, 4, 3), ema=False, mesh=mesh), seed
+        )
         for _ in range(STEPS):
             state, _ = step.reseeded(seed)(state, feed)
         jax.effects_barrier()

@@ -3,9 +3,11 @@
 import subprocess
 import sys
 
+from tests.conftest import ROOT
+
 LATER = {
     *("matplotlib", "sklearn", "scipy", "tensorflow_datasets", "grain", "tensorboardX"),
-    *("optuna", "ray", "submitit"),
+    *("optuna", "ray", "submitit", "orbax"),
 }
 
 
@@ -14,3 +16,12 @@ def test_a_training_imports_what_it_may_not_need_where_it_needs_it():
     modules = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
     assert "chanattn.training.loop" in modules
     assert not LATER & modules
+
+
+def test_help_imports_neither_configs_nor_jax():
+    code = "import sys, train; print(*sys.modules)"
+    modules = set(
+        subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT).split()
+    )
+    assert "chanattn.cli" in modules
+    assert not {"ml_collections", "jax", "numpy"} & modules

@@ -14,7 +14,7 @@ from chanattn import attention
 from chanattn.tasks.classification import Classification
 from chanattn.training.measure import measure
 from chanattn.training.optimizer import make_optimizer
-from chanattn.training.state import Totals, create_state, means
+from chanattn.training.state import Totals, create_state, make_init, means
 from chanattn.training.step import make_eval_step, make_train_step
 
 RNG = np.random.default_rng(0)
@@ -46,7 +46,7 @@ def build(tiny_net, mesh, optimizer_config):
 
         optimizer = make_optimizer(optimizer_config, schedule)
         state = create_state(
-            model, optimizer, task, (6, 6, 3), seed=1, ema=ema_decay > 0, mesh=mesh
+            make_init(model, optimizer, task, (6, 6, 3), ema=ema_decay > 0, mesh=mesh), 1
         )
         step = make_train_step(
             model,

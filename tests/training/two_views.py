@@ -26,7 +26,7 @@ from chanattn.training.lock import exclusive
 from chanattn.training.mesh import initialize_distributed
 from chanattn.training.recovery import restore_newest
 from chanattn.training.retention import Retention
-from chanattn.training.state import abstract_state
+from chanattn.training.state import abstract_state, make_init
 from tests.training.conftest import TinyNet
 
 LATE = 1.0  # seconds
@@ -46,7 +46,7 @@ def main(coordinator, number, directory):
     initialize_distributed(coordinator, 2, number)
     mesh = jax.make_mesh((2,), ("data",), axis_types=(AxisType.Auto,))
     template = abstract_state(
-        TinyNet(), optax.adamw(0.1), Classification(), (6, 6, 3), ema=False, mesh=mesh
+        make_init(TinyNet(), optax.adamw(0.1), Classification(), (6, 6, 3), ema=False, mesh=mesh)
     )
     with exclusive(directory), Checkpoints(directory / "lr[0.1]", Retention(3)) as checkpoints:
         for step in (1, 2, 3):

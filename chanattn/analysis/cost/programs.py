@@ -10,10 +10,10 @@ from ml_collections import ConfigDict
 
 from chanattn.analysis.timing import Repeated
 from chanattn.data import Pictures
+from chanattn.data.placement import AXIS, batch_sharding, replicated
 from chanattn.errors import UsageError
 from chanattn.layers import kernels
 from chanattn.training.experiment import Experiment
-from chanattn.training.mesh import AXIS, batch_sharding, replicated
 from chanattn.training.validate import validate
 
 # So long that no warm-up, whatever its length, ends later.

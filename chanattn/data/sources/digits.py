@@ -4,6 +4,9 @@ Source: E. Alpaydin and C. Kaynak, "Optical recognition of handwritten digits", 
 Repository, 1998 (its test part).
 """
 
+import gzip
+from importlib.metadata import files
+
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -20,15 +23,29 @@ def open_split(dataset: ConfigDict, split: str) -> ArraySource:
     The stored grey values 0..16 become `round(value * 255 / 16)`, so that 16 is white.
     """
     del dataset
-    from sklearn.datasets import load_digits  # takes a second, so only when it is wanted
-
     if split not in ("train", "test"):
         raise UsageError(f"data set 'digits' has the splits train and test, not {split!r}")
-    bunch = load_digits()
-    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
-    chosen = is_test(bunch.target) == (split == "test")
+    values, labels = load()
+    images = np.rint(values * (255 / 16)).astype(np.uint8)[..., None]
+    chosen = is_test(labels) == (split == "test")
     names = [str(digit) for digit in range(10)]
-    return ArraySource(images[chosen], bunch.target[chosen], names, f"digits/{split}")
+    return ArraySource(images[chosen], labels[chosen], names, f"digits/{split}")
+
+
+def load() -> tuple[np.ndarray, np.ndarray]:
+    """What `load_digits` of scikit-learn gives: values 0..16, (1797, 8, 8) float64, and labels (1797,) int64.
+
+    They are read from scikit-learn's file, because importing scikit-learn takes a second.
+    """
+    for file in files("scikit-learn") or ():
+        if file.name == "digits.csv.gz":
+            with gzip.open(file.locate(), "rt") as table:
+                rows = np.loadtxt(table, delimiter=",")
+            return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1].astype(np.int64)
+    from sklearn.datasets import load_digits  # a version that keeps the file elsewhere
+
+    bunch = load_digits()
+    return bunch.images, bunch.target
 
 
 def is_test(labels: np.ndarray) -> np.ndarray:
