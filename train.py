@@ -9,6 +9,7 @@ preempted and saved (SIGTERM, Ctrl-C, a broken connection, Slurm's signals), 130
 Ctrl-C without saving, 1 anything else.
 """
 
+import shlex
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -49,6 +50,9 @@ def main(config: "ConfigDict") -> None:
         loop.train_and_evaluate(
             config, WORKDIR.value, allow_config_change=ALLOW_CONFIG_CHANGE.value
         )
+        if mesh.is_primary():
+            run = shlex.quote(str(WORKDIR.value))
+            print(f"done: {run}; evaluate it again with `python eval.py --workdir={run}`")
 
 
 if __name__ == "__main__":

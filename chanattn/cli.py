@@ -13,10 +13,10 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from absl import flags
 
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
 FAILED, USAGE, PREEMPTED = 1, 2, 75
+
+_Item = TypeVar("_Item")
 
 _OVERRIDE = re.compile(r"--?(?P<no>no)?config\.(?P<path>[^=]*)(?P<value>=.*)?", re.DOTALL)
 _LONGEST_REASON = 200  # characters
@@ -145,6 +147,23 @@ def _import_jax() -> None:
         raise UsageError(
             f"JAX does not accept an environment variable ({reason}); mend or unset it"
         ) from error
+
+
+def tracked(items: Iterable[_Item], what: str, total: int) -> Iterable[_Item]:
+    """The items, with a bar on a terminal while they come, and one line in a log before them; both on stderr.
+
+    Args:
+        items: what takes its time.
+        what: is done, in words, e.g. "measuring 56 mechanisms".
+        total: number of the items.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    if not console.is_terminal:  # the bar would be invisible
+        console.print(f"{what}, which takes a minute or so", highlight=False)
+    return track(items, what, total, console=console, transient=True)
 
 
 def parse(

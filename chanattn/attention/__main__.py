@@ -4,7 +4,6 @@ from pathlib import Path
 
 from absl import flags
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from chanattn import attention, cli
@@ -35,11 +34,8 @@ def main() -> None:
 
 
 def _table() -> Table:
-    console = Console(stderr=True)
     total = len(attention.names())
-    if not console.is_terminal:  # the bar of `track` would be invisible
-        console.print(f"measuring {total} mechanisms, which takes a minute or so", highlight=False)
-    rows = track(catalogue.rows(), "measuring", total, console=console, transient=True)
+    rows = cli.tracked(catalogue.rows(), f"measuring {total} mechanisms", total)
     table = Table(title=f"Channel attention: {total} mechanisms")
     for column in catalogue.COLUMNS:
         table.add_column(column, justify="right" if column in catalogue.NUMBERS else "left")

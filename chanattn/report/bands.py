@@ -81,7 +81,7 @@ def _draw(
     if all(len(steps) > FEW for steps, _, _ in known):
         grid[0].set_xlim(left=BEGIN / 2 * max(steps[-1] for steps, _, _ in known))
     name = next(look.label for row, look in zip(rows, shown, strict=True) if row.is_baseline)
-    figure.supxlabel(f"step (grey: {name})", fontsize=9)
+    figure.supxlabel(f"step (grey: {name}, the baseline)", fontsize=9)
     figure.supylabel(metric.label, fontsize=9)
     return figure
 

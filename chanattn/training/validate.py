@@ -283,7 +283,8 @@ def _check_schedule(config: ConfigDict) -> None:
     for name, warmup, unit, length in lengths:
         if length and warmup > length:
             raise UsageError(
-                f"{name} {warmup:g} is longer than the training ({unit}={config[unit]:g})"
+                f"{name} {warmup:g} is longer than the training ({unit}={config[unit]:g}); shorten it"
+                f" (--config.{name}=0: no warm-up) or train longer"
             )
     boundaries = schedule.boundaries
     if any(a >= b for a, b in itertools.pairwise(boundaries)):

@@ -9,6 +9,7 @@ much longer the same step takes. Everything is timed in turns on synthetic pictu
 shape; the data need not be there. Of a machine with other work to do, believe the spread.
 """
 
+import functools
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -69,13 +70,14 @@ def main(config: ConfigDict) -> None:
         for case in cases
         for name in compared
     }
-    with Console(stderr=True).status("counting") as status:
+    told = Console(stderr=True)
+    with told.status("counting") as status:
         measured = of_configs(
             {entry: variants.under(case, compared[name]) for (name, case), entry in names.items()},
             rounds=_ROUNDS.value,
             seconds=_SECONDS.value,
             speed=_SPEED.value,
-            note=status.update,
+            note=status.update if told.is_terminal else functools.partial(told.print, markup=False),
         )
     entries = measured["variants"]
     by_case = [{name: entries[names[name, case]] for name in compared} for case in cases]

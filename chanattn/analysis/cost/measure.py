@@ -67,7 +67,8 @@ def of_configs(
     variants, programs = {}, {}
     with kernels.chosen("auto"):  # a config chooses its own; afterwards all is as it was
         for number, (name, config) in enumerate(prepared.items(), 1):
-            note(f"{name} ({number} of {len(prepared)})")
+            doing = "compiling" if speed else "counting"
+            note(f"{doing} {name} ({number} of {len(prepared)})")
             try:
                 validate(config)
                 pictures = data.pictures(config)
