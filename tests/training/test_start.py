@@ -5,7 +5,7 @@ import sys
 
 LATER = {
     *("matplotlib", "sklearn", "scipy", "tensorflow_datasets", "grain", "tensorboardX"),
-    *("optuna", "ray", "submitit"),
+    *("optuna", "ray"),
 }
 
 
