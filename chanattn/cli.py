@@ -206,28 +206,37 @@ def parse(
     return loaded, rest
 
 
-def load_config(file: str) -> "ConfigDict":
+def load_config(file: str, module: ModuleType | None = None) -> "ConfigDict":
     """Runs `get_config` of a recipe; `FILE:ARGUMENT` gives it an argument.
+
+    Args:
+        file: of the recipe.
+        module: what `load_module` has made of the file; None: it is run for this.
 
     Raises:
         UsageError: there is no such file, it defines no `get_config`, or it refuses the argument.
     """
     from ml_collections import ConfigDict
 
-    loaded = call(file, "get_config")
+    loaded = call(file, "get_config", module)
     if not isinstance(loaded, ConfigDict):
         raise UsageError(f"get_config() of {file.partition(':')[0]} returned no ConfigDict")
     return loaded.lock()
 
 
-def call(file: str, function: str) -> Any:
+def call(file: str, function: str, module: ModuleType | None = None) -> Any:
     """What a function of a recipe returns; `FILE:ARGUMENT` gives it an argument.
+
+    Args:
+        file: of the recipe.
+        function: its name.
+        module: what `load_module` has made of the file; None: it is run for this.
 
     Raises:
         UsageError: the file has no such function, or it refuses the argument or fails.
     """
     name, colon, argument = file.partition(":")
-    called = getattr(load_module(name), function, None)
+    called = getattr(module or load_module(name), function, None)
     if not callable(called):
         raise UsageError(f"{function} of {name} is no function")
     arguments = [argument] if colon else []

@@ -103,7 +103,6 @@ def _search(file: str, config: ConfigDict) -> None:
     search(
         search_flags.request(
             file,
-            cli.load_config(file),
             config,
             seeds=grids.seeds(1 if SEEDS.value is None else _seeds(SEEDS.value)),
             workdir=WORKDIR.value or Path(),

@@ -71,14 +71,14 @@ def load(file: str) -> tuple[ConfigDict, Sweep]:
     Raises:
         UsageError: there is no such file, it lacks one of the functions, or it refuses the argument.
     """
-    config = cli.load_config(file)
     name = file.partition(":")[0]
     module = cli.load_module(name)
+    config = cli.load_config(file, module)
     if not hasattr(module, "sweep"):
         raise UsageError(
             f"{name} defines no sweep(); it is a recipe for train.py. Sweeps are in configs/ablations"
         )
-    grid = cli.call(file, "sweep")
+    grid = cli.call(file, "sweep", module)
     if not isinstance(grid, Sweep):
         raise UsageError(f"sweep() of {name} returned no chanattn.sweep.Sweep")
     return config, grid

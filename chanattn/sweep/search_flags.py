@@ -43,7 +43,6 @@ SEARCH_SEED = flags.DEFINE_integer("search_seed", 0, "of the choices of a search
 
 def request(
     file: str,
-    recipe: ConfigDict,
     config: ConfigDict,
     *,
     seeds: Sequence[int],
@@ -57,8 +56,7 @@ def request(
 
     Args:
         file: the sweep file, with its argument.
-        recipe: its `get_config()`.
-        config: the recipe with the changes of the command line.
+        config: what its `get_config()` returns, with the changes of the command line.
         seeds: of each trial.
         workdir: folder of the search.
         launcher: name of the launcher.
@@ -75,9 +73,9 @@ def request(
     from chanattn.sweep.search import Request
     from chanattn.training.config import changed_fields
 
-    entries = {}
-    if hasattr(cli.load_module(file.partition(":")[0]), "search"):
-        entries = dict(cli.call(file, "search"))
+    module = cli.load_module(file.partition(":")[0])
+    recipe = cli.load_config(file, module)
+    entries = dict(cli.call(file, "search", module)) if hasattr(module, "search") else {}
     entries |= dict(spaces.from_flag(text) for text in SPACE.value)
     space = spaces.space(entries)
     changed = {path: new for path, (_, new) in changed_fields(recipe, config).items()}

@@ -1,4 +1,4 @@
-"""Notices a worker that makes no progress, and ends it: a deadlock, a network disk that is gone.
+"""Starts a worker, and ends one that makes no progress: a deadlock, a network disk that is gone.
 
 Whoever starts a worker watches it, on the machine where it runs. Progress is any change in its run directory
 (output, metrics, a checkpoint) or any processor time of the worker and its child processes: compiling and
@@ -10,7 +10,7 @@ import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from chanattn.training.progress import duration
@@ -24,11 +24,45 @@ Outcome = int | str
 _LOOKS = 20  # within the time that a worker may stand still
 _SHARE = 0.002  # of a core: a training that hangs takes 0.0000, one that waits for its data more than this
 _SAVING = 300.0  # seconds, at most, that a worker told to stop may stand still
-_SELF, _PARENT, _TIMES = (
-    0,
-    1,
-    slice(11, 15),
-)  # of /proc/PID/stat behind the name: state, parent, times
+# Of /proc/PID/stat behind the name.
+_STATE, _PARENT, _TIMES = 0, 1, slice(11, 15)
+
+
+def start(
+    command: Sequence[str],
+    folder: Path,
+    stall: float,
+    *,
+    variables: Mapping[str, str],
+    directory: str | None = None,
+    session: bool = True,
+) -> "Watch":
+    """Starts the worker of a run.
+
+    The pipe at its standard input closes with this process, however that ends, and the worker then saves and
+    stops too; see `chanattn.sweep.worker`.
+
+    Args:
+        command: see `chanattn.sweep.worker.command`.
+        folder: the run directory, made if absent; the output is appended to `OUTPUT` there.
+        stall: see `Watch`.
+        variables: added to the environment.
+        directory: where the command is run; None: here.
+        session: gives the worker a session of its own, so that Ctrl-C reaches the sweep alone, which then
+            stops it in order.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / OUTPUT).open("ab") as output:
+        worker = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | dict(variables),
+            cwd=directory,
+            start_new_session=session,
+        )
+    return Watch(worker, folder, stall)
 
 
 class Watch:
@@ -62,6 +96,8 @@ class Watch:
         """What became of the worker; None while it runs. To be called every second or so."""
         code = self._worker.poll()
         if code is not None:
+            if self._worker.stdin is not None:
+                self._worker.stdin.close()
             return self._reason or code
         if self._seconds and self._stands_still():
             self._reason = self._reason or f"no progress for {duration(self._seconds)}"
@@ -83,8 +119,10 @@ class Watch:
         self._progress = self._clock()
 
     def kill(self) -> None:
-        """SIGKILL: the worker ends at once, and its run goes on from the last checkpoint."""
+        """SIGKILL: the worker ends now, and its run goes on from the last checkpoint."""
         self._worker.kill()
+        self._worker.wait()
+        self.poll()
 
     def _stands_still(self) -> bool:
         """Whether there has been no progress for too long."""
@@ -101,7 +139,7 @@ class Watch:
     def _let_go(self) -> None:
         """Tells a worker on a lifeline that the signal comes from here, so that it does not signal itself."""
         if self._worker.stdin is not None:
-            with contextlib.suppress(OSError):  # it has ended
+            with contextlib.suppress(OSError, ValueError):  # it has ended
                 os.write(self._worker.stdin.fileno(), b"!")
 
     def _note(self, line: str) -> None:
@@ -128,7 +166,7 @@ def _processor_time(pid: int) -> float | None:
     """Seconds that a process and its children have used; None if it is stopped, or that cannot be known."""
     processes = dict(_processes())
     own = processes.get(pid)
-    if own is None or own[_SELF] in ("T", "t"):
+    if own is None or own[_STATE] in ("T", "t"):
         return None
     family, found = {pid}, [own]
     waiting = {other: fields for other, fields in processes.items() if other != pid}

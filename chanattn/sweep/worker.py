@@ -19,10 +19,10 @@ from chanattn.sweep.launchers.base import Job
 
 
 def command(job: Job) -> list[str]:
-    """The command line that trains `job`."""
+    """The command line that trains `job`, for `chanattn.sweep.watch.start`."""
     cache = [] if job.cache is None else [f"--cache={job.cache}"]
     return [
-        *(sys.executable, "-m", "chanattn.sweep.worker"),
+        *(sys.executable, "-m", "chanattn.sweep.worker", "--lifeline"),
         *(f"--job_config={job.config}", f"--workdir={job.workdir}", *cache),
     ]
 
@@ -33,7 +33,7 @@ def main() -> None:
     if not given.job_config or not given.workdir:
         raise UsageError("--job_config=FILE and --workdir=DIRECTORY are required")
     if given.lifeline:
-        threading.Thread(target=_hold_on, daemon=True).start()
+        threading.Thread(target=_stop_with_the_parent, daemon=True).start()
     from chanattn.training import compilation_cache, loop
     from chanattn.training.config import from_json
 
@@ -46,7 +46,7 @@ def main() -> None:
     loop.train_and_evaluate(config, given.workdir)
 
 
-def _hold_on() -> None:
+def _stop_with_the_parent() -> None:
     """Has this process save and stop once the one that started it is gone, in whatever way it went.
 
     One that has told it to stop has written a byte before: a second signal could spoil the saving.

@@ -25,7 +25,7 @@ from chanattn.report.metric import Metric
 from chanattn.report.sweep_report import write_files, write_report
 from chanattn.sweep import Sweep
 from chanattn.sweep.launchers import slurm
-from chanattn.sweep.launchers.slurm_request import Request
+from chanattn.sweep.launchers.slurm_queue import Request
 from chanattn.sweep.store import job, read, write
 from chanattn.sweep.view import output
 from configs import base
@@ -155,7 +155,7 @@ def test_what_a_sweep_prints_has_no_markup(capsys: pytest.CaptureFixture) -> Non
 def test_a_name_that_slurm_takes_for_a_pattern_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slurm, "_submitit", lambda: pytest.fail("it is too late"))
+    monkeypatch.setattr(slurm, "Processes", lambda *_: pytest.fail("it is too late"))
     with pytest.raises(UsageError, match="Slurm takes % in a path for a pattern"):
         slurm.Slurm(tmp_path / "100%j", Request(), "local")
 

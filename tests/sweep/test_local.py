@@ -19,8 +19,8 @@ ACTING = ROOT / "tests" / "sweep" / "acting_worker.py"
 # A worker that obeys the pipe at its standard input as the real one does, and a sweep that is killed.
 TETHERED = """
 import os, sys, threading
-from chanattn.sweep.worker import _hold_on
-threading.Thread(target=_hold_on, daemon=True).start()
+from chanattn.sweep.worker import _stop_with_the_parent
+threading.Thread(target=_stop_with_the_parent, daemon=True).start()
 sys.argv = ["acting", sys.argv[1], "long"]
 exec(open({acting!r}).read())
 """
@@ -109,7 +109,7 @@ def test_a_worker_that_is_told_to_stop_gets_one_signal(roles, monkeypatch) -> No
     until((job.workdir / "starts").exists)
     launcher.stop(job)
     until((job.workdir / "signals").exists)
-    worker, *_ = launcher._workers[job]
+    worker = launcher._workers[job][0]._worker
     worker.stdin.close()
     worker.wait()
     assert len((job.workdir / "signals").read_text().splitlines()) == 1

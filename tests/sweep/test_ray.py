@@ -72,6 +72,8 @@ def test_a_cluster_of_this_machine_computes_stops_and_ends(
     launcher = Ray(cpus=0.5)
     try:
         assert signal.getsignal(signal.SIGTERM) == on_sigterm
+        (node,) = launcher._ray.nodes()
+        assert node["NodeManagerAddress"] == "127.0.0.1"
         codes = [job(tmp_path, role) for role in ("0", "1", "2")]
         for one in codes:
             launcher.submit(one)

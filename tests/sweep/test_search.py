@@ -257,8 +257,7 @@ def given(**values: object) -> Request:
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
     with flagsaver.flagsaver(**values):
-        recipe = cli.load_config(TINY)
-        return search_flags.request(TINY, recipe, config, workdir=Path("search"), **shared)
+        return search_flags.request(TINY, config, workdir=Path("search"), **shared)
 
 
 def test_flags_make_a_request() -> None:

@@ -1,4 +1,4 @@
-"""Runs as jobs of a real Slurm where there is one, and of submitit's local executor everywhere."""
+"""Runs as jobs of a real Slurm where there is one, and as processes that act as jobs everywhere."""
 
 import os
 import re
@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,7 @@ from chanattn.errors import UsageError
 from chanattn.sweep.launchers import slurm
 from chanattn.sweep.launchers.base import Ended, Job
 from chanattn.sweep.launchers.slurm import Slurm
-from chanattn.sweep.launchers.slurm_request import Request, parameters
-
-submitit = pytest.importorskip("submitit", reason="the slurm extra is not installed")
+from chanattn.sweep.launchers.slurm_queue import Refused, Request
 
 ACTOR = Path(__file__).parent / "acting_worker.py"
 # Slurm starts a job within a second on an idle node, but one that is requeued only when its old
@@ -90,18 +89,20 @@ def lines(workdir: Path, what: str) -> list[str]:
 
 
 def number_at_slurm(launcher: Slurm, one: Job) -> str:
-    return launcher._handles[one].job_id
+    return launcher._numbers[one]
+
+
+def outcomes(one: Job) -> list[Path]:
+    """What the jobs of a run have left."""
+    return list((one.workdir.parents[2] / "slurm" / one.name).glob("*.json"))
 
 
 def announce_the_end(executor: str, launcher: Slurm, one: Job) -> None:
     """Does what happens some time before a job's time is up."""
     if executor == "slurm":
-        number = number_at_slurm(launcher, one)
-        subprocess.run(["scancel", "--signal=USR2", number], check=True)
+        subprocess.run(["scancel", "--signal=USR2", number_at_slurm(launcher, one)], check=True)
     else:
-        controller = number_at_slurm(launcher, one)
-        (task,) = Path(f"/proc/{controller}/task/{controller}/children").read_text().split()
-        os.kill(int(task), signal.SIGUSR2)
+        os.kill(int(number_at_slurm(launcher, one)), signal.SIGUSR2)
 
 
 def test_exit_codes_and_output_come_back(tmp_path: Path, start: Callable[[], Slurm]) -> None:
@@ -113,21 +114,22 @@ def test_exit_codes_and_output_come_back(tmp_path: Path, start: Callable[[], Slu
         zip(jobs, (0, 1, 2), strict=True)
     )
     assert (jobs[0].workdir / "output.log").read_text() == "the worker speaks\n"
-    assert list((tmp_path / "slurm" / "0" / "seed0").glob("*_log.err"))
+    assert list((tmp_path / "slurm" / "0" / "seed0").glob("*.log"))
 
 
-def test_a_job_whose_time_is_up_saves_and_is_queued_again_under_its_number(
-    tmp_path: Path, executor: str, start: Callable[[], Slurm]
+@pytest.mark.parametrize(("role", "saves"), [("twice", 1), ("young", 0)])
+def test_a_job_whose_time_is_up_saves_if_it_can_and_is_queued_again_under_its_number(
+    tmp_path: Path, executor: str, start: Callable[[], Slurm], role: str, saves: int
 ) -> None:
-    launcher, one = start(), job(tmp_path, "twice")
+    launcher, one = start(), job(tmp_path, role)
     launcher.submit(one)
     until(lambda: lines(one.workdir, "starts"), launcher)
     number = number_at_slurm(launcher, one)
     announce_the_end(executor, launcher, one)
     assert wait_for(launcher) == [Ended(one, 0)]
     assert len(lines(one.workdir, "starts")) == 2
-    assert len(lines(one.workdir, "saves")) == 1
-    assert len(list((tmp_path / "slurm" / "twice" / "seed0").glob(f"{number}_*_result.pkl"))) == 1
+    assert len(lines(one.workdir, "saves")) == saves
+    assert [path.stem for path in outcomes(one)] == [number]
 
 
 def test_a_job_that_loses_its_node_in_good_time_is_queued_again(
@@ -142,7 +144,7 @@ def test_a_job_that_loses_its_node_in_good_time_is_queued_again(
     subprocess.run(["scancel", "--signal=TERM", number_at_slurm(launcher, one)], check=True)
     assert wait_for(launcher) == [Ended(one, 0)]
     assert len(lines(one.workdir, "saves")) == 1
-    assert len(list((tmp_path / "slurm" / "twice" / "seed0").glob("*_result.pkl"))) == 1
+    assert len(outcomes(one)) == 1
 
 
 def test_a_new_process_of_the_sweep_takes_up_the_job_that_the_old_one_left(
@@ -174,7 +176,7 @@ def test_closing_lets_jobs_save_and_leaves_none_behind(
     assert [len(lines(one.workdir, "saves")) for one in jobs] == [1, 1]
     entries = launcher._queue.entries(fresh=True)
     assert entries is not None
-    assert not [entry for entry in entries if entry.ours and entry.alive]
+    assert not [entry for entry in entries if entry.alive]
 
 
 def test_a_job_that_is_killed_is_reported_without_a_code(
@@ -207,16 +209,16 @@ def test_more_jobs_than_slurm_takes_wait_their_turn(
 ) -> None:
     launcher = start()
     launcher.submit(job(tmp_path, "0"))
-    real = launcher._executor.submit
+    real = launcher._queue.submit
     refusals = [1, 1]
 
-    def submit(self: object, *arguments: object) -> object:
+    def submit(*arguments: Any) -> str:
         if refusals:
             refusals.pop()
-            raise submitit.core.utils.FailedJobError("QOSMaxSubmitJobPerUserLimit")
-        return real(self, *arguments)
+            raise Refused("QOSMaxSubmitJobPerUserLimit")
+        return real(*arguments)
 
-    monkeypatch.setattr(launcher._executor, "submit", submit)
+    monkeypatch.setattr(launcher._queue, "submit", submit)
     monkeypatch.setattr(slurm, "_RETRY_SUBMISSION", 0.1)
     second = job(tmp_path, "0", 1)
     launcher.submit(second)
@@ -233,26 +235,28 @@ def test_what_slurm_refuses_is_said_in_one_line(
         launcher.submit(job(tmp_path, "0"))
 
 
-def test_a_request_becomes_parameters_of_submitit_or_options_of_sbatch() -> None:
+def test_a_request_becomes_options_of_sbatch_and_commands_around_the_job() -> None:
     options = {"account": "vision", "signal-delay-s": "120", "exclusive": "", "licenses": "a:1"}
-    request = Request("gpu", minutes=90, gpus=1, cpus=8, memory="32G", options=options)
-    assert parameters(request, submitit) == {
-        "time": 90,
-        "cpus_per_task": 8,
-        "partition": "gpu",
-        "gpus_per_node": 1,
-        "mem": "32G",
-        "account": "vision",
-        "signal_delay_s": "120",
-        "additional_parameters": {"requeue": True, "exclusive": True, "licenses": "a:1"},
+    shell = {"setup": "module load cuda", "teardown": "rm -r $TMP"}
+    request = Request("gpu", minutes=90, gpus=1, cpus=8, memory="32G", options={**options, **shell})
+    words, script = request.sbatch(["python", "a b"])
+    assert set(words) == {
+        *("--nodes=1", "--time=90", "--cpus-per-task=8", "--partition=gpu", "--gpus-per-node=1"),
+        *("--mem=32G", "--account=vision", "--signal=USR2@120", "--exclusive", "--licenses=a:1"),
+        *("--requeue", "--open-mode=append"),
     }
+    lines = script.splitlines()
+    assert lines.index(shell["setup"]) < lines.index(
+        "srun --cpus-per-task=$SLURM_CPUS_PER_TASK python 'a b'"
+    )
+    assert lines[-2:] == [shell["teardown"], "exit $code"]
 
 
 def test_a_slurm_that_does_not_answer_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "srun").touch(mode=0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))  # with srun and without squeue
+    (tmp_path / "sbatch").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))  # with sbatch and without squeue
     with pytest.raises(UsageError, match="Slurm does not answer"):
         Slurm(tmp_path, Request())
 
@@ -260,11 +264,3 @@ def test_a_slurm_that_does_not_answer_is_named(
 def test_an_unknown_executor_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown Slurm executor 'pbs'"):
         Slurm(tmp_path, Request(), "pbs")
-
-
-def test_without_submitit_the_extra_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "submitit", None)
-    with pytest.raises(UsageError, match=r"pip install -e '\.\[slurm\]'"):
-        Slurm(tmp_path, Request())

@@ -7,7 +7,7 @@ from tests.conftest import ROOT
 
 LATER = {
     *("matplotlib", "sklearn", "scipy", "tensorflow_datasets", "grain", "tensorboardX"),
-    *("optuna", "ray", "submitit", "orbax"),
+    *("optuna", "ray", "orbax"),
 }
 
 

@@ -1,7 +1,7 @@
 """Where the runs of a sweep are computed. A new place is one file here and one name in `NAMES`.
 
 Such a module has a function `launch(sweep, platform, parallel, stall)` that returns a `Launcher`, and the
-flags that it needs, named after it (`--slurm_partition`). What it stands on (Ray, submitit) it imports when
+flags that it needs, named after it (`--slurm_partition`). What it stands on (Ray) it imports when
 called.
 """
 

@@ -1,7 +1,5 @@
 """Runs as processes of this machine, several side by side, each on its share of the cores or on its GPU."""
 
-import os
-import subprocess
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -10,7 +8,7 @@ from pathlib import Path
 from chanattn.cli import PREEMPTED
 from chanattn.sweep.launchers.base import Ended, Job
 from chanattn.sweep.machine import places
-from chanattn.sweep.watch import OUTPUT, Watch
+from chanattn.sweep.watch import Watch, start
 from chanattn.sweep.worker import command
 
 _PAUSE = 0.05  # seconds
@@ -35,7 +33,7 @@ class Local:
         self._free = [dict(place) for place in reversed(places)]
         self._queue: deque[Job] = deque()
         self._stopped: list[Ended] = []
-        self._workers: dict[Job, tuple[subprocess.Popen[bytes], Watch, dict[str, str]]] = {}
+        self._workers: dict[Job, tuple[Watch, dict[str, str]]] = {}
 
     def submit(self, job: Job) -> None:
         """See `Launcher.submit`."""
@@ -45,10 +43,10 @@ class Local:
     def poll(self) -> Sequence[Ended]:
         """See `Launcher.poll`."""
         ended, self._stopped = self._stopped, []
-        for job, (worker, watch, place) in list(self._workers.items()):
+        for job, (watch, place) in list(self._workers.items()):
             outcome = watch.poll()
             if outcome is not None:
-                self._bury(job, worker)
+                del self._workers[job]
                 self._free.append(place)
                 ended.append(Ended.of_worker(job, outcome))
         self._start()
@@ -61,7 +59,7 @@ class Local:
     def stop(self, job: Job) -> None:
         """See `Launcher.stop`."""
         if job in self._workers:
-            self._workers[job][1].stop()
+            self._workers[job][0].stop()
         elif job in self._queue:
             self._queue.remove(job)
             self._stopped.append(Ended(job, PREEMPTED))
@@ -69,42 +67,19 @@ class Local:
     def close(self) -> None:
         """See `Launcher.close`."""
         self._queue.clear()
+        watches = [watch for watch, _ in self._workers.values()]
         try:
-            for _, watch, _ in self._workers.values():
+            for watch in watches:
                 watch.stop()
-            while any(watch.poll() is None for _, watch, _ in self._workers.values()):
+            while any(watch.poll() is None for watch in watches):
                 time.sleep(_PAUSE)
         finally:  # nobody is left, unless this was interrupted
-            for job, (worker, watch, _) in list(self._workers.items()):
+            for watch in watches:
                 watch.kill()
-                worker.wait()
-                self._bury(job, worker)
+            self._workers.clear()
 
     def _start(self) -> None:
         while self._queue and self._free:
             job, place = self._queue.popleft(), self._free.pop()
-            worker = _spawn(job, place)
-            self._workers[job] = worker, Watch(worker, job.workdir, self._stall), place
-
-    def _bury(self, job: Job, worker: subprocess.Popen[bytes]) -> None:
-        assert worker.stdin is not None
-        worker.stdin.close()
-        del self._workers[job]
-
-
-def _spawn(job: Job, place: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """A worker in a session of its own, so that Ctrl-C reaches the sweep alone, which then stops it in order.
-
-    The pipe at its standard input closes with this process, however that ends, and the worker then saves and
-    stops too; see `chanattn.sweep.worker`.
-    """
-    job.workdir.mkdir(parents=True, exist_ok=True)
-    with (job.workdir / OUTPUT).open("ab") as output:
-        return subprocess.Popen(
-            [*command(job), "--lifeline"],
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=os.environ | place,
-            start_new_session=True,
-        )
+            watch = start(command(job), job.workdir, self._stall, variables=place)
+            self._workers[job] = watch, place

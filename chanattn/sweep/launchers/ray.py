@@ -14,7 +14,7 @@ import warnings
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import flags
 
@@ -22,7 +22,6 @@ from chanattn.cli import PREEMPTED
 from chanattn.errors import UsageError
 from chanattn.sweep.launchers.base import Ended, Job
 from chanattn.sweep.launchers.ray_runner import Runner
-from chanattn.sweep.watch import OUTPUT
 from chanattn.sweep.worker import command
 
 ADDRESS = flags.DEFINE_string(
@@ -49,6 +48,14 @@ def launch(sweep: Path, platform: str, parallel: int, stall: float) -> "Ray":
     """See `chanattn.sweep.launchers.create`."""
     gpus = 0.0 if platform == "cpu" else GPUS.value
     return Ray(ADDRESS.value, cpus=CPUS.value, gpus=gpus, parallel=parallel, stall=stall)
+
+
+class _Placed(NamedTuple):
+    """An actor for a run, and what it will answer: that it has a node, and what became of the worker."""
+
+    actor: Any
+    ready: Any
+    outcome: Any
 
 
 class Ray:
@@ -91,9 +98,7 @@ class Ray:
         self._parallel, self._stall = parallel, stall
         self._waiting: deque[Job] = deque()
         self._stopped: list[Ended] = []
-        self._actors: dict[Job, Any] = {}
-        self._ready: dict[Job, Any] = {}
-        self._codes: dict[Job, Any] = {}
+        self._placed: dict[Job, _Placed] = {}
 
     def submit(self, job: Job) -> None:
         """See `Launcher.submit`."""
@@ -102,18 +107,14 @@ class Ray:
 
     def poll(self) -> Sequence[Ended]:
         """See `Launcher.poll`."""
-        by_code = {code: job for job, code in self._codes.items()}
-        finished, _ = self._wait(list(by_code))
         found, self._stopped = self._stopped, []
-        found += [self._bury(by_code[code]) for code in finished]
+        found += [self._ended(job) for job in self._answered("outcome")]
         self._place()
         return found
 
     def running(self) -> Sequence[Job]:
         """See `Launcher.running`."""
-        by_ready = {ready: job for job, ready in self._ready.items()}
-        placed, _ = self._wait(list(by_ready))
-        return [by_ready[ready] for ready in placed]
+        return self._answered("ready")
 
     def stop(self, job: Job) -> None:
         """See `Launcher.stop`."""
@@ -121,62 +122,59 @@ class Ray:
             self._waiting.remove(job)
             self._stopped.append(Ended(job, PREEMPTED))
         elif job in self.running():
-            self._actors[job].stop.remote()
-        elif job in self._actors:
-            self._ray.kill(self._actors[job])
+            self._placed[job].actor.stop.remote()
+        elif job in self._placed:
+            self._ray.kill(self._placed[job].actor)
 
     def close(self) -> None:
         """See `Launcher.close`; a cluster that was there before goes on without these runs."""
         self._waiting.clear()
-        for job in self._actors.keys() - set(self.running()):
-            self._bury(job, kill=True)
-        for actor in self._actors.values():
-            actor.stop.remote()
+        for job in self._placed.keys() - set(self.running()):
+            self._ray.kill(self._placed.pop(job).actor)
+        for placed in self._placed.values():
+            placed.actor.stop.remote()
         deadline = time.monotonic() + _CLOSING
         try:
-            while self._actors and time.monotonic() < deadline:
+            while self._placed and time.monotonic() < deadline:
                 self.poll()
                 time.sleep(0.1)
         finally:
-            killed = [actor.kill.remote() for actor in self._actors.values()]
+            killed = [placed.actor.kill.remote() for placed in self._placed.values()]
             if killed:
                 self._ray.wait(killed, num_returns=len(killed), timeout=_KILLING)
-            for job in list(self._actors):
-                self._bury(job, kill=True)
+            for placed in self._placed.values():
+                self._ray.kill(placed.actor)
+            self._placed.clear()
             self._ray.shutdown()
 
     def _place(self) -> None:
-        while self._waiting and not (self._parallel and len(self._actors) >= self._parallel):
+        while self._waiting and not (self._parallel and len(self._placed) >= self._parallel):
             job = self._waiting.popleft()
-            actor = self._actors[job] = self._runner.remote()
-            self._ready[job] = actor.ready.remote()
-            self._codes[job] = actor.run.remote(
-                [*command(job), "--lifeline"],
-                str(Path.cwd()),
-                str(job.workdir / OUTPUT),
-                self._variables,
-                self._stall,
+            actor = self._runner.remote()
+            outcome = actor.run.remote(
+                command(job), str(Path.cwd()), str(job.workdir), self._variables, self._stall
             )
+            self._placed[job] = _Placed(actor, actor.ready.remote(), outcome)
 
-    def _wait(self, references: list[Any]) -> tuple[list[Any], list[Any]]:
-        """Those that are there now, and the others."""
-        if not references:
-            return [], []
-        ready, rest = self._ray.wait(references, num_returns=len(references), timeout=0)
-        return list(ready), list(rest)
+    def _answered(self, what: str) -> list[Job]:
+        """The runs whose actor has answered `what` by now."""
+        by_answer = {getattr(placed, what): job for job, placed in self._placed.items()}
+        if not by_answer:
+            return []
+        there, _ = self._ray.wait(list(by_answer), num_returns=len(by_answer), timeout=0)
+        return [by_answer[answer] for answer in there]
 
-    def _bury(self, job: Job, *, kill: bool = False) -> Ended:
-        """Forgets a run; its actor gives back what it had reserved."""
-        actor, code = self._actors.pop(job), self._codes.pop(job)
-        del self._ready[job]
+    def _ended(self, job: Job) -> Ended:
+        """How a run ended, which is forgotten; its actor gives back what it had reserved."""
+        placed = self._placed.pop(job)
         try:
-            outcome = None if kill else self._ray.get(code)
+            outcome = self._ray.get(placed.outcome)
         except self._ray.exceptions.RayTaskError as error:  # the worker was never started
             return Ended(job, None, str(error).strip().splitlines()[-1])
         except self._ray.exceptions.RayError as error:
             return Ended(job, None, f"its node died, or its actor there ({type(error).__name__})")
         finally:
-            self._ray.kill(actor)
+            self._ray.kill(placed.actor)
         return Ended(job, None) if outcome is None else Ended.of_worker(job, outcome)
 
     def _check_room(self, cpus: float, gpus: float) -> None:
@@ -195,17 +193,15 @@ def _connect(address: str) -> Any:
     """The module `ray`, connected to a cluster, silent and without dashboard and usage statistics."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of a default
+    if not address:  # a cluster without other machines, which keeps to 127.0.0.1
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         import ray
     except ModuleNotFoundError as error:
         raise UsageError("--launcher=ray needs Ray: pip install -e '.[ray]'") from error
     if ":" in address and "//" not in address:
         _check_reachable(address)
-    local: dict[str, Any] = {
-        "include_dashboard": False,
-        "object_store_memory": _OBJECT_STORE,
-        "_node_ip_address": "127.0.0.1",
-    }
+    local = {"include_dashboard": False, "object_store_memory": _OBJECT_STORE}
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         with warnings.catch_warnings():

@@ -1,13 +1,11 @@
 """What Ray places on a node for each run: an actor that starts the worker there and can stop it."""
 
-import os
-import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from chanattn.sweep.watch import Outcome, Watch
+from chanattn.sweep.watch import Outcome, Watch, start
 
 _PAUSE = 0.2  # seconds
 
@@ -31,44 +29,29 @@ class Runner:
     def run(
         self,
         command: Sequence[str],
+        directory: str,
         folder: str,
-        log: str,
         variables: Mapping[str, str],
         stall: float,
     ) -> Outcome | None:
-        """Trains, and returns what became of the worker.
+        """Trains, and returns what became of the worker; None if it was stopped before it began.
 
         Args:
-            command: of the worker, which saves and stops when its standard input closes: that happens when
-                this actor dies, in whatever way.
-            folder: where the command is run.
-            log: file that the worker's output is appended to.
+            command: of the worker, which saves and stops when this actor dies, in whatever way.
+            directory: where the command is run.
+            folder: the run directory.
             variables: added to the environment that Ray gives, in which `CUDA_VISIBLE_DEVICES` names the
                 GPUs of this actor.
             stall: see `Watch`.
-
-        Returns:
-            None: it was stopped before it began.
         """
         with self._lock:
             if self._stopped:
                 return None
-            Path(log).parent.mkdir(parents=True, exist_ok=True)
-            with Path(log).open("ab") as output:
-                worker = subprocess.Popen(
-                    list(command),
-                    cwd=folder,
-                    env=os.environ | dict(variables),
-                    stdin=subprocess.PIPE,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
-            watch = self._watch = Watch(worker, Path(log).parent, stall)
+            watch = self._watch = start(
+                command, Path(folder), stall, variables=variables, directory=directory
+            )
         while (outcome := watch.poll()) is None:
             time.sleep(_PAUSE)
-        if worker.stdin is not None:
-            worker.stdin.close()
         return outcome
 
     def stop(self) -> None:

@@ -1,13 +1,15 @@
-"""Which jobs there are: asked of Slurm, or of this machine where submitit runs them as processes."""
+"""Where the jobs of a sweep are queued: at Slurm, or on this machine to try things out without a Slurm."""
 
 import contextlib
 import dataclasses
 import hashlib
 import os
+import shlex
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -17,26 +19,76 @@ _OVER = {
     *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY"),
     *("PREEMPTED", "REVOKED", "TIMEOUT"),
 }
-_FORMAT = "%i|%T|%r|%j"
-_PATIENCE = 60  # seconds for an answer of squeue or scancel
+_PATIENCE = 60  # seconds for an answer of Slurm
+_SAVING = 90  # seconds before the end of a job's time at which it is announced
+_JOB = "chanattn.sweep.launchers.slurm_job"
+# A step of the job, started by srun, because Slurm announces nothing to the shell itself.
+_SCRIPT = """#!/bin/bash
+{setup}
+srun --cpus-per-task=$SLURM_CPUS_PER_TASK {command}
+code=$?
+{teardown}
+exit $code
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What one job asks of Slurm.
+
+    Attributes:
+        partition: name; empty: the cluster's default.
+        minutes: time limit, before which the run saves and is queued again.
+        gpus: per job.
+        cpus: cores per job.
+        memory: as Slurm writes it, "8G"; empty: the cluster's default.
+        options: further options of sbatch by name (`account`, `qos`, ...); an empty text stands for an option
+            without a value. Beside them `signal_delay_s`, the seconds before the time limit at which the run
+            is told to save, and `setup` and `teardown`, commands of the shell around it.
+    """
+
+    partition: str = ""
+    minutes: int = 60
+    gpus: int = 0
+    cpus: int = 1
+    memory: str = ""
+    options: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def sbatch(self, command: Sequence[str]) -> tuple[list[str], str]:
+        """The options of sbatch, and the script of a job that runs `command`."""
+        options = {name.replace("_", "-"): value for name, value in self.options.items()}
+        script = _SCRIPT.format(
+            setup=options.pop("setup", ""),
+            command=shlex.join(command),
+            teardown=options.pop("teardown", ""),
+        )
+        delay = options.pop("signal-delay-s", _SAVING)
+        values = {
+            **{"nodes": 1, "time": self.minutes, "cpus-per-task": self.cpus},
+            **({"partition": self.partition} if self.partition else {}),
+            **({"gpus-per-node": self.gpus} if self.gpus else {}),
+            **({"mem": self.memory} if self.memory else {}),
+            # A node that dies or is taken away gives its job back to the queue.
+            **{"requeue": "", "open-mode": "append", "signal": f"USR2@{delay}"},
+            **options,
+        }
+        return [f"--{name}={value}".rstrip("=") for name, value in values.items()], script
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One job in the queue.
+    """One job of the sweep in a queue.
 
     Attributes:
-        identifier: number at Slurm, or of the process.
-        name: of the job.
+        number: at Slurm, or of the process.
+        run: folder of its logs below that of the sweep's: `se_r4/seed0`.
         state: Slurm's word in capitals.
-        ours: whether it belongs to the sweep.
         reason: why it is in that state, if Slurm says so.
     """
 
-    identifier: str
-    name: str
+    number: str
+    run: str
     state: str
-    ours: bool
     reason: str = ""
 
     @property
@@ -50,19 +102,28 @@ class Entry:
         return self.state in {"RUNNING", "COMPLETING"}
 
 
-class Queue(Protocol):
-    """A list of jobs, and how to end them."""
+class Refused(Exception):
+    """A queue takes no job, for now at least; the text says why."""
 
-    def name(self, folder: Path) -> str:
-        """The name that a job whose logs go to `folder` has in the list."""
+
+class Queue(Protocol):
+    """A list of jobs, how to add one and how to end them."""
+
+    def submit(self, run: str, arguments: Sequence[str]) -> str:
+        """Queues a job, and returns its number.
+
+        Args:
+            run: see `Entry`.
+            arguments: of `chanattn.sweep.launchers.slurm_job` behind LIMIT_SECONDS.
+
+        Raises:
+            Refused: it is not taken.
+        """
 
     def entries(self, *, fresh: bool = False) -> Sequence[Entry] | None:
-        """The jobs of this user, those that ended lately among them; None if that is not known now."""
+        """The sweep's jobs, those that ended lately among them; None if that is not known now."""
 
-    def changed(self) -> None:
-        """Makes the next question see what has been submitted meanwhile."""
-
-    def cancel(self, identifiers: Collection[str]) -> None:
+    def cancel(self, numbers: Collection[str]) -> None:
         """SIGTERM to the jobs of these numbers; those that have not begun never will."""
 
 
@@ -71,18 +132,35 @@ class Squeue:
 
     Args:
         logs: the sweep's folder of logs.
+        request: what each job asks for.
         every: seconds for which an answer counts as new.
     """
 
-    def __init__(self, logs: Path, every: float) -> None:
-        self._logs, self._every = logs, every
+    def __init__(self, logs: Path, request: Request, every: float) -> None:
+        self._logs, self._request, self._every = logs, request, every
+        # Behind the name of the run, a mark that only this sweep's jobs have: `se_r4/seed0@1f2e3d4c5b6a`.
         self._mark = f"@{hashlib.sha256(str(logs).encode()).hexdigest()[:12]}"
         self._asked = -every
         self._entries: list[Entry] | None = None
 
-    def name(self, folder: Path) -> str:
-        """The run for people, and a mark that only this sweep's jobs have: `se_r4/seed0@1f2e3d4c5b6a`."""
-        return f"{folder.relative_to(self._logs)}{self._mark}"
+    def submit(self, run: str, arguments: Sequence[str]) -> str:
+        """See `Queue.submit`."""
+        folder = self._logs / run
+        options, script = self._request.sbatch(_command(folder, 0, arguments))
+        options += [f"--job-name={run}{self._mark}", f"--output={folder}/%j.log"]
+        command = ["sbatch", "--parsable", *options]
+        self._asked = -self._every
+        try:
+            answer = subprocess.run(
+                command, input=script, capture_output=True, text=True, timeout=_PATIENCE, check=True
+            )
+        except subprocess.CalledProcessError as error:
+            lines = error.stderr.strip().splitlines() or [str(error)]
+            said = [line for line in lines if "error: " in line] or lines
+            raise Refused(said[-1].removeprefix("sbatch: error: ")) from error
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise Refused(str(error)) from error
+        return answer.stdout.strip().partition(";")[0]
 
     def entries(self, *, fresh: bool = False) -> Sequence[Entry] | None:
         """As `Queue` says; asks Slurm no more often than `every` seconds unless `fresh`."""
@@ -91,21 +169,17 @@ class Squeue:
             self._asked = time.monotonic()
         return self._entries
 
-    def changed(self) -> None:
-        """Forgets the last answer."""
-        self._asked = -self._every
-
-    def cancel(self, identifiers: Collection[str]) -> None:
+    def cancel(self, numbers: Collection[str]) -> None:
         """Slurm sends SIGTERM, and SIGKILL after its KillWait."""
-        if identifiers:
-            command = ["scancel", *sorted(identifiers)]
+        if numbers:
+            command = ["scancel", *sorted(numbers)]
             # Without an answer they go on, and the same command takes them up.
             with contextlib.suppress(subprocess.SubprocessError):
                 subprocess.run(command, capture_output=True, timeout=_PATIENCE, check=False)
-        self.changed()
+        self._asked = -self._every
 
     def _ask(self) -> list[Entry] | None:
-        command = ["squeue", "--me", "--states=all", "--noheader", f"--format={_FORMAT}"]
+        command = ["squeue", "--me", "--states=all", "--noheader", "--format=%i|%T|%r|%j"]
         try:
             answer = subprocess.run(
                 command, capture_output=True, text=True, timeout=_PATIENCE, check=True
@@ -114,49 +188,63 @@ class Squeue:
             return None  # the controller of the cluster is busy or being restarted; its jobs go on
         entries = []
         for line in answer.stdout.splitlines():
-            identifier, state, reason, name = line.split("|", 3)
-            reason = "" if reason == "None" else reason
-            entries.append(Entry(identifier, name, state, name.endswith(self._mark), reason))
+            number, state, reason, name = line.split("|", 3)
+            if name.endswith(self._mark):
+                reason = "" if reason == "None" else reason
+                entries.append(Entry(number, name.removesuffix(self._mark), state, reason))
         return entries
 
 
 class Processes:
-    """Jobs of submitit's local executor: processes that outlive the sweep that started them.
+    """Jobs that are processes of this machine, all at once, and outlive the sweep that started them.
 
     Args:
         logs: the sweep's folder of logs.
+        request: of which the time limit and the GPUs count.
     """
 
-    def __init__(self, logs: Path) -> None:
-        self._logs = logs
+    def __init__(self, logs: Path, request: Request) -> None:
+        self._logs, self._request = logs, request
+        self._children: list[subprocess.Popen[bytes]] = []
 
-    def name(self, folder: Path) -> str:
-        """The folder itself: the process has it in its command line."""
-        return str(folder)
+    def submit(self, run: str, arguments: Sequence[str]) -> str:
+        """See `Queue.submit`."""
+        folder = self._logs / run
+        limit = max(1, 60 * self._request.minutes - _SAVING)
+        gpus = ",".join(map(str, range(self._request.gpus)))
+        with (folder / "job.log").open("ab") as log:
+            child = subprocess.Popen(
+                _command(folder, limit, arguments),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"CUDA_VISIBLE_DEVICES": gpus},
+                start_new_session=True,
+            )
+        self._children.append(child)
+        return str(child.pid)
 
     def entries(self, *, fresh: bool = False) -> Sequence[Entry] | None:
         """As `Queue` says; what has ended is not listed."""
+        self._children = [child for child in self._children if child.poll() is None]
         found = []
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             try:
                 words = path.read_bytes().decode(errors="replace").split("\0")
             except OSError:  # it has just ended
                 continue
-            if "submitit.local._local" not in words:
-                continue
-            folder = words[words.index("submitit.local._local") + 1]
-            if Path(folder).is_relative_to(self._logs):
-                found.append(Entry(path.parent.name, folder, "RUNNING", True))
+            folder = Path(words[words.index(_JOB) + 1]) if _JOB in words else Path()
+            if folder.is_relative_to(self._logs):
+                run = str(folder.relative_to(self._logs))
+                found.append(Entry(path.parent.name, run, "RUNNING"))
         return found
 
-    def changed(self) -> None:
-        """Every question is asked anew."""
-
-    def cancel(self, identifiers: Collection[str]) -> None:
+    def cancel(self, numbers: Collection[str]) -> None:
         """SIGTERM to the processes."""
-        ours = {entry.identifier for entry in self.entries() or ()}
-        for identifier in ours & set(identifiers):
-            try:
-                os.kill(int(identifier), signal.SIGTERM)
-            except ProcessLookupError:
-                continue
+        for number in {entry.number for entry in self.entries() or ()} & set(numbers):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(number), signal.SIGTERM)
+
+
+def _command(folder: Path, limit: int, arguments: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", _JOB, str(folder), str(limit), *arguments]
