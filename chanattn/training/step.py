@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from chanattn import random_streams
 from chanattn.data.placement import put_copies
+from chanattn.models import folding
 from chanattn.tasks import Batch, Pair, Task, auxiliary
 from chanattn.training.mesh import batch_sharding, replicated
 from chanattn.training.schedule import Schedule
@@ -157,7 +158,8 @@ def make_eval_step(
 
     def eval_step(weights: Weights, feed: PyTree, totals: Totals) -> Totals:
         batch = prepare(feed)
-        logits, _ = model.apply(weights, batch["image"], train=False)
+        with folding():
+            logits, _ = model.apply(weights, batch["image"], train=False)
         return totals.add(task.metrics(logits, batch))
 
     return jax.jit(eval_step, out_shardings=replicated(mesh))
