@@ -13,10 +13,10 @@ and the blocks call it in turn, with the state that the block before left (`DIA.
 its own, it is the first block of a stage.
 """
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import flax.linen as nn
-import flax.struct
 import jax
 import jax.numpy as jnp
 
@@ -27,7 +27,8 @@ from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.layers import dense
 
 
-@flax.struct.dataclass
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class State:
     """What a block leaves to the next one.
 
@@ -39,7 +40,7 @@ class State:
 
     h: jax.Array
     c: jax.Array
-    block: int = flax.struct.field(pytree_node=False)
+    block: int = field(metadata={"static": True})
 
 
 def start(batch: int, channels: int) -> State:
