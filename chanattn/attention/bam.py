@@ -24,7 +24,7 @@ from chanattn.attention.core import over_space, refuse_condition, residual, sow_
 from chanattn.attention.registry import register
 from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
-from chanattn.layers import Conv, batch_norm
+from chanattn.layers import BatchNorm, Conv
 
 PRESETS = ("official", "paper")
 
@@ -52,7 +52,7 @@ class SpatialLogits(nn.Module):
                 name=f"conv{number}",
                 **types,
             )(x)
-            x = nn.relu(batch_norm(train, name=f"bn{number}", **types)(x))
+            x = nn.relu(BatchNorm(train, name=f"bn{number}", **types)(x))
         return Conv(1, 1, use_bias=True, name="conv4", **types)(x).astype(jnp.float32)
 
 

@@ -35,7 +35,7 @@ from chanattn.attention.core import refuse_condition, sow_weights
 from chanattn.attention.registry import register
 from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
-from chanattn.layers import Conv, batch_norm, dense, maximum
+from chanattn.layers import BatchNorm, Conv, dense, maximum
 
 LARGEST_BLOCK = 7
 
@@ -80,7 +80,7 @@ class ConvNormReLU(nn.Module):
         """Map (N, H, W, I) to (N, H, W, features)."""
         types = {"dtype": x.dtype, "param_dtype": self.param_dtype}
         y = Conv(self.features, 1, use_bias=self.use_bias, name="conv", **types)(x)
-        return nn.relu(batch_norm(train, name="bn", **types)(y))
+        return nn.relu(BatchNorm(train, name="bn", **types)(y))
 
 
 class BandMatrices(nn.Module):

@@ -45,7 +45,7 @@ from chanattn.attention.core import (
 from chanattn.attention.registry import preset, register
 from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
-from chanattn.layers import Conv, batch_norm, maximum
+from chanattn.layers import BatchNorm, Conv, maximum
 
 CITATION = (
     "Woo, Park, Lee, Kweon. CBAM: Convolutional Block Attention Module. ECCV 2018. arXiv:1807.06521"
@@ -106,7 +106,7 @@ class SpatialAttention(nn.Module):
             else maps_over_channels(x, self.maps)
         )
         z = Conv(1, self.kernel_size, name="conv", **layer)(maps)
-        norm = batch_norm(
+        norm = BatchNorm(
             train,
             name="bn",
             momentum=self.momentum,

@@ -30,7 +30,7 @@ from chanattn.attention.core import (
 from chanattn.attention.registry import register
 from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
-from chanattn.layers import activation, batch_norm, dense
+from chanattn.layers import BatchNorm, activation, dense
 
 CITATION = (
     "Hou, Zhou, Feng. Coordinate Attention for Efficient Mobile Network Design. CVPR 2021. "
@@ -146,7 +146,7 @@ class CoordinateAttention(nn.Module):
         }
         strips = jnp.concatenate(strip_means(x), axis=1)
         f = dense(self._width_rule()(channels), name="reduce", **layer)(strips)
-        f = activation(self.act)(batch_norm(train, name="bn", param_dtype=self.param_dtype)(f))
+        f = activation(self.act)(BatchNorm(train, name="bn", param_dtype=self.param_dtype)(f))
         rows, columns = jnp.split(f, [height], axis=1)
         weights = weigh_strips(
             self,

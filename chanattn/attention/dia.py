@@ -13,7 +13,8 @@ and the blocks call it in turn, with the state that the block before left (`DIA.
 its own, it is the first block of a stage.
 """
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -26,18 +27,20 @@ from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.layers import dense
 
 
-class State(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class State:
     """What a block leaves to the next one.
 
     Attributes:
         h: Weights (N, C) of the block.
         c: State of the cell (N, C).
-        block: Number of the block, from 1; 0 before the first.
+        block: Number of the block, from 1; 0 before the first. Known while tracing, also under `nn.remat`.
     """
 
     h: jax.Array
     c: jax.Array
-    block: int
+    block: int = field(metadata={"static": True})
 
 
 def start(batch: int, channels: int) -> State:
@@ -131,11 +134,11 @@ class DIA(nn.Module):
         those after it.
         """
         channels = x.shape[-1]
-        h, c, block = state or start(x.shape[0], channels)
+        state = state or start(x.shape[0], channels)
         width = self._width_rule()(channels)
         layer = {"width": width, "param_dtype": self.param_dtype}
-        z = Logits(**layer, name="input")(squeeze.mean(x)) + Logits(**layer, name="hidden")(h)
-        h, c = update(z, c)
-        block += 1
+        z = Logits(**layer, name="input")(squeeze.mean(x)) + Logits(**layer, name="hidden")(state.h)
+        h, c = update(z, state.c)
+        block = state.block + 1
         sow_weights(self, h, "weights" if block == 1 else f"weights{block}")
         return x * over_space(h, x), State(h, c, block)

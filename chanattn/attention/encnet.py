@@ -25,7 +25,7 @@ from chanattn.attention import gate as gates
 from chanattn.attention.core import over_space, refuse_condition, residual, sow_weights, weigh
 from chanattn.attention.registry import register
 from chanattn.errors import UsageError
-from chanattn.layers import Conv, batch_norm, dense
+from chanattn.layers import BatchNorm, Conv, dense
 
 PRESETS = {"official": jnp.mean, "paper": jnp.sum}
 
@@ -130,10 +130,10 @@ class EncNet(nn.Module):
         channels = x.shape[-1]
         own = {"param_dtype": self.param_dtype}
         features = Conv(channels, 1, dtype=x.dtype, name="conv", **own)(x)
-        features = nn.relu(batch_norm(train, name="bn", dtype=x.dtype, **own)(features))
+        features = nn.relu(BatchNorm(train, name="bn", dtype=x.dtype, **own)(features))
         codes = Encoding(self.codes, name="encoding", **own)(features)
         # The norm is over the codewords, so they go last.
-        codes = batch_norm(train, name="codes_bn", **own)(jnp.swapaxes(codes, 1, 2))
+        codes = BatchNorm(train, name="codes_bn", **own)(jnp.swapaxes(codes, 1, 2))
         encoded = PRESETS[self.preset](nn.relu(codes), axis=-1)
 
         logits = dense(channels, name="expand", **own)(encoded)

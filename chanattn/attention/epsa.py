@@ -26,7 +26,7 @@ from chanattn.attention.core import refuse_condition, refuse_unused, sow_weights
 from chanattn.attention.registry import register
 from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
-from chanattn.layers import Conv, activation, batch_norm
+from chanattn.layers import BatchNorm, Conv, activation
 
 PRESETS = ("official", "paper")
 
@@ -160,5 +160,5 @@ class PyramidSqueezeAttention(nn.Module):
         y = jnp.concatenate(slices[::-1] if self.preset == "official" else slices, axis=-1)
         if not self.use_norm:
             return y
-        y = batch_norm(train, name="bn", dtype=self.dtype, **own)(y)
+        y = BatchNorm(train, name="bn", dtype=self.dtype, **own)(y)
         return activation(self.act)(y)

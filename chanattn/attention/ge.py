@@ -41,7 +41,7 @@ from chanattn.attention.core import over_space, refuse_condition, sow_weights, w
 from chanattn.attention.registry import register
 from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
-from chanattn.layers import Conv, avg_pool, batch_norm
+from chanattn.layers import BatchNorm, Conv, avg_pool
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class Gather(nn.Module):
                 else MapConv(self.padded, name=f"conv{number}", **layer)
             )
             x = conv(x)
-            norm = batch_norm(
+            norm = BatchNorm(
                 train, name=f"norm{number}", dtype=x.dtype, param_dtype=self.param_dtype
             )
             x = norm(x)

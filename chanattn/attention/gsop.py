@@ -24,7 +24,7 @@ from chanattn.attention.core import over_space, refuse_condition, sow_weights, w
 from chanattn.attention.registry import register
 from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
-from chanattn.layers import Conv, GroupedDense, batch_norm, dense
+from chanattn.layers import BatchNorm, Conv, GroupedDense, dense
 
 _WIDTH = 128
 _STRIDED_CHANNELS = 256
@@ -108,10 +108,10 @@ class GSoP(nn.Module):
         stride = self.reduce_stride or (2 if channels <= _STRIDED_CHANNELS else 1)
         own = {"param_dtype": self.param_dtype}
         z = Conv(width, 1, stride, use_bias=True, dtype=x.dtype, name="reduce", **own)(nn.relu(x))
-        z = nn.relu(batch_norm(train, name="bn", dtype=x.dtype, **own)(z))
+        z = nn.relu(BatchNorm(train, name="bn", dtype=x.dtype, **own)(z))
 
         # The norm is over the rows, so they go last; the matrix is symmetric, so they already are.
-        rows = batch_norm(train, name="row_bn", **own)(covariance(z))
+        rows = BatchNorm(train, name="row_bn", **own)(covariance(z))
         rows = jnp.swapaxes(rows, 1, 2).reshape(-1, width * width)
         t = GroupedDense(_OUTPUTS * width, groups=width, name="rows", **own)(rows)
         logits = dense(channels, name="expand", **own)(t)

@@ -17,7 +17,7 @@ from jax import lax
 
 from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError, did_you_mean
-from chanattn.layers import GroupedDense, activation, batch_norm, dense
+from chanattn.layers import BatchNorm, GroupedDense, activation, dense
 
 
 def _sum_statistics(z: jax.Array) -> jax.Array:
@@ -60,7 +60,7 @@ class Bottleneck(nn.Module):
         layer = {"use_bias": self.use_bias, "param_dtype": self.param_dtype}
         z = dense(width, name="reduce", **layer)(s)
         if self.use_norm:
-            z = batch_norm(train, name="norm", param_dtype=self.param_dtype)(z)
+            z = BatchNorm(train, name="norm", param_dtype=self.param_dtype)(z)
         z = dense(channels, name="expand", **layer)(activation(self.act)(z))
         return _sum_statistics(z)
 

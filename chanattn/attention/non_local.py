@@ -26,7 +26,7 @@ from chanattn.attention.core import refuse_condition, sow_weights
 from chanattn.attention.registry import register
 from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
-from chanattn.layers import Conv, batch_norm
+from chanattn.layers import BatchNorm, Conv
 
 PRESETS = {"official": 2, "timm": 8}  # the default reduction
 
@@ -113,4 +113,4 @@ class NonLocal(nn.Module):
         z = Conv(channels, 1, use_bias=True, name="expand", **types)(
             mixed.reshape(*x.shape[:-1], width)
         )
-        return x + batch_norm(train, name="norm", scale_init=nn.initializers.zeros, **types)(z)
+        return x + BatchNorm(train, name="norm", scale_init=nn.initializers.zeros, **types)(z)

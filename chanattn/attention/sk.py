@@ -32,7 +32,7 @@ from chanattn.attention.core import refuse_condition, refuse_unused, sow_weights
 from chanattn.attention.registry import register
 from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
-from chanattn.layers import Conv, batch_norm, dense
+from chanattn.layers import BatchNorm, Conv, dense
 
 BRANCHES = ("dilation", "groups")
 FUSES = ("select", "sum")
@@ -61,7 +61,7 @@ class BranchAttention(nn.Module):
         layer = {"use_bias": False, "param_dtype": self.param_dtype}
         s = jnp.mean(jnp.sum(branches, axis=1, dtype=jnp.float32), axis=(1, 2))
         z = dense(width, name="reduce", **layer)(s)
-        z = batch_norm(train, name="bn", act="relu", param_dtype=self.param_dtype)(z)
+        z = BatchNorm(train, name="bn", act="relu", param_dtype=self.param_dtype)(z)
         # One row a branch and channel, the branch slowest, as in all three reference codes.
         logits = dense(count * channels, name="select", **layer)(z)
         return jax.nn.softmax(logits.reshape(-1, count, channels), axis=1)
@@ -206,7 +206,7 @@ class SelectiveKernel(nn.Module):
                 param_dtype=self.param_dtype,
                 name=f"conv{number}",
             )(source)
-            norm = batch_norm(
+            norm = BatchNorm(
                 train,
                 name=f"bn{number}",
                 act="relu",

@@ -23,7 +23,7 @@ from chanattn.attention.core import refuse_condition, sow_weights
 from chanattn.attention.registry import register
 from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
-from chanattn.layers import Conv, GroupedDense, avg_pool, batch_norm
+from chanattn.layers import BatchNorm, Conv, GroupedDense, avg_pool
 
 _MIN_WIDTH = 32
 
@@ -65,7 +65,7 @@ class RadixAttention(nn.Module):
         s = jnp.mean(jnp.sum(splits, axis=3, dtype=jnp.float32), axis=(1, 2))
         z = GroupedDense(self.width, name="reduce", **layer)(s)
         if self.use_norm:
-            z = batch_norm(train, name="bn", param_dtype=self.param_dtype)(z)
+            z = BatchNorm(train, name="bn", param_dtype=self.param_dtype)(z)
         logits = GroupedDense(radix * channels, name="expand", **layer)(nn.relu(z))
         return radix_softmax(logits, radix, self.groups)
 
@@ -159,7 +159,7 @@ class SplitAttention(nn.Module):
             name="conv",
         )(x)
         if self.use_norm:
-            u = batch_norm(train, name="bn", dtype=self.dtype, param_dtype=self.param_dtype)(u)
+            u = BatchNorm(train, name="bn", dtype=self.dtype, param_dtype=self.param_dtype)(u)
         splits = nn.relu(u).reshape(*u.shape[:3], self.radix, self.filters)
 
         weights = RadixAttention(

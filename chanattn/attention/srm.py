@@ -20,7 +20,7 @@ from chanattn.attention import squeeze as squeezes
 from chanattn.attention.core import ChannelAttention
 from chanattn.attention.registry import register
 from chanattn.errors import UsageError
-from chanattn.layers import batch_norm
+from chanattn.layers import BatchNorm
 
 
 class StyleIntegration(nn.Module):
@@ -34,7 +34,7 @@ class StyleIntegration(nn.Module):
         s = s.reshape(s.shape[0], -1, s.shape[-1])
         kernel = self.param("kernel", nn.initializers.zeros, s.shape[1:], self.param_dtype)
         z = jnp.sum(s * kernel, axis=1)
-        return batch_norm(train, name="norm", param_dtype=self.param_dtype)(z)
+        return BatchNorm(train, name="norm", param_dtype=self.param_dtype)(z)
 
 
 @register(

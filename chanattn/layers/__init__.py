@@ -8,16 +8,16 @@ from chanattn.layers.activation import Activation, activation
 from chanattn.layers.conv import Conv
 from chanattn.layers.dense import GroupedDense, dense
 from chanattn.layers.maximum import maximum, minimum
-from chanattn.layers.norm import batch_norm
+from chanattn.layers.norm import BatchNorm
 from chanattn.layers.pool import avg_pool, max_pool
 
 __all__ = [
     "Activation",
+    "BatchNorm",
     "Conv",
     "GroupedDense",
     "activation",
     "avg_pool",
-    "batch_norm",
     "dense",
     "max_pool",
     "maximum",

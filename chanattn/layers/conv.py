@@ -42,22 +42,8 @@ class Conv(nn.Module):
     kernel_init: nn.initializers.Initializer = he_normal_fan_out
 
     @nn.compact
-    def __call__(
-        self,
-        x: jax.Array,
-        factor: jax.Array | None = None,
-        shift: jax.Array | None = None,
-        addend: jax.Array | None = None,
-        relu: bool = False,
-    ) -> jax.Array:
-        """Convolve (N, H, W, I), and what may follow: relu(y * factor + shift + addend).
-
-        Args:
-            x: Features.
-            factor: (features,), or None; the kernel is multiplied by it.
-            shift: (features,), or None.
-            addend: A map of the result's shape, or None.
-            relu: Whether negative values become zero.
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Convolve (N, H, W, I).
 
         Raises:
             UsageError: The groups do not divide the channels.
@@ -67,26 +53,22 @@ class Conv(nn.Module):
                 f"a convolution from {x.shape[-1]} to {self.features} channels cannot have "
                 f"{self.groups} groups"
             )
-        k = self.kernel_size
-        shape = (k, k, x.shape[-1] // self.groups, self.features)
+        size = self.kernel_size
+        shape = (size, size, x.shape[-1] // self.groups, self.features)
         kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
         bias = None
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,), self.param_dtype)
-        if factor is not None:
-            kernel = kernel * factor
-            bias = bias if bias is None else bias * factor
-        if shift is not None:
-            bias = shift if bias is None else bias + shift
-        pad = self.dilation * (k - 1) // 2
-        return convolve(
-            x.astype(self.dtype),
-            kernel.astype(self.dtype),
-            bias if bias is None else bias.astype(self.dtype),
-            addend if addend is None else addend.astype(self.dtype),
-            relu=relu,
-            strides=(self.stride, self.stride),
-            padding=((pad, pad), (pad, pad)),
-            dilation=(self.dilation, self.dilation),
-            groups=self.groups,
-        )
+            bias = bias.astype(self.dtype)
+        return convolve(x.astype(self.dtype), kernel.astype(self.dtype), bias, **self.window)
+
+    @property
+    def window(self) -> dict[str, Any]:
+        """Strides, padding, dilation and groups, as `convolve` takes them."""
+        pad = self.dilation * (self.kernel_size - 1) // 2
+        return {
+            "strides": (self.stride, self.stride),
+            "padding": ((pad, pad), (pad, pad)),
+            "dilation": (self.dilation, self.dilation),
+            "groups": self.groups,
+        }

@@ -9,50 +9,25 @@ from jax import lax
 
 from chanattn.layers import kernels
 from chanattn.layers.activation import activation
-from chanattn.layers.conv import Conv
 from chanattn.onednn import operations
 
 EPSILON = 1e-5
 
 
-def batch_norm(
-    train: bool,
-    *,
-    name: str,
-    momentum: float = 0.9,
-    scale_init: nn.initializers.Initializer = nn.initializers.ones,
-    act: str = "",
-    dtype: Any = jnp.float32,
-    param_dtype: Any = jnp.float32,
-) -> "BatchNorm":
-    """Batch norm over all but the last axis: batch statistics if `train`, else the running ones.
-
-    `momentum` is the share of the old running value that is kept: PyTorch's momentum m is 1 - m here.
-    Statistics are float32 and, under a sharded batch, those of the global batch. The running variance
-    is the biased one (PyTorch stores the unbiased one, n / (n - 1) larger).
-    The variance takes two passes: E[x^2] - E[x]^2 in one loses its digits where the mean is large.
-    """
-    return BatchNorm(
-        train=train,
-        momentum=momentum,
-        scale_init=scale_init,
-        act=act,
-        dtype=dtype,
-        param_dtype=param_dtype,
-        name=name,
-    )
-
-
 class BatchNorm(nn.Module):
-    """(x - mean) / sqrt(variance + 1e-5) * scale + bias, then an activation; Ioffe & Szegedy, ICML 2015.
+    """(x - mean) / sqrt(variance + 1e-5) * scale + bias; Ioffe & Szegedy, ICML 2015.
 
-    Parameters `scale` and `bias` (C,), running `mean` and `var` (C,) in `batch_stats`, as Flax's.
+    Parameters `scale` and `bias` (C,), running `mean` and `var` (C,) in `batch_stats`, as Flax's. Statistics
+    are those over all axes but the last, in float32 and, under a sharded batch, of the global batch. The
+    running variance is the biased one (PyTorch stores the unbiased one, n / (n - 1) larger). The variance
+    takes two passes: E[x^2] - E[x]^2 in one loses its digits where the mean is large.
 
     Attributes:
-        train: Whether the statistics are the batch's.
-        momentum: Share of the old running statistics that is kept.
+        train: Whether the statistics are the batch's, else the running ones.
+        momentum: Share of the old running statistics that is kept: PyTorch's momentum m is 1 - m here.
         scale_init: Initialiser of the scale.
-        act: A name of `layers.activation`, or none. A ReLU costs nothing where oneDNN computes it.
+        act: The activation that follows, a name of `layers.activation`, or none. It is part of the layer
+            because oneDNN computes norm and ReLU, and their gradients, in one pass each.
         dtype: Type of the result.
         param_dtype: Type of the parameters.
     """
@@ -65,45 +40,24 @@ class BatchNorm(nn.Module):
     param_dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, after: Conv | None = None, addend: jax.Array | None = None
-    ) -> jax.Array:
-        """Normalise.
-
-        With running statistics the norm is a factor and a shift a channel, which oneDNN applies within
-        the convolution before it, and so the sum and the activation after it.
-
-        Args:
-            x: (..., C), or what `after` convolves.
-            after: The convolution that the norm follows; None: x is normalised as it is.
-            addend: (..., C), added before the activation; None: nothing is.
-        """
-        shape = (x.shape[-1] if after is None else after.features,)
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Normalise (..., C)."""
+        shape = x.shape[-1:]
         scale = self.param("scale", self.scale_init, shape, self.param_dtype)
         bias = self.param("bias", nn.initializers.zeros, shape, self.param_dtype)
         mean = self.variable("batch_stats", "mean", lambda: jnp.zeros(shape, jnp.float32))
         var = self.variable("batch_stats", "var", lambda: jnp.ones(shape, jnp.float32))
-        relu = self.act == "relu"
         act = activation(self.act) if self.act else lambda y: y
-
-        def end(y: jax.Array) -> jax.Array:
-            return act(y if addend is None else y + addend)
-
-        if not self.train and after is not None and _fits_onednn(x, scale, self.dtype):
-            factor = lax.rsqrt(var.value + EPSILON) * scale
-            y = after(x, factor, bias - mean.value * factor, addend, relu)
-            return y if relu else act(y)
-        if after is not None:
-            x = after(x)
         if not self.train:
-            return end(_normalise(x, mean.value, var.value, scale, bias).astype(self.dtype))
+            y = _normalise(x, mean.value, var.value, scale, bias)
+            return act(y.astype(self.dtype))
         if _fits_onednn(x, scale, self.dtype):
-            at_once = relu and addend is None
-            y, *moments = _by_onednn(x, scale, bias, at_once)
-            y = y if at_once else end(y)
+            relu = self.act == "relu"
+            y, *moments = _by_onednn(x, scale, bias, relu)
+            y = y if relu else act(y)
         else:
             y, *moments = _by_batch(x, scale, bias)
-            y = end(y.astype(self.dtype))
+            y = act(y.astype(self.dtype))
         if not self.is_initializing():
             for running, new in zip((mean, var), moments, strict=True):
                 running.value = self.momentum * running.value + (1 - self.momentum) * new

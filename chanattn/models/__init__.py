@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.models.architectures import ARCHITECTURES
 from chanattn.models.blocks import SHORTCUTS
+from chanattn.models.folding import folding
 from chanattn.models.inverted_residual import InvertedResidualNet
 from chanattn.models.network import Network
 from chanattn.models.resnet import ResNet
@@ -29,6 +30,7 @@ __all__ = [
     "Slots",
     "VoVNet",
     "create",
+    "folding",
     "from_config",
     "names",
 ]

@@ -1,4 +1,4 @@
-"""What the blocks of all networks share: layers by name, attention, stochastic depth."""
+"""What the blocks of all networks share: numbered layers, attention at its places, stochastic depth."""
 
 from typing import Any
 
@@ -7,141 +7,111 @@ import jax
 import jax.numpy as jnp
 
 from chanattn.errors import UsageError
-from chanattn.layers import Conv, activation, batch_norm
-from chanattn.models.slots import Slots, StageAttention
+from chanattn.layers import BatchNorm, Conv, activation
+from chanattn.models.slots import Slots
 
 
 class Block(nn.Module, kw_only=True):  # type: ignore[call-arg]
-    """Base of all blocks: (N, H, W, I) -> (N, H', W', C).
+    """Base of all blocks: (N, H, W, I) and a state -> (N, H', W', C) and the next state.
+
+    The state belongs to a mechanism that serves all blocks of a stage (`shared`): each block is called with
+    what the one before it has returned, the first one with None. Other mechanisms leave it as it is.
 
     Attributes:
         stage: Number of the stage, from 1.
         slots: Attention mechanisms.
-        shared: The gate mechanism, if one serves all blocks of the stage.
+        shared: The gate mechanism, if one module serves all blocks of the stage.
         block_input: I, for mechanisms whose size depends on it; 0 if unknown.
         num_classes: Of the network, for mechanisms that ask.
         activation: Between the layers: a name of `layers.activation`.
         drop_rate: Probability that the residual branch of a picture is dropped in training.
         zero_init: Start with a silent residual branch.
+        train: Whether norms use the batch's statistics, and stochastic depth acts.
         dtype: Type of the computation.
         param_dtype: Type of the parameters.
     """
 
     stage: int = 1
     slots: Slots = Slots()
-    shared: StageAttention | None = None
+    shared: nn.Module | None = None
     block_input: int = 0
     num_classes: int = 1000
     activation: str = "relu"
     drop_rate: float = 0.0
     zero_init: bool = True
+    train: bool = False
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
-    def _act(self, x: jax.Array) -> jax.Array:
+    def conv(
+        self, number: int, x: jax.Array, features: int, kernel_size: int, **more: Any
+    ) -> jax.Array:
+        """Convolution `number` of the residual branch, and the attention that sits before every one."""
+        x = self.attend_at_each("pre_conv", x, number)
+        return Conv(features, kernel_size, name=f"conv{number}", **self.types(), **more)(x)
+
+    def norm(
+        self, number: int, x: jax.Array, *, act: bool = False, silent: bool = False
+    ) -> jax.Array:
+        """Norm `number`, the attention that sits at every one, and the activation if `act`.
+
+        That attention is before the norm, or between it and the activation. The scale of a `silent` norm
+        starts at zero if `zero_init` says so.
+        """
+        x = self.attend_at_each("before_norms", x, number)
+        between = self.slots.gate.at("after_norms", self.stage)
+        zero = silent and self.zero_init
+        x = BatchNorm(
+            self.train,
+            name=f"bn{number}",
+            scale_init=nn.initializers.zeros if zero else nn.initializers.ones,
+            act=self.activation if act and not between else "",
+            **self.types(),
+        )(x)
+        x = self.attend_at_each("after_norms", x, number)
+        return self.act(x) if act and between else x
+
+    def act(self, x: jax.Array) -> jax.Array:
+        """The activation."""
         return activation(self.activation)(x)
 
-    def _conv(
-        self, name: str, x: jax.Array, features: int, kernel_size: int, **more: Any
-    ) -> jax.Array:
-        types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        return Conv(features, kernel_size, name=name, **types, **more)(x)
+    def add_act(self, y: jax.Array, shortcut: jax.Array) -> jax.Array:
+        """The sum of branch and shortcut, and the activation; `folding` knows it by its name."""
+        return self.act(y + shortcut)
 
-    def _norm(
-        self,
-        number: int,
-        x: jax.Array,
-        train: bool,
-        *,
-        last: bool = False,
-        act: bool = False,
-        after: Conv | None = None,
-        addend: jax.Array | None = None,
-    ) -> jax.Array:
-        """Norm `number`, and the activation if `act`; the last one of a branch may start at zero.
+    def attend(self, placement: str, x: jax.Array, state: Any) -> tuple[jax.Array, Any]:
+        """The gate mechanism if it sits here, and the state that it leaves for the next block."""
+        if self.shared is not None and self.slots.gate.at(placement, self.stage):
+            return self.shared.step(x, state, self.train)
+        return self._attend(placement, x, "attention"), state
 
-        The attention that sits at every norm is before it, or between it and the activation. `after` and
-        `addend` are those of `BatchNorm`: the convolution before the norm, and what is added.
-        """
-        silent = last and self.zero_init
-        gate, name = self.slots.gate, f"attention{number}"
-        inside = gate.at("after_norms", self.stage)
-        if gate.at("before_norms", self.stage):
-            x = self._attend("before_norms", x if after is None else after(x), train, name)
-            after = None
-        norm = batch_norm(
-            train,
-            name=f"bn{number}",
-            scale_init=nn.initializers.zeros if silent else nn.initializers.ones,
-            act=self.activation if act and not inside else "",
-            dtype=self.dtype,
-            param_dtype=self.param_dtype,
-        )
-        if not inside:
-            return norm(x, after, addend)
-        y = self._attend("after_norms", norm(x, after), train, name)
-        y = y if addend is None else y + addend
-        return self._act(y) if act else y
+    def attend_at_each(self, placement: str, x: jax.Array, number: int) -> jax.Array:
+        """The same for a place that every convolution or norm has: there are several modules, numbered."""
+        return self._attend(placement, x, f"attention{number}")
 
-    def _attend(
-        self, placement: str, x: jax.Array, train: bool, name: str = "attention"
-    ) -> jax.Array:
-        """Apply the gate mechanism if it sits here."""
+    def _attend(self, placement: str, x: jax.Array, name: str) -> jax.Array:
         gate = self.slots.gate
         if not gate.at(placement, self.stage):
             return x
-        if self.shared is not None:
-            return self.shared(x, train)
         module = gate.build(
             name,
             block_input=self.block_input or None,
             num_classes=self.num_classes,
             param_dtype=self.param_dtype,
         )
-        return module(x, train=train)
+        return module(x, train=self.train)
 
-    def _branch_conv(
-        self, number: int, x: jax.Array, features: int, kernel_size: int, train: bool, **more: Any
-    ) -> jax.Array:
-        """Convolution `number` of the residual branch, with the `pre_conv` attention before it."""
-        x = self._attend("pre_conv", x, train, name=f"attention{number}")
-        return self._conv(f"conv{number}", x, features, kernel_size, **more)
-
-    def _conv_norm(
-        self,
-        number: int,
-        x: jax.Array,
-        features: int,
-        kernel_size: int,
-        train: bool,
-        *,
-        last: bool = False,
-        act: bool = False,
-        addend: jax.Array | None = None,
-        **more: Any,
-    ) -> jax.Array:
-        """Convolution and norm `number`, see `_norm`; the `pre_norm` attention is between the second ones."""
-        types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        conv = Conv(features, kernel_size, name=f"conv{number}", **types, **more)
-        if number == 2 and self.slots.gate.at("pre_norm", self.stage):
-            y = self._attend("pre_norm", conv(x), train)
-            return self._norm(number, y, train, last=last, act=act, addend=addend)
-        return self._norm(number, x, train, last=last, act=act, after=conv, addend=addend)
-
-    def _branch_conv_norm(
-        self, number: int, x: jax.Array, features: int, kernel_size: int, train: bool, **more: Any
-    ) -> jax.Array:
-        """The same in the residual branch, with the `pre_conv` attention before it."""
-        x = self._attend("pre_conv", x, train, name=f"attention{number}")
-        return self._conv_norm(number, x, features, kernel_size, train, **more)
-
-    def _drop_branch(self, y: jax.Array, train: bool) -> jax.Array:
+    def drop_branch(self, y: jax.Array) -> jax.Array:
         """Stochastic depth (Huang et al., ECCV 2016): whole branches, picture by picture, mean kept."""
-        if not train or self.drop_rate == 0:
+        if not self.train or self.drop_rate == 0:
             return y
         keep = 1 - self.drop_rate
         mask = jax.random.bernoulli(self.make_rng("dropout"), keep, (y.shape[0], 1, 1, 1))
         return y * mask.astype(y.dtype) / keep
+
+    def types(self) -> dict[str, Any]:
+        """Arguments of every layer."""
+        return {"dtype": self.dtype, "param_dtype": self.param_dtype}
 
 
 def refuse_conv_slot(slots: Slots, reason: str) -> None:

@@ -5,7 +5,6 @@ Four blocks: basic and bottleneck (He et al., CVPR 2016, arXiv:1512.03385), and 
 unless `stride_first`.
 """
 
-import functools
 from typing import Any
 
 import flax.linen as nn
@@ -13,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from chanattn.errors import UsageError
-from chanattn.layers import Conv, avg_pool, batch_norm
+from chanattn.layers import BatchNorm, Conv, avg_pool
 from chanattn.models.block import Block, refuse_conv_slot
 
 SHORTCUTS = ("zero_pad", "projection", "projection3x3", "avg_pool")
@@ -83,22 +82,20 @@ class ResidualBlock(Block):
             **more,
         )
 
-    def _conv_slot(self, number: int, x: jax.Array, train: bool, stride: int) -> jax.Array:
+    def conv_slot(self, number: int, x: jax.Array, stride: int) -> jax.Array:
         """The conv mechanism in place of convolution `number`, its norm and activation.
 
         It cannot be looked into: attention whose place is between these three sits behind it.
         """
-        name = f"attention{number}"
-        x = self._attend("pre_conv", x, train, name)
-        y = self._conv_mechanism(name=f"conv{number}", stride=stride)(x, train=train)
-        if number == 2:
-            y = self._attend("pre_norm", y, train)
+        x = self.attend_at_each("pre_conv", x, number)
+        y = self._conv_mechanism(name=f"conv{number}", stride=stride)(x, train=self.train)
         for placement in ("before_norms", "after_norms"):
-            y = self._attend(placement, y, train, name)
+            y = self.attend_at_each(placement, y, number)
         return y
 
-    def _shortcut(self, x: jax.Array, train: bool) -> jax.Array:
-        if self.stride == 1 and x.shape[-1] == self.filters:
+    def shortcut_of(self, x: jax.Array) -> jax.Array:
+        """The input itself, or what `shortcut` makes of it where the shape changes."""
+        if not self._changes_shape(x):
             return x
         if self.shortcut == "zero_pad":
             extra = self.filters - x.shape[-1]
@@ -109,39 +106,21 @@ class ResidualBlock(Block):
             self.stride,
             self.shortcut,
             use_norm=not self.pre_activation,
-            dtype=self.dtype,
-            param_dtype=self.param_dtype,
+            train=self.train,
             name="shortcut",
-        )(x, train)
+            **self.types(),
+        )(x)
 
-    def _end(
-        self,
-        number: int,
-        y: jax.Array,
-        features: int,
-        kernel_size: int,
-        x: jax.Array,
-        train: bool,
-    ) -> jax.Array:
-        """The last convolution of the branch with its norm, and the sum with the shortcut of x."""
-        shortcut = self._shortcut(x, train)
-        layer = functools.partial(self._branch_conv_norm, number, y, features, kernel_size, train)
-        if self.rectify_branch:
-            return self._join(layer(act=True), shortcut, train)
-        gate = self.slots.gate
-        if train or gate.at("post", self.stage) or gate.at("identity", self.stage):
-            return self._join(layer(last=True), shortcut, train)
-        # Nothing comes between norm and sum, so one pass may compute both.
-        y = layer(last=True, act=True, addend=shortcut)
-        return self._attend("after_sum", y, train)
+    def _changes_shape(self, x: jax.Array) -> bool:
+        return self.stride > 1 or x.shape[-1] != self.filters
 
-    def _join(self, y: jax.Array, shortcut: jax.Array, train: bool) -> jax.Array:
+    def join(self, y: jax.Array, shortcut: jax.Array, state: Any) -> tuple[jax.Array, Any]:
         """Sum of branch and shortcut, with what surrounds it."""
-        y = self._drop_branch(self._attend("post", y, train), train)
-        y = y + self._attend("identity", shortcut, train)
-        if not self.pre_activation:
-            y = self._act(y)
-        return self._attend("after_sum", y, train)
+        y, state = self.attend("post", y, state)
+        y = self.drop_branch(y)
+        shortcut, state = self.attend("identity", shortcut, state)
+        y = y + shortcut if self.pre_activation else self.add_act(y, shortcut)
+        return self.attend("after_sum", y, state)
 
 
 class Shortcut(nn.Module):
@@ -151,20 +130,21 @@ class Shortcut(nn.Module):
     stride: int
     kind: str
     use_norm: bool
+    train: bool
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: jax.Array) -> jax.Array:
         """Bring (N, H, W, I) to the shape of the residual branch."""
+        types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         stride = self.stride
         kernel_size = 3 if self.kind == "projection3x3" and stride > 1 else 1
         if self.kind == "avg_pool" and stride > 1:
             x = avg_pool(x, stride, stride, count_padding=False, ceil_mode=True)
             stride = 1
-        types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        conv = Conv(self.filters, kernel_size, stride=stride, name="conv", **types)
-        return batch_norm(train, name="bn", **types)(x, conv) if self.use_norm else conv(x)
+        x = Conv(self.filters, kernel_size, stride=stride, name="conv", **types)(x)
+        return BatchNorm(self.train, name="bn", **types)(x) if self.use_norm else x
 
 
 class BasicBlock(ResidualBlock):
@@ -175,15 +155,19 @@ class BasicBlock(ResidualBlock):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """(N, H, W, I) -> (N, H', W', planes)."""
-        y = self._attend("pre", x, train)
+    def __call__(self, x: jax.Array, state: Any = None) -> tuple[jax.Array, Any]:
+        """(N, H, W, I) -> (N, H', W', planes), and the state, see `Block`."""
+        y, state = self.attend("pre", x, state)
         if self._has_conv_slot():
-            y = self._conv_slot(1, y, train, self.stride)
+            y = self.conv_slot(1, y, self.stride)
         else:
-            y = self._branch_conv_norm(1, y, self.planes, 3, train, act=True, stride=self.stride)
-        y = self._attend("mid", y, train)
-        return self._end(2, y, self.planes, 3, x, train)
+            y = self.conv(1, y, self.planes, 3, stride=self.stride)
+            y = self.norm(1, y, act=True)
+        y, state = self.attend("mid", y, state)
+        y = self.conv(2, y, self.planes, 3)
+        y, state = self.attend("pre_norm", y, state)
+        y = self.norm(2, y, act=self.rectify_branch, silent=not self.rectify_branch)
+        return self.join(y, self.shortcut_of(x), state)
 
 
 class BottleneckBlock(ResidualBlock):
@@ -200,84 +184,80 @@ class BottleneckBlock(ResidualBlock):
         return self._width // self.group_width if self.group_width else self.cardinality
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """(N, H, W, I) -> (N, H', W', expansion * planes)."""
+    def __call__(self, x: jax.Array, state: Any = None) -> tuple[jax.Array, Any]:
+        """(N, H, W, I) -> (N, H', W', expansion * planes), and the state, see `Block`."""
         width = self._width
         first, second = (self.stride, 1) if self.stride_first else (1, self.stride)
-        y = self._attend("pre", x, train)
-        narrow = width // self.reduce_first
-        y = self._branch_conv_norm(1, y, narrow, 1, train, act=True, stride=first)
+        y, state = self.attend("pre", x, state)
+        y = self.conv(1, y, width // self.reduce_first, 1, stride=first)
+        y = self.norm(1, y, act=True)
         if self._has_conv_slot():
-            y = self._conv_slot(2, y, train, second)
+            y = self.conv_slot(2, y, second)
+            y, state = self.attend("pre_norm", y, state)
         else:
-            wide = {"stride": second, "groups": self._groups}
-            y = self._branch_conv_norm(2, y, width, 3, train, act=True, **wide)
-        y = self._attend("mid", y, train)
-        return self._end(3, y, self.filters, 1, x, train)
+            y = self.conv(2, y, width, 3, stride=second, groups=self._groups)
+            y, state = self.attend("pre_norm", y, state)
+            y = self.norm(2, y, act=True)
+        y, state = self.attend("mid", y, state)
+        y = self.conv(3, y, self.filters, 1)
+        y = self.norm(3, y, act=self.rectify_branch, silent=not self.rectify_branch)
+        return self.join(y, self.shortcut_of(x), state)
 
 
-class PreActBasicBlock(ResidualBlock):
-    """Norm and activation before each of two 3x3 convolutions; the sum is left as it is.
+class PreActBlock(ResidualBlock):
+    """Norm and activation before each convolution; the sum is left as it is.
 
-    There is no last norm: with `zero_init` the last convolution's kernel starts at zero.
+    The input itself is the shortcut, or, where the shape changes, a projection of the activated input. There
+    is no last norm: with `zero_init` the last convolution's kernel starts at zero.
     """
 
     pre_activation = True
 
     def __post_init__(self) -> None:
         _refuse(self, *_WIDTHS, "stride_first", "rectify_branch")
-        refuse_conv_slot(self.slots, _WRONG_ORDER)
+        refuse_conv_slot(self.slots, "which pre-activation networks do not have in that order")
         super().__post_init__()
 
+    def _last_init(self) -> dict[str, Any]:
+        return {"kernel_init": nn.initializers.zeros} if self.zero_init else {}
+
+
+class PreActBasicBlock(PreActBlock):
+    """Two 3x3 convolutions, pre-activated."""
+
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """(N, H, W, I) -> (N, H', W', planes)."""
-        y = self._norm(1, self._attend("pre", x, train), train, act=True)
-        shortcut = _pre_activated_shortcut(self, x, y, train)
-        y = self._branch_conv(1, y, self.planes, 3, train, stride=self.stride)
-        y = self._attend("mid", self._norm(2, y, train, act=True), train)
-        y = self._branch_conv(2, y, self.planes, 3, train, **_silent(self))
-        return self._join(self._attend("pre_norm", y, train), shortcut, train)
+    def __call__(self, x: jax.Array, state: Any = None) -> tuple[jax.Array, Any]:
+        """(N, H, W, I) -> (N, H', W', planes), and the state, see `Block`."""
+        y, state = self.attend("pre", x, state)
+        y = self.norm(1, y, act=True)
+        shortcut = self.shortcut_of(y if self._changes_shape(x) else x)
+        y = self.conv(1, y, self.planes, 3, stride=self.stride)
+        y = self.norm(2, y, act=True)
+        y, state = self.attend("mid", y, state)
+        y = self.conv(2, y, self.planes, 3, **self._last_init())
+        y, state = self.attend("pre_norm", y, state)
+        return self.join(y, shortcut, state)
 
 
-class PreActBottleneckBlock(ResidualBlock):
-    """Norm and activation before each of a 1x1, a 3x3 and a 1x1 convolution.
-
-    There is no last norm: with `zero_init` the last convolution's kernel starts at zero.
-    """
+class PreActBottleneckBlock(PreActBlock):
+    """A 1x1, a 3x3 and a 1x1 convolution, pre-activated."""
 
     expansion: int = 4
-    pre_activation = True
-
-    def __post_init__(self) -> None:
-        _refuse(self, *_WIDTHS, "stride_first", "rectify_branch")
-        refuse_conv_slot(self.slots, _WRONG_ORDER)
-        super().__post_init__()
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """(N, H, W, I) -> (N, H', W', 4 planes)."""
-        y = self._norm(1, self._attend("pre", x, train), train, act=True)
-        shortcut = _pre_activated_shortcut(self, x, y, train)
-        y = self._branch_conv(1, y, self.planes, 1, train)
-        y = self._norm(2, y, train, act=True)
-        y = self._branch_conv(2, y, self.planes, 3, train, stride=self.stride)
-        y = self._norm(3, self._attend("pre_norm", y, train), train, act=True)
-        y = self._attend("mid", y, train)
-        y = self._branch_conv(3, y, self.filters, 1, train, **_silent(self))
-        return self._join(y, shortcut, train)
-
-
-def _pre_activated_shortcut(
-    block: ResidualBlock, x: jax.Array, activated: jax.Array, train: bool
-) -> jax.Array:
-    """The input itself, or, where the shape changes, a projection of the activated input."""
-    changes = block.stride > 1 or x.shape[-1] != block.filters
-    return block._shortcut(activated if changes else x, train)
-
-
-def _silent(block: Block) -> dict[str, Any]:
-    return {"kernel_init": nn.initializers.zeros} if block.zero_init else {}
+    def __call__(self, x: jax.Array, state: Any = None) -> tuple[jax.Array, Any]:
+        """(N, H, W, I) -> (N, H', W', 4 planes), and the state, see `Block`."""
+        y, state = self.attend("pre", x, state)
+        y = self.norm(1, y, act=True)
+        shortcut = self.shortcut_of(y if self._changes_shape(x) else x)
+        y = self.conv(1, y, self.planes, 1)
+        y = self.norm(2, y, act=True)
+        y = self.conv(2, y, self.planes, 3, stride=self.stride)
+        y, state = self.attend("pre_norm", y, state)
+        y = self.norm(3, y, act=True)
+        y, state = self.attend("mid", y, state)
+        y = self.conv(3, y, self.filters, 1, **self._last_init())
+        return self.join(y, shortcut, state)
 
 
 _WIDTHS = ("cardinality", "base_width", "group_width", "reduce_first", "expansion")
@@ -293,8 +273,6 @@ def _refuse(block: ResidualBlock, *unused: str) -> None:
                 " use the block 'bottleneck'"
             )
 
-
-_WRONG_ORDER = "which pre-activation networks do not have in that order"
 
 BLOCKS: dict[str, type[ResidualBlock]] = {
     "basic": BasicBlock,

@@ -5,13 +5,13 @@ arXiv:1801.04381. Tan, Le. EfficientNet. ICML 2019. arXiv:1905.11946, which has 
 placement "mid", a quarter as wide as the block's input.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 
 from chanattn.errors import UsageError
-from chanattn.layers import Conv, batch_norm
+from chanattn.layers import BatchNorm, Conv
 from chanattn.models.block import Block, refuse_conv_slot
 from chanattn.models.network import Network, Outputs
 
@@ -34,21 +34,25 @@ class InvertedResidualBlock(Block):
     kernel_size: int = 3
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """(N, H, W, I) -> (N, H', W', filters)."""
+    def __call__(self, x: jax.Array, state: Any = None) -> tuple[jax.Array, Any]:
+        """(N, H, W, I) -> (N, H', W', filters), and the state, see `Block`."""
         width = x.shape[-1] * self.expansion
         residual = self.stride == 1 and x.shape[-1] == self.filters
-        y = self._attend("pre", x, train)
+        y, state = self.attend("pre", x, state)
         if self.expansion > 1:
-            y = self._branch_conv_norm(1, y, width, 1, train, act=True)
-        deep = {"stride": self.stride, "groups": width}
-        y = self._branch_conv_norm(2, y, width, self.kernel_size, train, act=True, **deep)
-        y = self._attend("mid", y, train)
-        y = self._branch_conv_norm(3, y, self.filters, 1, train, last=residual)
-        y = self._attend("post", y, train)
+            y = self.conv(1, y, width, 1)
+            y = self.norm(1, y, act=True)
+        y = self.conv(2, y, width, self.kernel_size, stride=self.stride, groups=width)
+        y, state = self.attend("pre_norm", y, state)
+        y = self.norm(2, y, act=True)
+        y, state = self.attend("mid", y, state)
+        y = self.conv(3, y, self.filters, 1)
+        y = self.norm(3, y, silent=residual)
+        y, state = self.attend("post", y, state)
         if residual:
-            y = self._drop_branch(y, train) + self._attend("identity", x, train)
-        return self._attend("after_sum", y, train)
+            x, state = self.attend("identity", x, state)
+            y = self.drop_branch(y) + x
+        return self.attend("after_sum", y, state)
 
 
 class Row(NamedTuple):
@@ -100,18 +104,19 @@ class InvertedResidualNet(Network):
 
         In training, stochastic depth and dropout need the `dropout` random stream.
         """
-        conv = Conv(self.stem_width, stride=2, name="stem_conv", **self._types())
-        x = batch_norm(train, name="stem_bn", act=self.activation, **self._types())(x, conv)
+        types = self._types()
+        x = Conv(self.stem_width, stride=2, name="stem_conv", **types)(x)
+        x = BatchNorm(train, name="stem_bn", act=self.activation, **types)(x)
         endpoints = {"stem": x}
         for stage, rows in enumerate(self.rows, 1):
             of_blocks = [row for row in rows for _ in range(row.blocks)]
             for number, row in enumerate(of_blocks, 1):
-                x = InvertedResidualBlock(
+                x, _ = InvertedResidualBlock(
                     filters=row.filters,
                     stride=2 if stage > 1 and number == 1 else 1,
                     expansion=row.expansion,
                     kernel_size=row.kernel_size,
-                    **self._of_every_block(stage, number, x),
-                )(x, train)
+                    **self._of_every_block(stage, number, x, train),
+                )(x)
             x = endpoints[f"stage{stage}"] = self._end_stage(x, stage, train)
         return self._head(x, endpoints, train)

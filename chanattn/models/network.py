@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from chanattn.errors import UsageError
-from chanattn.layers import Conv, batch_norm
-from chanattn.models.slots import Slots, StageAttention, check
+from chanattn.layers import BatchNorm, Conv
+from chanattn.models.slots import Slots, check
 
 _torch_linear_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
@@ -84,7 +84,7 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
     def _types(self) -> dict[str, Any]:
         return {"dtype": self.dtype, "param_dtype": self.param_dtype}
 
-    def _of_every_block(self, stage: int, number: int, x: jax.Array) -> dict[str, Any]:
+    def _of_every_block(self, stage: int, number: int, x: jax.Array, train: bool) -> dict[str, Any]:
         """Arguments of block `number` (from 1) of a stage that do not depend on the kind of block."""
         done = sum(self.depths[: stage - 1]) + number - 1
         return {
@@ -95,16 +95,17 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
             "activation": self.activation,
             "drop_rate": self.stochastic_depth * done / max(sum(self.depths) - 1, 1),
             "zero_init": self.zero_init_residual,
+            "train": train,
             "name": f"stage{stage}_block{number}",
             **self._types(),
         }
 
-    def _stage_attention(self, stage: int) -> StageAttention | None:
+    def _shared_attention(self, stage: int) -> nn.Module | None:
         """The one gate mechanism for all blocks of a stage, if it is of that kind and sits there."""
         gate = self.slots.gate
         if not gate.shared or not gate.at(gate.placement, stage):
             return None
-        return StageAttention(self._build_gate(f"stage{stage}_attention"))
+        return self._build_gate(f"stage{stage}_attention")
 
     def _build_gate(self, name: str) -> nn.Module:
         return self.slots.gate.build(
@@ -119,9 +120,10 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
     def _head(self, x: jax.Array, endpoints: dict[str, jax.Array], train: bool) -> Outputs:
         """Final convolution, attention, global mean, dropout, classifier."""
         if self.num_features:
-            x = Conv(self.num_features, kernel_size=1, name="final_conv", **self._types())(x)
-            norm = batch_norm(train, name="final_bn", act=self.activation, **self._types())
-            x = endpoints["final"] = norm(x)
+            types = self._types()
+            x = Conv(self.num_features, kernel_size=1, name="final_conv", **types)(x)
+            x = BatchNorm(train, name="final_bn", act=self.activation, **types)(x)
+            endpoints["final"] = x
         if self.slots.gate.at("head", len(self.depths)):
             x = self._build_gate("head_attention")(x, train=train)
         x = endpoints["pooled"] = jnp.mean(x, axis=(1, 2), dtype=jnp.float32)

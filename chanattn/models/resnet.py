@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 
 from chanattn.errors import UsageError, did_you_mean
-from chanattn.layers import batch_norm
+from chanattn.layers import BatchNorm
 from chanattn.models.blocks import BLOCKS, SHORTCUTS
 from chanattn.models.network import Network, Outputs
 from chanattn.models.stem import POOLS, STEMS, Stem, StemPool
@@ -106,27 +106,27 @@ class ResNet(Network):
 
         In training, stochastic depth and dropout need the `dropout` random stream.
         """
-        types = {"activation": self.activation, **self._types()}
+        types = {"activation": self.activation, "train": train, **self._types()}
         strided = self.stem_pool == "strided"
         stem = Stem(self.stem, self.stem_width, strided, name="stem", **types)
-        before, x = stem(x.astype(self.dtype), train)
+        before, x = stem(x.astype(self.dtype))
         endpoints = {"stem": before}
         if self.stem_pool and not strided:
-            x = StemPool(self.stem_pool, name="stem_pool", **types)(x, train)
+            x = StemPool(self.stem_pool, name="stem_pool", **types)(x)
 
         block = BLOCKS[self.block]
         for stage, (depth, planes) in enumerate(zip(self.layers, self.planes, strict=True), 1):
-            shared = self._stage_attention(stage)
+            shared, state = self._shared_attention(stage), None
             for number in range(1, depth + 1):
-                x = block(
+                x, state = block(
                     planes,
                     stride=2 if stage > 1 and number == 1 else 1,
                     shared=shared,
                     **self._of_the_block(),
-                    **self._of_every_block(stage, number, x),
-                )(x, train)
+                    **self._of_every_block(stage, number, x, train),
+                )(x, state)
             x = endpoints[f"stage{stage}"] = self._end_stage(x, stage, train)
 
         if block.pre_activation:
-            x = batch_norm(train, name="bn", act=self.activation, **self._types())(x)
+            x = BatchNorm(train, name="bn", act=self.activation, **self._types())(x)
         return self._head(x, endpoints, train)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import flax.linen as nn
-import jax
 
 from chanattn import attention
 from chanattn.errors import UsageError, did_you_mean
@@ -57,24 +56,6 @@ class Slots:
 
     gate: Slot = field(default_factory=Slot)
     conv: Slot = field(default_factory=lambda: Slot(placement="conv"))
-
-
-class StageAttention:
-    """One mechanism for all blocks of a stage, and the state that it carries from block to block.
-
-    The network makes one a stage and hands it to the blocks, which call it in turn: the module and its
-    parameters belong to the network, the calls to the blocks.
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        """Start the stage: there is no state yet."""
-        self._module = module
-        self._state: Any = None
-
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """Reweigh (N, H, W, C) and move the state on."""
-        y, self._state = self._module.step(x, self._state, train)
-        return y
 
 
 def resolve(chosen: Mapping[str, Any], own_conv: Mapping[str, Any] | None = None) -> Slots:

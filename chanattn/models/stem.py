@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.layers import Conv, batch_norm, max_pool
+from chanattn.layers import BatchNorm, Conv, max_pool
 
 STEMS = ("cifar", "cifar_bare", "conv7", "deep", "tiered")
 POOLS = ("max", "ceil_max", "conv")
@@ -22,6 +22,7 @@ class Stem(nn.Module):
         width: w; "cifar" and "conv7" have w output channels, the others 2 w.
         strided: The last convolution halves the map too (and no pool follows).
         activation: A name of `layers.activation`.
+        train: Whether norms use the batch's statistics.
         dtype: Type of the computation.
         param_dtype: Type of the parameters.
     """
@@ -30,11 +31,12 @@ class Stem(nn.Module):
     width: int
     strided: bool = False
     activation: str = "relu"
+    train: bool = False
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """(N, H, W, 3) -> the last map before a second halving, and the stem's output."""
         w = self.width
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
@@ -46,11 +48,9 @@ class Stem(nn.Module):
         before = x
         for number, (features, stride) in enumerate(zip(widths, strides, strict=True), 1):
             before = x
-            conv = Conv(features, kernel_size, stride=stride, name=f"conv{number}", **types)
-            if self.kind == "cifar_bare":
-                x = conv(x)
-            else:
-                x = batch_norm(train, name=f"bn{number}", act=self.activation, **types)(x, conv)
+            x = Conv(features, kernel_size, stride=stride, name=f"conv{number}", **types)(x)
+            if self.kind != "cifar_bare":
+                x = BatchNorm(self.train, name=f"bn{number}", act=self.activation, **types)(x)
         return (before if self.strided else x), x
 
 
@@ -61,25 +61,27 @@ class StemPool(nn.Module):
         kind: "max": 3x3 max pool; "ceil_max": the same without padding, see `ceil_max_pool`; "conv": 3x3
             convolution with norm and activation (ResNet-RS).
         activation: A name of `layers.activation`.
+        train: Whether norms use the batch's statistics.
         dtype: Type of the computation.
         param_dtype: Type of the parameters.
     """
 
     kind: str = "max"
     activation: str = "relu"
+    train: bool = False
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: jax.Array) -> jax.Array:
         """(N, H, W, C) -> (N, ceil(H / 2), ceil(W / 2), C); "ceil_max" rounds odd sizes down."""
         if self.kind == "ceil_max":
             return ceil_max_pool(x)
         if self.kind == "max":
             return max_pool(x, 3, 2, padding=1)
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        conv = Conv(x.shape[-1], 3, stride=2, name="conv", **types)
-        return batch_norm(train, name="bn", act=self.activation, **types)(x, conv)
+        x = Conv(x.shape[-1], 3, stride=2, name="conv", **types)(x)
+        return BatchNorm(self.train, name="bn", act=self.activation, **types)(x)
 
 
 def ceil_max_pool(x: jax.Array) -> jax.Array:

@@ -5,11 +5,14 @@ arXiv:1904.09730. Version 2 (identity shortcuts; effective squeeze-and-excitatio
 CVPR 2020. arXiv:1911.06667.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from chanattn.errors import UsageError
+from chanattn.layers import Conv
 from chanattn.models.block import Block, refuse_conv_slot
 from chanattn.models.network import Network, Outputs
 from chanattn.models.slots import Slots
@@ -25,31 +28,40 @@ class OSALayers(Block, kw_only=True):  # type: ignore[call-arg]
 
     depthwise: bool = False
 
-    def _layer(
-        self, number: int, x: jax.Array, features: int, train: bool, stride: int = 1
-    ) -> jax.Array:
-        x = self._attend("pre_conv", x, train, name=f"attention{number}")
-        size = 3
+    def layer(
+        self, number: int, x: jax.Array, features: int, state: Any, stride: int = 1
+    ) -> tuple[jax.Array, Any]:
+        """Layer `number`; the `pre_norm` attention is in the second."""
         if self.depthwise:
-            x = self._conv(
-                f"depthwise{number}", x, x.shape[-1], 3, groups=x.shape[-1], stride=stride
-            )
-            size, stride = 1, 1
-        return self._conv_norm(number, x, features, size, train, act=True, stride=stride)
+            width = x.shape[-1]
+            name = f"depthwise{number}"
+            x = self.attend_at_each("pre_conv", x, number)
+            x = Conv(width, 3, stride=stride, groups=width, name=name, **self.types())(x)
+            x = Conv(features, 1, name=f"conv{number}", **self.types())(x)
+        else:
+            x = self.conv(number, x, features, 3, stride=stride)
+        if number == 2:
+            x, state = self.attend("pre_norm", x, state)
+        return self.norm(number, x, act=True), state
 
 
 class OSAStem(OSALayers):
-    """Three 3x3 convolutions, the first and the last of stride 2; the first is never depthwise."""
+    """Three 3x3 convolutions, the first and the last of stride 2; the first is never depthwise.
+
+    There is no attention in it.
+    """
 
     widths: tuple[int, int, int]
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """(N, H, W, 3) -> the second map (stride 2) and the third (stride 4)."""
         first, second, third = self.widths
-        x = self._conv_norm(1, x, first, 3, train, act=True, stride=2)
-        x = self._layer(2, x, second, train)
-        return x, self._layer(3, x, third, train, stride=2)
+        x = self.conv(1, x, first, 3, stride=2)
+        x = self.norm(1, x, act=True)
+        x, _ = self.layer(2, x, second, None)
+        y, _ = self.layer(3, x, third, None, stride=2)
+        return x, y
 
 
 class OSABlock(OSALayers):
@@ -70,24 +82,28 @@ class OSABlock(OSALayers):
     residual: bool = False
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """(N, H, W, I) -> (N, H, W, filters)."""
-        y = self._attend("pre", x, train)
+    def __call__(self, x: jax.Array, state: Any = None) -> tuple[jax.Array, Any]:
+        """(N, H, W, I) -> (N, H, W, filters), and the state, see `Block`."""
+        y, state = self.attend("pre", x, state)
         maps = [y]
         if self.depthwise and y.shape[-1] != self.width:
-            y = self._branch_conv_norm(0, y, self.width, 1, train, act=True)
+            y = self.conv(0, y, self.width, 1)
+            y = self.norm(0, y, act=True)
         for number in range(1, self.layers + 1):
-            y = self._layer(number, y, self.width, train)
+            y, state = self.layer(number, y, self.width, state)
             if number == 1:
-                y = self._attend("mid", y, train)
+                y, state = self.attend("mid", y, state)
             maps.append(y)
         last = self.layers + 1
-        y = jnp.concatenate(maps, axis=-1)
-        y = self._branch_conv_norm(last, y, self.filters, 1, train, act=True)
-        y = self._attend("post", y, train)
+        y = self.conv(last, jnp.concatenate(maps, axis=-1), self.filters, 1)
+        if last == 2:  # the second convolution, of a chain of one
+            y, state = self.attend("pre_norm", y, state)
+        y = self.norm(last, y, act=True)
+        y, state = self.attend("post", y, state)
         if self.residual:
-            y = self._drop_branch(y, train) + self._attend("identity", x, train)
-        return self._attend("after_sum", y, train)
+            x, state = self.attend("identity", x, state)
+            y = self.drop_branch(y) + x
+        return self.attend("after_sum", y, state)
 
 
 class VoVNet(Network):
@@ -147,24 +163,25 @@ class VoVNet(Network):
             widths=self.stem_widths,
             depthwise=self.depthwise,
             activation=self.activation,
+            train=train,
             name="stem",
             **self._types(),
         )
-        before, x = stem(x.astype(self.dtype), train)
+        before, x = stem(x.astype(self.dtype))
         endpoints = {"stem": before}
         for stage, depth in enumerate(self.layers, 1):
             x = ceil_max_pool(x) if stage > 1 else x
-            shared = self._stage_attention(stage)
+            shared, state = self._shared_attention(stage), None
             for number in range(1, depth + 1):
                 slots = self.slots if number == depth else Slots()
-                x = OSABlock(
+                x, state = OSABlock(
                     filters=self.filters[stage - 1],
                     width=self.widths[stage - 1],
                     layers=self.block_layers,
                     depthwise=self.depthwise,
                     residual=self.residual and number > 1,
                     shared=shared,
-                    **(self._of_every_block(stage, number, x) | {"slots": slots}),
-                )(x, train)
+                    **(self._of_every_block(stage, number, x, train) | {"slots": slots}),
+                )(x, state)
             x = endpoints[f"stage{stage}"] = self._end_stage(x, stage, train)
         return self._head(x, endpoints, train)

@@ -197,7 +197,9 @@ def predict(model: nn.Module, weights: Weights, examples: Any) -> tuple[Predicti
 
     def answer(weights: Weights, feed: Any) -> dict[str, jax.Array]:
         batch = examples.prepare(feed)
-        logits = model.apply(weights, batch["image"], train=False)[0].astype(jnp.float32)
+        with models.folding():
+            logits, _ = model.apply(weights, batch["image"], train=False)
+        logits = logits.astype(jnp.float32)
         return {
             "mask": batch["mask"],
             "label": batch["label"],

@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from chanattn import random_streams
 from chanattn.batch import Batch, Pair
 from chanattn.data.placement import batch_sharding, put_copies, replicated
+from chanattn.models import folding
 from chanattn.tasks import Task, auxiliary
 from chanattn.training.schedule import Schedule
 from chanattn.training.state import (
@@ -157,7 +158,8 @@ def make_eval_step(
 
     def eval_step(weights: Weights, feed: PyTree, totals: Totals) -> Totals:
         batch = prepare(feed)
-        logits, _ = model.apply(weights, batch["image"], train=False)
+        with folding():
+            logits, _ = model.apply(weights, batch["image"], train=False)
         return totals.add(task.metrics(logits, batch))
 
     return jax.jit(eval_step, out_shardings=replicated(mesh))

@@ -19,7 +19,7 @@ from chanattn.interop import from_torch
 from chanattn.interop.from_torch import convert
 from chanattn.interop.names import Part, block_table, mechanism_table
 from chanattn.models.blocks import BLOCKS
-from chanattn.models.slots import Slot, Slots, StageAttention
+from chanattn.models.slots import Slot, Slots
 
 CHANNELS = 8
 X = jax.random.normal(jax.random.key(0), (2, 4, 3, CHANNELS))
@@ -54,18 +54,20 @@ def test_the_cell_equals_the_authors(golden: Path) -> None:
 class Stage(nn.Module):
     """Three bottlenecks that share a cell."""
 
+    remat: bool = False
+
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        shared = StageAttention(dia.DIA(name="attention"))
-        slots = Slots(gate=Slot("dia"))
+        block = nn.remat(BLOCKS["bottleneck"]) if self.remat else BLOCKS["bottleneck"]
+        every = {"slots": Slots(gate=Slot("dia")), "shared": dia.DIA(name="attention")}
+        state = None
         for number in (1, 2, 3):
-            x = BLOCKS["bottleneck"](16, slots=slots, shared=shared, name=f"block{number}")(
-                x, train
-            )
+            x, state = block(16, train=train, name=f"block{number}", **every)(x, state)
         return x
 
 
-def test_a_stage_equals_the_authors(golden: Path) -> None:
+@pytest.mark.parametrize("remat", [False, True], ids=["", "remat"])
+def test_a_stage_equals_the_authors(golden: Path, remat: bool) -> None:
     arrays = parity.load(golden / "modules" / "dia_stage_c64_3blocks.npz")
     block = block_table("identity", "identity")
     table = (
@@ -75,7 +77,19 @@ def test_a_stage_equals_the_authors(golden: Path) -> None:
     to_flax = partial(convert, table=table)
     variables = to_flax(parity.state_dict(arrays))
     for case in parity.cases(arrays):
-        parity.check_module(Stage(), variables, case, to_flax)
+        parity.check_module(Stage(remat), variables, case, to_flax)
+
+
+def test_a_stage_called_twice_starts_from_no_state_each_time() -> None:
+    class Twice(nn.Module):
+        @nn.compact
+        def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+            stage = Stage(name="stage")
+            return stage(x, False), stage(x, False)
+
+    x = jax.random.normal(jax.random.key(0), (1, 2, 2, 64))
+    (first, second), _ = jax.jit(Twice().init_with_output)(jax.random.key(1), x)
+    np.testing.assert_array_equal(first, second)
 
 
 def numpy_cell(params: Any, s: Any, h: Any, c: Any) -> tuple[Any, Any]:

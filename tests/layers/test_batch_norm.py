@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from chanattn import onednn
-from chanattn.layers import Conv, batch_norm, kernels
+from chanattn.layers import BatchNorm, kernels
 
 needs_onednn = pytest.mark.skipif(
     not onednn.available(), reason=f"oneDNN cannot be loaded: {onednn.reason_absent()}"
@@ -46,7 +46,7 @@ def test_training_equals_flax(which, act, shape):
     after = {"": lambda y: y, "relu": nn.relu, "silu": nn.silu}[act]
     wanted = run(flax, variables, x, cotangent, after)
     with kernels.chosen(which):
-        ours = run(batch_norm(True, name="bn", act=act), variables, x, cotangent)
+        ours = run(BatchNorm(True, name="bn", act=act), variables, x, cotangent)
     for name, array in wanted.items():
         np.testing.assert_allclose(ours[name], array, rtol=2e-4, atol=2e-4, err_msg=name)
 
@@ -55,9 +55,7 @@ def test_training_equals_flax(which, act, shape):
 def test_training_equals_the_definition(which):
     variables, x, _ = example((4, 6, 5, 16))
     with kernels.chosen(which):
-        y, new = batch_norm(True, name="bn", act="relu").apply(
-            variables, x, mutable=["batch_stats"]
-        )
+        y, new = BatchNorm(True, name="bn", act="relu").apply(variables, x, mutable=["batch_stats"])
     wide = np.asarray(x, np.float64)
     mean, var = wide.mean((0, 1, 2)), wide.var((0, 1, 2))
     params = jax.tree.map(np.asarray, variables["params"])
@@ -71,52 +69,21 @@ def test_training_equals_the_definition(which):
 def test_evaluation_uses_the_running_statistics(which):
     variables, x, _ = example((4, 6, 5, 16))
     with kernels.chosen(which):
-        y = batch_norm(False, name="bn", act="relu").apply(variables, x)
+        y = BatchNorm(False, name="bn", act="relu").apply(variables, x)
     params = variables["params"]
     wanted = (x - 2) / np.sqrt(3 + 1e-5) * params["scale"] + params["bias"]
     np.testing.assert_allclose(y, np.maximum(wanted, 0), atol=1e-4)
 
 
-@needs_onednn
-@pytest.mark.parametrize("use_bias", [False, True], ids=["", "biased"])
-@pytest.mark.parametrize("act", ["", "relu", "silu"])
-def test_evaluation_within_the_convolution_before_it_equals_separate_steps(act, use_bias):
-    class Both(nn.Module):
-        at_once: bool
-
-        @nn.compact
-        def __call__(self, x, addend):
-            conv = Conv(8, stride=2, use_bias=use_bias, name="conv")
-            norm = batch_norm(False, name="bn", act=act if self.at_once else "")
-            if self.at_once:
-                return norm(x, conv, addend)
-            y = norm(conv(x)) + addend
-            return {"": lambda y: y, "relu": nn.relu, "silu": nn.silu}[act](y)
-
-    x, addend = (jax.random.normal(jax.random.key(i), s) for i, s in enumerate(MAPS))
-    variables = Both(True).init(jax.random.key(2), x, addend)
-    variables = jax.tree.map(lambda a: a + jnp.linspace(0.1, 0.9, a.shape[-1]), variables)
-    with kernels.chosen("onednn"):
-        together = jax.jit(Both(True).apply)
-        assert together.lower(variables, x, addend).as_text().count("custom_call @chanattn") == 1
-        y = together(variables, x, addend)
-    with kernels.chosen("plain"):
-        wanted = Both(False).apply(variables, x, addend)
-    np.testing.assert_allclose(y, wanted, rtol=1e-5, atol=1e-5)
-
-
-MAPS = [(2, 7, 6, 4), (2, 4, 3, 8)]
-
-
 def test_initialisation_leaves_the_running_statistics_alone():
-    variables = batch_norm(True, name="bn").init(jax.random.key(0), 5 + jnp.ones((2, 3, 3, 4)))
+    variables = BatchNorm(True, name="bn").init(jax.random.key(0), 5 + jnp.ones((2, 3, 3, 4)))
     assert (variables["batch_stats"]["mean"] == 0).all()
     assert (variables["batch_stats"]["var"] == 1).all()
 
 
 def test_accelerators_get_no_foreign_call():
     variables, x, _ = example((4, 6, 5, 16))
-    module = batch_norm(True, name="bn", act="relu")
+    module = BatchNorm(True, name="bn", act="relu")
     step = jax.jit(lambda v, x: module.apply(v, x, mutable=["batch_stats"])[0])
     text = step.trace(variables, x).lower(lowering_platforms=("cuda",)).as_text()
     assert "custom_call" not in text
@@ -124,7 +91,7 @@ def test_accelerators_get_no_foreign_call():
 
 def test_statistics_of_bfloat16_features_are_float32():
     variables, x, _ = example((4, 6, 5, 16))
-    module = batch_norm(True, name="bn", dtype=jnp.bfloat16)
+    module = BatchNorm(True, name="bn", dtype=jnp.bfloat16)
     y, new = module.apply(variables, x.astype(jnp.bfloat16), mutable=["batch_stats"])
     assert y.dtype == jnp.bfloat16
     assert new["batch_stats"]["var"].dtype == jnp.float32

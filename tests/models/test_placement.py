@@ -18,6 +18,12 @@ def block(kind: str, placement: str, **more: object) -> Block:
     return BLOCKS[kind](8, slots=slots, zero_init=False, **more)
 
 
+def output(module: Block, variables: dict, x: jax.Array) -> jax.Array:
+    """What the block returns, without the state of a shared mechanism."""
+    y, _ = module.apply(variables, x)
+    return y
+
+
 def silence_attention(params: dict) -> dict:
     return jax.tree_util.tree_map_with_path(
         lambda path, p: jnp.zeros_like(p) if "attention" in jax.tree_util.keystr(path) else p,
@@ -27,11 +33,11 @@ def silence_attention(params: dict) -> dict:
 
 def run(kind: str, placement: str, x: jax.Array, **more: object) -> np.ndarray:
     """The block's output, with the same convolutions whatever the placement."""
-    plain = block(kind, "", **more).init(jax.random.key(1), x, train=False)
+    plain = block(kind, "", **more).init(jax.random.key(1), x)
     module = block(kind, placement, **more)
-    variables = module.init(jax.random.key(1), x, train=False)
+    variables = module.init(jax.random.key(1), x)
     params = silence_attention(variables["params"]) | plain["params"]
-    return np.asarray(module.apply(variables | {"params": params}, x, train=False))
+    return np.asarray(output(module, variables | {"params": params}, x))
 
 
 def relu(x: np.ndarray) -> np.ndarray:
@@ -72,15 +78,15 @@ def test_pre_norm_is_inside_the_norm_and_post_is_outside() -> None:
     # With running statistics of 0 and 1, a norm without bias is linear: both halve the branch. A bias of
     # the norm tells them apart.
     module = block("basic", "pre_norm")
-    variables = module.init(jax.random.key(1), X, train=False)
+    variables = module.init(jax.random.key(1), X)
     params = silence_attention(variables["params"])
     params["bn2"]["bias"] = jnp.full(8, 3.0)
     plain = {k: v for k, v in params.items() if k != "attention"}
     stats = {"batch_stats": variables["batch_stats"]}
-    whole = block("basic", "").apply(stats | {"params": plain}, X - 100, train=False) * 0
+    whole = output(block("basic", ""), stats | {"params": plain}, X - 100) * 0
     unhalved = _branch(plain, stats)
-    inside = module.apply(stats | {"params": params}, X, train=False)
-    outside = block("basic", "post").apply(stats | {"params": params}, X, train=False)
+    inside = output(module, stats | {"params": params}, X)
+    outside = output(block("basic", "post"), stats | {"params": params}, X)
     np.testing.assert_allclose(inside, relu((unhalved - 3) / 2 + 3 + X) + whole, atol=1e-5)
     np.testing.assert_allclose(outside, relu(unhalved / 2 + X), atol=1e-5)
 
@@ -97,7 +103,7 @@ def _branch(params: dict, stats: dict) -> np.ndarray:
 
 def test_pre_conv_acts_before_every_convolution_of_the_branch() -> None:
     module = block("bottleneck", "pre_conv")
-    params = module.init(jax.random.key(1), X, train=False)["params"]
+    params = module.init(jax.random.key(1), X)["params"]
     assert {"attention1", "attention2", "attention3"} <= params.keys()
 
 
@@ -105,13 +111,13 @@ def test_pre_conv_acts_before_every_convolution_of_the_branch() -> None:
 def test_attention_can_sit_at_every_norm_of_the_branch(placement: str) -> None:
     """With running statistics of 0 and 1 and a bias of the norm, each place halves another part."""
     module = block("basic", placement)
-    variables = module.init(jax.random.key(1), X, train=False)
+    variables = module.init(jax.random.key(1), X)
     params = silence_attention(variables["params"])
     assert {"attention1", "attention2"} <= params.keys()
     for number, bias in (("bn1", 2.0), ("bn2", 3.0)):
         params[number]["bias"] = jnp.full(8, bias)
     stats = {"batch_stats": variables["batch_stats"]}
-    y = module.apply(stats | {"params": params}, X, train=False)
+    y = output(module, stats | {"params": params}, X)
 
     def conv(x: np.ndarray, number: int) -> np.ndarray:
         kernel = params[f"conv{number}"]["kernel"]
@@ -131,14 +137,14 @@ def test_after_norms_is_in_front_of_the_activation(kind: str) -> None:
     """A factor of -1 there is a norm with its signs turned; behind the activation it is not."""
     gate = Slot("static", "after_norms", options=(("init_scale", -1.0),))
     module = BLOCKS[kind](8, slots=Slots(gate=gate), zero_init=False)
-    variables = module.init(jax.random.key(1), X, train=False)
+    variables = module.init(jax.random.key(1), X)
     plain = {k: v for k, v in variables["params"].items() if "attention" not in k}
     flipped = jax.tree_util.tree_map_with_path(
         lambda path, p: -p if "bn" in jax.tree_util.keystr(path[:1]) else p, plain
     )
     stats = {"batch_stats": variables["batch_stats"]}
-    y = module.apply(variables, X, train=False)
-    same = BLOCKS[kind](8, zero_init=False).apply(stats | {"params": flipped}, X, train=False)
+    y = output(module, variables, X)
+    same = output(BLOCKS[kind](8, zero_init=False), stats | {"params": flipped}, X)
     np.testing.assert_allclose(y, same, atol=1e-5)
 
 
@@ -148,7 +154,7 @@ def test_after_norms_is_in_front_of_the_activation(kind: str) -> None:
 )
 def test_every_block_has_every_place(kind: str, placement: str) -> None:
     module = block(kind, placement, stride=2)
-    variables = module.init(jax.random.key(1), X, train=False)
+    variables = module.init(jax.random.key(1), X)
     assert any("attention" in name for name in variables["params"])
 
 
@@ -159,13 +165,13 @@ def test_beside_a_mechanism_of_the_conv_slot_pre_norm_is_behind_it(place: str) -
     outputs = []
     for gate in (Slot(), Slot("constant", place)):
         module = BLOCKS["bottleneck"](8, slots=Slots(gate, conv), zero_init=False)
-        variables = module.init(jax.random.key(1), X, train=False)
+        variables = module.init(jax.random.key(1), X)
         # A shortcut that leaves all sums positive, so that the activation does nothing.
         variables["params"]["shortcut"]["bn"]["bias"] = jnp.full(32, 100.0)
-        outputs.append(module.apply(variables, X, train=False))
+        outputs.append(output(module, variables, X))
         shortcut = variables
     shortcut["params"]["conv3"]["kernel"] *= 0
-    alone = module.apply(shortcut, X, train=False)
+    alone = output(module, shortcut, X)
     whole, halved = outputs
     np.testing.assert_allclose(halved - alone, (whole - alone) / 2, atol=1e-4)
     assert np.abs(whole - alone).max() > 0.1
@@ -174,9 +180,7 @@ def test_beside_a_mechanism_of_the_conv_slot_pre_norm_is_behind_it(place: str) -
 def test_a_block_of_another_stage_has_no_attention() -> None:
     gate = Slot("se", "post", stages=(2,))
     params = [
-        BLOCKS["basic"](8, stage=stage, slots=Slots(gate=gate)).init(
-            jax.random.key(0), X, train=False
-        )["params"]
+        BLOCKS["basic"](8, stage=stage, slots=Slots(gate=gate)).init(jax.random.key(0), X)["params"]
         for stage in (1, 2)
     ]
     assert ["attention" in p for p in params] == [False, True]

@@ -1,5 +1,6 @@
 """Residual blocks equal timm's and the authors', attention included."""
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -139,8 +140,23 @@ def test_block_equals_the_reference(file: str, golden: Path) -> None:
     variables = to_flax(parity.state_dict(arrays))
     for case in parity.cases(arrays):
         parity.check_module(
-            block, variables, case, to_flax, counts=partial(positions, case["x"].shape)
+            Alone(block),
+            variables,
+            case,
+            to_flax,
+            counts=partial(positions, case["x"].shape),
         )
+
+
+@dataclass(frozen=True)
+class Alone:
+    """A block as a function of a map, without the state of a shared mechanism."""
+
+    block: Block
+
+    def apply(self, variables: Any, x: Any, *, train: bool, mutable: list[str]) -> Any:
+        (y, _), new = self.block.clone(train=train).apply(variables, x, mutable=mutable)
+        return y, new
 
 
 def positions(shape: tuple[int, ...], norm: str) -> int:

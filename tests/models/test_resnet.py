@@ -190,9 +190,9 @@ def test_the_unpadded_pool_keeps_the_last_partial_window(size: int) -> None:
 def test_zero_initialisation_silences_no_branch_without_a_shortcut() -> None:
     block = InvertedResidualBlock(filters=16, stride=1)
     x = jax.random.normal(jax.random.key(0), (2, 6, 6, 16))
-    y, _ = block.init_with_output(jax.random.key(1), x, False)
+    (y, _), _ = block.init_with_output(jax.random.key(1), x)
     np.testing.assert_array_equal(y, x)
-    y, _ = block.clone(stride=2).init_with_output(jax.random.key(1), x, False)
+    (y, _), _ = block.clone(stride=2).init_with_output(jax.random.key(1), x)
     assert np.abs(y).max() > 0.1
 
 

@@ -13,6 +13,7 @@ from chanattn.data import Pictures
 from chanattn.data.placement import AXIS, batch_sharding, replicated
 from chanattn.errors import UsageError
 from chanattn.layers import kernels
+from chanattn.models import folding
 from chanattn.training.experiment import Experiment
 from chanattn.training.validate import validate
 
@@ -128,7 +129,8 @@ def forward(experiment: Experiment, weights: Any, batch: int, mesh: Mesh, **how:
     """
 
     def logits(weights: Any, images: jax.Array) -> jax.Array:
-        return experiment.model.apply(weights, images, train=False)[0]
+        with folding():
+            return experiment.model.apply(weights, images, train=False)[0]
 
     images = jax.random.normal(jax.random.key(0), (batch, *experiment.train.image_shape))
     images = jax.device_put(images, batch_sharding(mesh))
