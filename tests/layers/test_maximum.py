@@ -25,18 +25,21 @@ def test_values_and_derivatives_are_the_usual_ones(
     g = jax.random.normal(jax.random.key(2), jnp.max(x, axis=axis).shape).astype(dtype)
     close = {"rtol": 1e-5 if dtype == jnp.float32 else 2e-2, "atol": 1e-6}
 
-    value, pull = jax.vjp(lambda x: ours(x, axis), x)
-    expected, expected_pull = jax.vjp(lambda x: usual(x, axis=axis), x)
-    np.testing.assert_array_equal(value, expected)
-    np.testing.assert_allclose(
-        *(p(g)[0].astype(jnp.float32) for p in (pull, expected_pull)), **close
-    )
+    @jax.jit
+    def computed(x: jax.Array, dx: jax.Array, g: jax.Array) -> Any:
+        value, pull = jax.vjp(lambda x: ours(x, axis), x)
+        expected, expected_pull = jax.vjp(lambda x: usual(x, axis=axis), x)
+        again, forward = jax.jvp(lambda x: ours(x, axis), (x,), (dx,))
+        return (value, again, expected), (pull(g)[0], expected_pull(g)[0]), forward
 
-    value, forward = jax.jvp(lambda x: ours(x, axis), (x,), (dx,))
+    (value, again, expected), pulled, forward = computed(x, dx, g)
     np.testing.assert_array_equal(value, expected)
-    transposed = jnp.vdot(pull(g)[0].astype(jnp.float32), dx.astype(jnp.float32))
+    np.testing.assert_array_equal(again, expected)
+    pulled, expected_pulled = (np.asarray(d, np.float32) for d in pulled)
+    np.testing.assert_allclose(pulled, expected_pulled, **close)
+    transposed = np.vdot(pulled, np.asarray(dx, np.float32))
     np.testing.assert_allclose(
-        jnp.vdot(forward.astype(jnp.float32), g.astype(jnp.float32)), transposed, rtol=2e-2
+        np.vdot(np.asarray(forward, np.float32), np.asarray(g, np.float32)), transposed, rtol=2e-2
     )
 
 
@@ -47,14 +50,15 @@ def test_the_second_derivative_is_that_of_a_choice(axis: int | tuple[int, int]) 
     def gradient(x: jax.Array) -> jax.Array:
         return jax.grad(lambda x: jnp.sum(maximum(x, axis) ** 3))(x)
 
-    _, curvature = jax.jvp(gradient, (X,), (jnp.ones_like(X),))
+    curvature = jax.jit(lambda x, v: jax.jvp(gradient, (x,), (v,))[1])(X, jnp.ones_like(X))
     largest = jnp.max(X, axis=axis, keepdims=True)
     np.testing.assert_allclose(curvature, jnp.where(largest == X, 6 * largest, 0), rtol=1e-5)
 
 
 def test_a_picture_at_a_time_gives_the_same() -> None:
-    one = jax.vmap(jax.grad(lambda picture: jnp.sum(maximum(picture[None], (1, 2)) ** 2)))(X)
-    np.testing.assert_allclose(one, jax.grad(lambda x: jnp.sum(maximum(x, (1, 2)) ** 2))(X))
+    one = jax.vmap(jax.grad(lambda picture: jnp.sum(maximum(picture[None], (1, 2)) ** 2)))
+    together = jax.grad(lambda x: jnp.sum(maximum(x, (1, 2)) ** 2))
+    np.testing.assert_allclose(jax.jit(one)(X), jax.jit(together)(X))
 
 
 @pytest.mark.parametrize(("ours", "usual"), PAIRS)
