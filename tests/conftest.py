@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -28,12 +27,16 @@ SHARED = ROOT.parent / "shared"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Long tests run alone, by `make soak`; each has a short form among the others."""
     parser.addoption("--soak", action="store_true", help="run the tests marked soak, and no others")
+    parser.addoption(
+        "--optimised", action="store_true", help="compile as users do, which takes long"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Compiles quickly, for here programs run once; long tests and the guard of the speed optimise."""
-    if not config.getoption("--soak"):
+    if not (config.getoption("--soak") or config.getoption("--optimised")):
         _set("jax_disable_most_optimizations", True)
+        _have_xla_compile_quickly()
     # Compiled programs serve all workers, and all processes that tests start, which inherit these settings:
     # in a folder of this run, or in one that JAX_COMPILATION_CACHE_DIR names, where the next run finds them.
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
@@ -47,6 +50,19 @@ def pytest_configure(config: pytest.Config) -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
+
+
+def _have_xla_compile_quickly() -> None:
+    """A third of the time, in this process: XLA reads its flags once, when it first compiles."""
+    flags = os.environ.get("XLA_FLAGS")
+    quick = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    os.environ["XLA_FLAGS"] = f"{flags or ''} {quick}"
+    jax.jit(lambda: 0).lower().compile()
+    # Programs that tests start would first ask yet another process whether XLA takes these flags.
+    if flags is None:
+        del os.environ["XLA_FLAGS"]
+    else:
+        os.environ["XLA_FLAGS"] = flags
 
 
 def _set(name: str, value: str | float) -> None:
@@ -67,21 +83,3 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def golden() -> Path:
     """Committed numeric fixtures."""
     return ROOT / "tests" / "golden"
-
-
-@pytest.fixture
-def optimised() -> Iterator[None]:
-    """Compiles as users do, in this process; `pytest_configure` has switched that off."""
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
-
-
-@pytest.fixture(scope="session")
-def tfds_dir() -> Path:
-    """Directory of real TFDS sets; tests that need it are skipped where it is absent."""
-    path = Path(os.environ.get("TFDS_DATA_DIR") or SHARED / "data" / "tfds")
-    if not path.is_dir():
-        pytest.skip(f"no real data sets in {path}")
-    return path

@@ -11,6 +11,7 @@ from chanattn.layers import maximum, minimum
 
 AXES = [-1, (1, 2)]
 PAIRS = [(maximum, jnp.max), (minimum, jnp.min)]
+FUSING = {"xla_cpu_use_fusion_emitters": True}  # as for users; tests/conftest.py says otherwise
 X = jax.random.normal(jax.random.key(0), (3, 4, 5, 6))
 
 
@@ -75,7 +76,8 @@ def test_what_a_compiler_evaluates_twice_has_the_gradient_of_what_it_evaluates_o
         return jnp.sum(jnp.square(extremum(distance * factor + 0.13)))
 
     def compiled(extremum: Any) -> jax.Array:
-        return jax.jit(jax.grad(lambda *a: scalar(*a, extremum)))(x, slope)
+        gradient = jax.jit(jax.grad(lambda *a: scalar(*a, extremum)), compiler_options=FUSING)
+        return gradient(x, slope)
 
     once = jax.grad(scalar)(x, slope, lambda y: usual(y, axis=(1, 2)))
     np.testing.assert_allclose(compiled(lambda y: ours(y, (1, 2))), once, rtol=1e-3, atol=1e-3)

@@ -1,6 +1,5 @@
 """Whole networks equal the reference: logits, stage features, gradients."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,27 +99,16 @@ NETWORKS: dict[str, Network] = {
 }
 
 FEATURE = 2e-5
-FAST: dict[str, Any] = {"xla_backend_optimization_level": 0}  # of the compilation
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_network_equals_the_reference(name: str, golden: Path) -> None:
-    check_network(name, golden, FAST)
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("optimised")
-def test_a_network_as_users_run_it_equals_the_reference(golden: Path) -> None:
-    check_network("ecaresnet_d", golden, {})
-
-
-def check_network(name: str, golden: Path, options: dict[str, Any]) -> None:
     model = NETWORKS[name]
     arrays = parity.load(golden / "nets" / f"{name}.npz")
     variables = from_torch(model, parity.state_dict(arrays))
     images, g = jnp.asarray(arrays["images"]), jnp.asarray(arrays["g"])
 
-    @partial(jax.jit, compiler_options=options)
+    @jax.jit
     def run(params: Any, images: jax.Array) -> Any:
         def scalar(params: Any, images: jax.Array) -> Any:
             logits, endpoints = model.apply(variables | {"params": params}, images)

@@ -104,16 +104,6 @@ def assert_close(ours, theirs, tolerance):
 
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_training_equals_that_of_pytorch(golden, mesh, name):
-    check_training(golden, mesh, name)
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("optimised")
-def test_training_as_users_run_it_equals_that_of_pytorch(golden, mesh):
-    check_training(golden, mesh, "seresnet_basic_sgd")
-
-
-def check_training(golden, mesh, name):
     model, run = MODELS[name], np.load(golden / "train" / f"{name}.npz")
     meta = json.loads(str(run["meta"]))
     steps = meta["steps"]
