@@ -99,6 +99,7 @@ def test_a_sweep_killed_in_the_middle_ends_as_if_it_had_not_been(
 
     straight = tmp_path / "straight"
     words = [word.replace(str(second.workdir), str(straight)) for word in command(second)]
+    words.remove("--lifeline")
     subprocess.run(words, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     assert numbers(second.workdir) == numbers(straight)
 
