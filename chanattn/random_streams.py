@@ -43,7 +43,8 @@ def key(seed: "int | jax.Array", stream: str) -> "jax.Array":
     """
     import jax  # worker processes, which load pictures, do without it
 
-    return jax.random.fold_in(jax.random.key(seed), STREAMS.index(stream))
+    # Whatever JAX_DEFAULT_PRNG_IMPL says: a run that is continued elsewhere goes on with the same numbers.
+    return jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), STREAMS.index(stream))
 
 
 def sequence(seed: int, stream: str, *place: int) -> np.random.SeedSequence:

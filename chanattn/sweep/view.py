@@ -1,5 +1,6 @@
 """What a sweep shows while it runs: a table of its runs on a terminal, plain lines elsewhere."""
 
+import dataclasses
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -64,6 +65,7 @@ class View:
         self._title, self._jobs, self._total = title, list(jobs), total_steps
         self._console = console or output()
         self._clock = clock
+        self._took: dict[Job, float] = {}  # from the start of its worker to the end of it
         self._read()
         self._begun: dict[Job, tuple[float, int]] = {}  # when, from which step
         self._looked = self._reported = clock()
@@ -95,8 +97,10 @@ class View:
 
     def tell(self, what: str, job: Job, detail: str) -> None:
         """Prints what has happened to a run, see `Controller`."""
-        self._statuses[job] = now = status(job)
-        self._begun.pop(job, None)
+        begun = self._begun.pop(job, None)
+        if what == "done" and begun is not None:
+            self._took[job] = self._clock() - begun[0]
+        self._statuses[job] = now = self._status(job)
         text = Text.assemble((what, _STYLES.get(what, "yellow")), f"  {job.name}")
         if what == "done":
             text.append(f"  accuracy {_percent(now.top1)}  {_seconds(now.seconds)}")
@@ -124,13 +128,13 @@ class View:
             return
         self._looked = now
         for job in running:
-            self._statuses[job] = status(job)
+            self._statuses[job] = self._status(job)
         if self._live is not None:
             self._live.update(self.table(), refresh=True)
         elif now - self._reported >= _PLAIN_EVERY:
             self._reported = now
             for job in running:
-                self._console.print("  ".join(self._cells(job)), markup=False)
+                self._console.print(self._line(job), markup=False)
             self._console.print(self.summary(), markup=False)
 
     def summary(self) -> str:
@@ -166,7 +170,14 @@ class View:
         return Group(*lines, Text(self.summary(), "bold"))
 
     def _read(self) -> None:
-        self._statuses = {job: status(job) for job in self._jobs}
+        self._statuses = {job: self._status(job) for job in self._jobs}
+
+    def _status(self, job: Job) -> Status:
+        """With the time of a run from the start of its worker: imports and compilation count."""
+        now = status(job)
+        if job not in self._took or now.seconds is None:
+            return now
+        return dataclasses.replace(now, seconds=max(now.seconds, self._took[job]))
 
     def _shown(self, room: int) -> list[Job]:
         """The runs that fit, in the order of the grid; those that matter least now are left out."""
@@ -191,6 +202,12 @@ class View:
             _percent(now.top1),
             _seconds(elapsed),
         )
+
+    def _line(self, job: Job) -> str:
+        """The same for a log, where no heading stands above it."""
+        name, state, step, loss, accuracy, seconds = self._cells(job)
+        named = (("step", step), ("loss", loss), ("accuracy", accuracy), ("after", seconds))
+        return "  ".join([name, state, *(f"{what} {value}" for what, value in named if value)])
 
     def _progress(self, job: Job) -> Progress:
         now: Status = self._statuses[job]

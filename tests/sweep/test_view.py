@@ -73,9 +73,22 @@ def test_without_a_terminal_every_event_is_a_line(shown, tmp_path: Path) -> None
     assert lines[0] == "running  none/seed0"
     assert lines[1].startswith("done  none/seed0  accuracy 90.00%  20 s  (1 of 2 runs done")
     assert lines[2] == "running  se[red]/seed0"
-    assert lines[3] == "se[red]/seed0  running  40/100  0.5000    1:01 min"
+    assert lines[3] == "se[red]/seed0  running  step 40/100  loss 0.5000  after 1:01 min"
     assert lines[4] == "1 of 2 runs done, 1 running, about 6 s left"
     assert lines[5].startswith("failed  se[red]/seed0  exit code 1")
+
+
+def test_the_time_of_a_run_counts_from_the_start_of_its_worker(shown, tmp_path: Path) -> None:
+    jobs = [job(tmp_path, "none"), job(tmp_path, "none", 1)]
+    view, output, clock = shown(jobs)
+    with view:
+        view.look(jobs[:1])
+        clock.now = 90.0  # of which the training, by its own account, has taken 20
+        finish(jobs[0])
+        view.tell("done", jobs[0], "")
+    done, left = output.getvalue().splitlines()[1:]
+    assert "accuracy 90.00%  1:30 min" in done
+    assert left.endswith("about 1:30 min left")
 
 
 def test_on_a_terminal_the_table_has_a_row_a_run(shown, tmp_path: Path) -> None:

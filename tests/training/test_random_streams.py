@@ -135,3 +135,12 @@ def test_a_stream_has_other_numbers_at_every_place_and_for_every_seed(stream):
         for place in ((), (0,), (0, 0), (1,), (1, 0), (0, 1))
     ]
     assert len(set(states)) == len(states)
+
+
+def test_the_generator_of_the_surroundings_changes_no_number() -> None:
+    def numbers() -> np.ndarray:
+        return np.asarray(jax.random.uniform(random_streams.key(3, "order"), (4,)))
+
+    with jax.default_prng_impl("rbg"):
+        elsewhere = numbers()
+    np.testing.assert_array_equal(elsewhere, numbers())
