@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from chanattn.attention.core import refuse_condition, sow_weights
 from chanattn.attention.registry import register
 from chanattn.errors import UsageError
+from chanattn.layers import softmax
 
 PRESETS = {"official": -1.0, "paper": 1.0}  # the sign of E
 
@@ -68,7 +69,7 @@ class DANetChannelAttention(nn.Module):
         """Mix the channels of (N, H, W, C)."""
         refuse_condition(self, condition)
         beta = self.param("beta", nn.initializers.zeros, (), self.param_dtype)
-        weights = jax.nn.softmax(PRESETS[self.preset] * energies(x), axis=-1)
+        weights = softmax(PRESETS[self.preset] * energies(x), axis=-1)
         sow_weights(self, weights)
         mixed = jnp.einsum("ncd,nhwd->nhwc", weights.astype(x.dtype), x)
         return x + beta.astype(x.dtype) * mixed

@@ -25,7 +25,7 @@ from chanattn.attention import gate as gates
 from chanattn.attention.core import over_space, refuse_condition, residual, sow_weights, weigh
 from chanattn.attention.registry import register
 from chanattn.errors import UsageError
-from chanattn.layers import BatchNorm, Conv, dense
+from chanattn.layers import BatchNorm, Conv, dense, softmax
 
 PRESETS = {"official": jnp.mean, "paper": jnp.sum}
 
@@ -36,7 +36,7 @@ def assign(x: jax.Array, codewords: jax.Array, scale: jax.Array) -> jax.Array:
     product = jnp.einsum("npd,kd->npk", x, codewords, precision=lax.Precision.HIGHEST)
     lengths = jnp.sum(jnp.square(x), axis=-1, keepdims=True)
     distance = lengths - 2 * product + jnp.sum(jnp.square(codewords), axis=-1)
-    return jax.nn.softmax(scale * distance, axis=-1)
+    return softmax(scale * distance, axis=-1)
 
 
 def aggregate(weights: jax.Array, x: jax.Array, codewords: jax.Array) -> jax.Array:

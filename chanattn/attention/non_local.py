@@ -26,7 +26,7 @@ from chanattn.attention.core import refuse_condition, sow_weights
 from chanattn.attention.registry import register
 from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
-from chanattn.layers import BatchNorm, Conv
+from chanattn.layers import BatchNorm, Conv, softmax
 
 PRESETS = {"official": 2, "timm": 8}  # the default reduction
 
@@ -34,7 +34,7 @@ PRESETS = {"official": 2, "timm": 8}  # the default reduction
 def affinities(query: jax.Array, key: jax.Array, factor: float) -> jax.Array:
     """Softmax over q of factor <query_p, key_q>: (N, P, d) twice gives (N, P, P), in float32."""
     logits = jnp.einsum("npd,nqd->npq", query, key, preferred_element_type=jnp.float32)
-    return jax.nn.softmax(factor * logits, axis=-1)
+    return softmax(factor * logits, axis=-1)
 
 
 @register(

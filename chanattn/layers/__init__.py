@@ -10,6 +10,7 @@ from chanattn.layers.dense import GroupedDense, dense
 from chanattn.layers.maximum import maximum, minimum
 from chanattn.layers.norm import BatchNorm
 from chanattn.layers.pool import avg_pool, max_pool
+from chanattn.layers.softmax import softmax
 
 __all__ = [
     "Activation",
@@ -22,4 +23,5 @@ __all__ = [
     "max_pool",
     "maximum",
     "minimum",
+    "softmax",
 ]

@@ -49,7 +49,7 @@ MAPS = {
     "alike": (jnp.full(SHAPE, 0.7), 0.1),
     "ties": (jnp.round(feature_map(*SHAPE)), 0.1),
     "one position": (jnp.zeros(SHAPE).at[:, 1, 2].set(1.0), 0.0),
-    "large": (1e2 * feature_map(*SHAPE), 0.1),
+    "large": (1e4 * feature_map(*SHAPE), 0.1),
 }
 
 
