@@ -1,16 +1,16 @@
 """Programs that are called once or once an epoch: compiled in less time than the rest."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 from jax.sharding import NamedSharding
 
-#: Flags of XLA, which names them as it likes (https://openxla.org/xla/flags_guidance); an unknown one is an
-#: error of the first compilation, and `tests/test_few_calls.py` fails. All that they change is how long the
-#: compilation takes and how fast the program is. XLA:CPU spends four times as long on optimising many small
-#: operations as on everything else, and then a third less with the older of its two emitters.
-CPU_OPTIONS = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+#: Options of XLA (https://openxla.org/xla/flags_guidance). All that they change is how long the compilation
+#: takes and how fast the program is. XLA:CPU spends four times as long on optimising many small operations as
+#: on everything else, and then a third less with the older of its two emitters, which JAX 0.12 has no more.
+_CPU_OPTIONS = {"xla_backend_optimization_level": "0", "xla_cpu_use_fusion_emitters": False}
 
 
 def jit_for_few_calls(
@@ -24,5 +24,19 @@ def jit_for_few_calls(
         **keywords: more arguments of `jax.jit`.
     """
     on_cpu = out_shardings.mesh.devices.flat[0].platform == "cpu"
-    options = CPU_OPTIONS if on_cpu else {}
+    options = {
+        name: value for name, value in _CPU_OPTIONS.items() if on_cpu and is_known(name, value)
+    }
     return jax.jit(function, out_shardings=out_shardings, compiler_options=options, **keywords)
+
+
+@functools.cache
+def is_known(option: str, value: str | bool) -> bool:
+    """Whether this version of XLA has an option of that name, which takes such a value."""
+    try:
+        jax.jit(lambda: 0).lower().compile(compiler_options={option: value})
+    except jax.errors.JaxRuntimeError as error:
+        if "No such compile option" in str(error):
+            return False
+        raise
+    return True

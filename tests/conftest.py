@@ -55,8 +55,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def _have_xla_compile_quickly() -> None:
     """A third of the time, in this process: XLA reads its flags once, when it first compiles."""
     flags = os.environ.get("XLA_FLAGS")
-    quick = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-    os.environ["XLA_FLAGS"] = f"{flags or ''} {quick}"
+    quick = ["--xla_cpu_parallel_codegen_split_count=1"]
+    if jax.__version_info__ < (
+        0,
+        11,
+    ):  # later ones may not know it, and XLA ends a process for that
+        quick.append("--xla_cpu_use_fusion_emitters=false")
+    os.environ["XLA_FLAGS"] = " ".join([flags or "", *quick])
     jax.jit(lambda: 0).lower().compile()
     # Programs that tests start would first ask yet another process whether XLA takes these flags.
     if flags is None:

@@ -4,11 +4,16 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from chanattn.few_calls import jit_for_few_calls
+from chanattn.few_calls import is_known, jit_for_few_calls
 
 
-def test_the_flags_are_known_to_xla_and_change_no_bit():
-    """Should XLA rename one, no training on a CPU would start."""
+def test_what_xla_knows_is_told_from_what_it_does_not():
+    """Should XLA rename all of them, or the words of its refusal, this fails."""
+    assert is_known("xla_backend_optimization_level", "0")
+    assert not is_known("xla_no_such_option", "0")
+
+
+def test_the_options_change_no_bit():
     mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:1])
 
     def draw(seed):

@@ -21,9 +21,9 @@ def check() -> None:
     Raises:
         UsageError: `JAX_DISABLE_JIT` is set, or the folder of `JAX_COMPILATION_CACHE_DIR` cannot be made.
     """
-    if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
+    if jax.config.values["jax_disable_jit"]:
         raise UsageError("JAX_DISABLE_JIT is set, and steps are compiled programs here; unset it")
-    folder = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    folder = jax.config.values["jax_compilation_cache_dir"]
     if folder and "://" not in folder:  # JAX keeps programs in buckets, too
         path = to_path(folder)
         try:

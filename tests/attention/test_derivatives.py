@@ -11,6 +11,7 @@ from members import CHANNELS, build, feature_map, random_like
 from sampling import only
 
 from chanattn import attention
+from chanattn.few_calls import is_known
 from chanattn.layers import kernels
 
 NAMES = attention.names()
@@ -36,11 +37,12 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "bat in two blocks": ("bat", {"preset": "timm"}),
 }
 
+_EMITTERS = "xla_cpu_use_fusion_emitters"
 # As users compile; tests/conftest.py has changed the defaults.
 OPTIMISED = {
     "xla_backend_optimization_level": 3,
     "xla_llvm_disable_expensive_passes": False,
-    "xla_cpu_use_fusion_emitters": True,
+    **({_EMITTERS: True} if is_known(_EMITTERS, True) else {}),
 }
 
 MAPS = {
