@@ -66,17 +66,16 @@ def of_configs(
     prepared = {name: _with_batch(config, batch_size) for name, config in configs.items()}
     variants, programs = {}, {}
     with kernels.chosen("auto"):  # a config chooses its own; afterwards all is as it was
+        pictures = {name: _checked(name, config) for name, config in prepared.items()}
         for number, (name, config) in enumerate(prepared.items(), 1):
             doing = "compiling" if speed else "counting"
             note(f"{doing} {name} ({number} of {len(prepared)})")
             try:
-                validate(config)
-                pictures = data.pictures(config)
-                variants[name] = counts(config, pictures)
+                variants[name] = counts(config, pictures[name])
                 if speed:
                     if config.compilation_cache:
                         compilation_cache.enable(config.compilation_cache)
-                    programs[name] = compile_programs(config, pictures)
+                    programs[name] = compile_programs(config, pictures[name])
             except UsageError as error:
                 raise UsageError(f"{name}: {error}") from error
         timings = _time(programs, prepared, rounds, seconds, note)
@@ -89,6 +88,15 @@ def of_configs(
         "conventions": f"{CONVENTIONS}; {MEMORY}" if speed else CONVENTIONS,
         "variants": variants,
     }
+
+
+def _checked(name: str, config: ConfigDict) -> data.Pictures:
+    """The pictures of a config that can work, so that a mistake in one is told before any is compiled."""
+    try:
+        validate(config)
+        return data.pictures(config)
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from error
 
 
 def counts(config: ConfigDict, pictures: data.Pictures) -> dict[str, Any]:
