@@ -34,7 +34,7 @@ def read_classes(workdir: str | os.PathLike[str]) -> tuple[str, ...] | None:
             raise ValueError("it has no list of names")
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             f"{path} is damaged ({error}); restore it, or delete it if the data set still has the classes"
             " that the run was trained on"

@@ -200,6 +200,11 @@ def get(gate: str | Gate, **options: float | bool) -> Gate:
             raise UsageError(f"gate {gate!r} takes no option {option!r}; it takes{listed}")
     chosen = {**takes, **options}
     _check(gate, chosen)
+    for option, switch in (("min_temperature", "anneal_rate"), ("rate", "rate_weight")):
+        if option in options and options[option] != takes[option] and not chosen[switch]:
+            raise UsageError(
+                f"{gate}: {switch}=0 leaves nothing to say to {option}={options[option]}; leave it out"
+            )
     parameters = inspect.signature(_FUNCTIONS[gate]).parameters
     bound = {k: v for k, v in chosen.items() if k in parameters and k != "temperature"}
     rest = {k: v for k, v in chosen.items() if k not in bound}

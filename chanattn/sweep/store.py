@@ -52,8 +52,18 @@ def job(sweep: Path, variant: str, seed: int) -> Job:
     sweep = sweep.absolute()
     config = sweep / "jobs" / place
     return Job(
-        variant, seed, config.with_suffix(".json"), sweep / "runs" / place, cache=sweep / "cache"
+        variant, seed, config.with_suffix(".json"), sweep / "runs" / place, cache=_cache(sweep)
     )
+
+
+def _cache(sweep: Path) -> Path | None:
+    """Where the runs share compiled programs; None: XLA takes no name that is not UTF-8."""
+    folder = sweep / "cache"
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        return None
+    return folder
 
 
 def read(sweep: Path) -> dict[str, Any]:
@@ -73,7 +83,7 @@ def read(sweep: Path) -> dict[str, Any]:
         return {"variants": {}, "seeds": []}
     except NotADirectoryError as error:
         raise UsageError(f"{sweep} is a file; choose another --workdir") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             f"{path} cannot be read ({error}); restore it, or choose another --workdir"
         ) from error

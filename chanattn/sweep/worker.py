@@ -39,7 +39,7 @@ def main() -> None:
 
     try:
         config = from_json(given.job_config.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"--job_config={given.job_config} cannot be read ({error})") from error
     if given.cache and not config.compilation_cache:
         compilation_cache.enable(given.cache)

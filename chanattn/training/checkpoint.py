@@ -310,6 +310,10 @@ class Checkpoints:
         found = self._read_json(step, _MANIFEST)
         if not manifests.is_sound(found):
             raise self.damaged(step, "the manifest differs from what was saved")
+        if not manifests.is_of_step(found, step):
+            raise self.damaged(
+                step, "it was saved at another step; its folder was renamed or copied"
+            )
         return found
 
     def _read_json(self, step: int, name: str) -> Any:
@@ -318,7 +322,7 @@ class Checkpoints:
 
         try:
             return read_json(self._address, step, name)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise self.damaged(step, f"cannot be read: {self._first_line(error)}") from None
 
     def _read(self, step: int, templates: dict[str, PyTree]) -> dict[str, PyTree]:

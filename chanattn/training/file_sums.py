@@ -8,6 +8,7 @@ there the manifest alone tells what is damaged.
 """
 
 import json
+import os
 import zlib
 from collections.abc import Collection
 from pathlib import Path
@@ -35,10 +36,13 @@ def damage(checkpoint: Path, parts: Collection[str]) -> str | None:
     try:
         sums = json.loads((checkpoint / FILES).read_bytes())
         wanted = {name: int(sum_) for name, sum_ in sums.items() if name.split("/")[0] in parts}
+        paths = {name: os.fsencode(checkpoint / name) for name in wanted}
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (OSError, ValueError, OverflowError, AttributeError, TypeError, RecursionError):
         return f"{FILES} cannot be read"
+    if any(b"\0" in path for path in paths.values()):
+        return f"{FILES} names no files"
     for name, crc32 in wanted.items():
         try:
             if _crc32(checkpoint / name) != crc32:

@@ -3,12 +3,17 @@
 import shutil
 from pathlib import Path
 
+#: What every checkpoint has; `ema` and `files.json` some.
+PARTS = frozenset({"weights", "training", "progress", "manifest"})
+_SOME = frozenset({"ema", "files.json"})
+
 
 def folders(directory: Path) -> dict[int, Path]:
     """What looks like a checkpoint, by step, oldest first."""
     if not directory.is_dir():
         return {}
-    found = {int(path.name): path for path in directory.iterdir() if path.name.isdigit()}
+    names = {path.name: path for path in directory.iterdir() if path.is_dir()}
+    found = {int(name): path for name, path in names.items() if name.isascii() and name.isdigit()}
     return dict(sorted(found.items()))
 
 
@@ -34,14 +39,18 @@ def lack(folder: Path) -> str:
 
 
 def remove_half_deleted(directory: Path) -> None:
-    """Behind a newer complete checkpoint, one without its end is what a killed process was deleting.
+    """Behind a newer complete checkpoint, one that lacks a part is what a killed process was deleting.
+
+    One that has all parts is damaged, and one that has anything else is not ours: they stay.
 
     Args:
         directory: as of `complete`.
     """
     whole = complete(directory)
     for step, folder in folders(directory).items():
-        if step < max(whole, default=0) and step not in whole:
+        names = {path.name for path in folder.iterdir() if not path.name.startswith("_")}
+        is_rest = names <= PARTS | _SOME and not names >= PARTS
+        if step < max(whole, default=0) and step not in whole and is_rest:
             shutil.rmtree(folder)
 
 

@@ -57,6 +57,12 @@ def is_sound(manifest: object) -> bool:
     return of_json(body) == manifest["manifest"]
 
 
+def is_of_step(manifest: Manifest, step: int) -> bool:
+    """Whether the state was saved at a step, as far as the manifest tells."""
+    leaf = manifest["leaves"].get("training/step")
+    return leaf is None or leaf["crc32"] == zlib.crc32(np.int32(step).tobytes())
+
+
 def differing(manifest: Manifest, parts: Mapping[str, PyTree]) -> list[str]:
     """Paths of the restored arrays whose bytes are not those that were saved."""
     leaves = manifest["leaves"]

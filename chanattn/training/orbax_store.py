@@ -115,7 +115,7 @@ def is_complete(folder: Path, step: int) -> bool:
         try:
             found = ocp.path.step.standard_name_format().find_step(folder, step)
             return found.commit_timestamp_nsecs is not None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return False
 
 

@@ -191,7 +191,7 @@ def read_config(workdir: str | os.PathLike[str]) -> ConfigDict:
         return from_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(f"{workdir} holds no run: there is no {path}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             f"{path} cannot be read ({error}); restore it, or choose another --workdir"
         ) from error

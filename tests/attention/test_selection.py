@@ -194,6 +194,14 @@ def test_the_penalty_asks_for_the_rate(name: str) -> None:
         ({"gate": "argmax", "temperature": -1.0}, "temperature must be positive, not -1.0"),
         ({"gate": "argmax", "anneal_rate": -1.0}, "anneal_rate must be 0 or positive"),
         (
+            {"gate": "softmax", "min_temperature": 0.5},
+            "softmax: anneal_rate=0 leaves nothing to say to min_temperature=0.5; leave it out",
+        ),
+        (
+            {"gate": "gumbel_sigmoid", "rate": 0.3, "rate_weight": 0.0},
+            "rate_weight=0 leaves nothing to say to rate=0.3",
+        ),
+        (
             {"gate": "softmax", "anneal_rate": 0.1, "min_temperature": 2.0},
             "min_temperature 2.0 is above the temperature 1.0",
         ),

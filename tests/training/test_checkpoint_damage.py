@@ -105,6 +105,17 @@ DAMAGES = {
     "a missing part": lambda folder: shutil.rmtree(folder / "training"),
     "a missing manifest": lambda folder: shutil.rmtree(folder / "manifest"),
     "checksums that are damaged": lambda folder: truncate(folder / FILES),
+    "a checksum beyond all numbers": lambda folder: (folder / FILES).write_text(
+        '{"weights/d": 1e999}'
+    ),
+    "a checksum of no possible file": lambda folder: (folder / FILES).write_text(
+        '{"weights/\\u0000": 1, "weights/\\ud800": 1}'
+    ),
+    "checksums without a bottom": lambda folder: (folder / FILES).write_text("[" * 10**5),
+    "the folder of another step": lambda folder: (
+        shutil.rmtree(folder),
+        shutil.copytree(folder.with_name("5"), folder),
+    ),
     "a missing end": lambda folder: (folder / "_CHECKPOINT_METADATA").unlink(),
 }
 
@@ -200,6 +211,19 @@ def test_what_a_killed_save_and_a_killed_deletion_leave_is_cleared(directory, st
     assert_identical(state, states[9])
     assert not orphan.exists()
     assert not half.exists()
+
+
+def test_what_is_not_left_by_a_deletion_stays(directory, template):
+    (directory / "3").mkdir()
+    (directory / "3" / "notes.txt").write_text("mine")
+    (directory / "4").write_text("a file")
+    (directory / "²").mkdir()
+    truncate(directory / "5" / "_CHECKPOINT_METADATA")
+    with Checkpoints(directory, Retention(2)) as checkpoints:
+        restore_newest(checkpoints, template)
+        assert checkpoints.steps() == [9]
+    assert {path.name for path in directory.iterdir()} == {"3", "4", "5", "9", "²"}
+    assert (directory / "3" / "notes.txt").read_text() == "mine"
 
 
 def test_a_second_damaged_checkpoint_of_a_step_does_not_replace_the_first(

@@ -16,6 +16,7 @@ from absl import flags
 
 from chanattn.cli import PREEMPTED
 from chanattn.errors import UsageError
+from chanattn.streams import say
 from chanattn.sweep.launchers.base import Ended, Job
 from chanattn.sweep.launchers.slurm_job import outcome
 from chanattn.sweep.launchers.slurm_queue import (
@@ -56,6 +57,13 @@ _CLOSING = 120.0  # seconds; Slurm itself kills what it cancels after its KillWa
 def launch(sweep: Path, platform: str, parallel: int, stall: float) -> "Slurm":
     """See `chanattn.sweep.launchers.create`."""
     given = [option.partition("=") for option in OPTIONS.value]
+    if not all(name for name, _, _ in given):
+        raise UsageError("--slurm_option needs a name: KEY=VALUE or KEY")
+    if EXECUTOR.value == "local":
+        idle = [flag for flag in (PARTITION, CPUS, MEMORY, OPTIONS) if flag.present]
+        if idle:
+            names = ", ".join(f"--{flag.name}" for flag in idle)
+            say(f"--slurm_executor=local: the processes of this machine take no notice of {names}")
     request = Request(
         partition=PARTITION.value,
         minutes=MINUTES.value,

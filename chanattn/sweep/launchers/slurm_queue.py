@@ -72,7 +72,10 @@ class Request:
             **{"requeue": "", "open-mode": "append", "signal": f"USR2@{delay}"},
             **options,
         }
-        return [f"--{name}={value}".rstrip("=") for name, value in values.items()], script
+        given = [
+            f"--{name}" if value == "" else f"--{name}={value}" for name, value in values.items()
+        ]
+        return given, script
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,7 +233,7 @@ class Processes:
         found = []
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             try:
-                words = path.read_bytes().decode(errors="replace").split("\0")
+                words = os.fsdecode(path.read_bytes()).split("\0")
             except OSError:  # it has just ended
                 continue
             folder = Path(words[words.index(_JOB) + 1]) if _JOB in words else Path()
