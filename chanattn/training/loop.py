@@ -91,7 +91,7 @@ def train_and_evaluate(
         workers = stack.enter_context(WorkerErrors())
         experiment = Experiment.build(config)
         stack.enter_context(experiment.train)
-        stack.enter_context(experiment.test)
+        stack.callback(experiment.test.close)
         notes = []
         if not check_classes(workdir, experiment.train.class_names):
             notes.append(_NOT_COMPARED)
