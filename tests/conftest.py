@@ -88,3 +88,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def golden() -> Path:
     """Committed numeric fixtures."""
     return ROOT / "tests" / "golden"
+
+
+@pytest.fixture(scope="session")
+def tfds_dir() -> Path:
+    """Directory of real TFDS sets; tests that need it are skipped where it is absent."""
+    path = Path(os.environ.get("TFDS_DATA_DIR") or SHARED / "data" / "tfds")
+    if not path.is_dir():
+        pytest.skip(f"no real data sets in {path}")
+    return path
