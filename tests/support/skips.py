@@ -15,6 +15,7 @@ EXPLAINED = {
     "this process may not mount file systems": "containers may forbid it",
     "no file system of one's own": "containers may forbid it",
     "root cannot become somebody else here": "containers may forbid it",
+    "no terminal can be made here": "containers may forbid it",
     "no C compiler": "it is no requirement",
 }
 NO_BROWSER = "no chromium and chromedriver on the path"
