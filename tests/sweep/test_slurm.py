@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from absl.testing import flagsaver
 
 from chanattn.errors import UsageError
 from chanattn.sweep.launchers import slurm
@@ -236,14 +237,20 @@ def test_what_slurm_refuses_is_said_in_one_line(
 
 
 def test_a_request_becomes_options_of_sbatch_and_commands_around_the_job() -> None:
-    options = {"account": "vision", "signal-delay-s": "120", "exclusive": "", "licenses": "a:1"}
+    options = {
+        "account": "vision",
+        "signal-delay-s": "120",
+        "exclusive": "",
+        "licenses": "a:1",
+        "comment": "a=",
+    }
     shell = {"setup": "module load cuda", "teardown": "rm -r $TMP"}
     request = Request("gpu", minutes=90, gpus=1, cpus=8, memory="32G", options={**options, **shell})
     words, script = request.sbatch(["python", "a b"])
     assert set(words) == {
         *("--nodes=1", "--time=90", "--cpus-per-task=8", "--partition=gpu", "--gpus-per-node=1"),
         *("--mem=32G", "--account=vision", "--signal=USR2@120", "--exclusive", "--licenses=a:1"),
-        *("--requeue", "--open-mode=append"),
+        *("--requeue", "--open-mode=append", "--comment=a="),
     }
     lines = script.splitlines()
     assert lines.index(shell["setup"]) < lines.index(
@@ -264,3 +271,36 @@ def test_a_slurm_that_does_not_answer_is_named(
 def test_an_unknown_executor_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown Slurm executor 'pbs'"):
         Slurm(tmp_path, Request(), "pbs")
+
+
+def test_processes_that_act_as_jobs_are_seen_in_a_folder_that_is_no_utf8(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        slurm, "command", lambda job: [sys.executable, str(ACTOR), str(job.workdir), job.variant]
+    )
+    sweep = tmp_path / os.fsdecode(b"nu\xff")
+    launcher, one = Slurm(sweep, Request(minutes=5), "local"), job(sweep, "long")
+    try:
+        launcher.submit(one)
+        until(lambda: lines(one.workdir, "starts"))
+        assert list(launcher.running()) == [one]
+    finally:
+        launcher.close()
+
+
+def test_flags_that_mean_nothing_to_this_machine_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {"executor": "local", "time": "5", "gpus": "0", "cpus": "2", "memory": "8G"}
+    given |= {"partition": "gpu", "option": ["qos=high"]}
+    with flagsaver.as_parsed(**{f"slurm_{name}": value for name, value in given.items()}):
+        slurm.launch(tmp_path, "cpu", parallel=1, stall=0.0).close()
+    told = capsys.readouterr()
+    idle = "--slurm_partition, --slurm_cpus, --slurm_memory, --slurm_option"
+    assert f"take no notice of {idle}\n" in told.out + told.err
+    with (
+        flagsaver.as_parsed(slurm_option=["=v"]),
+        pytest.raises(UsageError, match="--slurm_option needs a name: KEY=VALUE or KEY"),
+    ):
+        slurm.launch(tmp_path, "cpu", parallel=1, stall=0.0)

@@ -1,6 +1,7 @@
 """The files of a sweep: safe names, and changes that add and never destroy."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -180,3 +181,8 @@ def test_a_sweep_is_not_continued_on_other_classes(request_for, acting) -> None:
     with pytest.raises(UsageError, match="absent: 'cat'"):
         dry_run(request)
     assert len(acting.submitted) == begun
+
+
+def test_runs_share_compiled_programs_where_xla_can_name_the_folder(tmp_path: Path) -> None:
+    assert job(tmp_path, "none", 0).cache == tmp_path / "cache"
+    assert job(tmp_path / os.fsdecode(b"nu\xff"), "none", 0).cache is None
