@@ -56,10 +56,8 @@ def _have_xla_compile_quickly() -> None:
     """A third of the time, in this process: XLA reads its flags once, when it first compiles."""
     flags = os.environ.get("XLA_FLAGS")
     quick = ["--xla_cpu_parallel_codegen_split_count=1"]
-    if jax.__version_info__ < (
-        0,
-        11,
-    ):  # later ones may not know it, and XLA ends a process for that
+    # Later versions may not know it, and XLA ends a process for that.
+    if jax.__version_info__ < (0, 11):
         quick.append("--xla_cpu_use_fusion_emitters=false")
     os.environ["XLA_FLAGS"] = " ".join([flags or "", *quick])
     jax.jit(lambda: 0).lower().compile()

@@ -12,7 +12,8 @@ def softmax(x: jax.Array, axis: int) -> jax.Array:
 
     A compiler may evaluate x once for the maximum and once more for the difference, with different rounding.
     Logits of 1e8, as products of two maps with values of 1e4 are, differ by more than 88 then, and the
-    exponential of `jax.nn.softmax` overflows: inf / inf. Here no difference is above 0, and no sum is 0.
+    exponential of `jax.nn.softmax` overflows: inf / inf. Here no difference is above 0 and nothing is divided
+    by 0; where the maximum comes out that much larger than all the others, they are weighed with 0.
     Derivatives of all orders exist, forward and backward.
     """
     difference = jnp.minimum(x - jnp.max(x, axis=axis, keepdims=True), 0)
