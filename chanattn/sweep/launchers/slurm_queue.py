@@ -208,7 +208,7 @@ class Processes:
 
     def __init__(self, logs: Path, request: Request) -> None:
         self._logs, self._request = logs, request
-        self._children: list[subprocess.Popen[bytes]] = []
+        self._children: dict[str, tuple[subprocess.Popen[bytes], str]] = {}  # with their run
 
     def submit(self, run: str, arguments: Sequence[str]) -> str:
         """See `Queue.submit`."""
@@ -224,13 +224,13 @@ class Processes:
                 env=os.environ | {"CUDA_VISIBLE_DEVICES": gpus},
                 start_new_session=True,
             )
-        self._children.append(child)
-        return str(child.pid)
+        number = str(child.pid)
+        self._children[number] = child, run
+        return number
 
     def entries(self, *, fresh: bool = False) -> Sequence[Entry] | None:
         """As `Queue` says; what has ended is not listed."""
-        self._children = [child for child in self._children if child.poll() is None]
-        found = []
+        found = {}
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             try:
                 words = os.fsdecode(path.read_bytes()).split("\0")
@@ -238,9 +238,14 @@ class Processes:
                 continue
             folder = Path(words[words.index(_JOB) + 1]) if _JOB in words else Path()
             if folder.is_relative_to(self._logs):
-                run = str(folder.relative_to(self._logs))
-                found.append(Entry(path.parent.name, run, "RUNNING"))
-        return found
+                found[path.parent.name] = str(folder.relative_to(self._logs))
+        # One that is just beginning or ending shows no command, but is a process until it is waited for.
+        for number, (child, run) in list(self._children.items()):
+            if child.poll() is None:
+                found[number] = run
+            else:
+                del self._children[number]
+        return [Entry(number, run, "RUNNING") for number, run in found.items()]
 
     def cancel(self, numbers: Collection[str]) -> None:
         """SIGTERM to the processes."""
