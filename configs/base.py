@@ -94,6 +94,7 @@ def model() -> ConfigDict:
     m = ConfigDict()
     m.name = "resnet20"
     m.num_classes = 0  # 0: as many as the dataset has
+    m.head = ""  # a name of `chanattn.models.heads` that gives what the task takes; empty: the task's own
     m.shortcut = ""  # zero_pad | projection | avg_pool; empty: the architecture's own
     m.zero_init_residual = True  # last norm of a block starts at zero: the block is the identity
     m.stochastic_depth = 0.0  # drop probability of the last block; grows linearly up to it

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from chanattn.fields import flatten
 
 #: Fields that runs of earlier versions lack, with the value that suits them.
-_LATER = {"dataset.allow_overlap": False}
+_LATER = {"dataset.allow_overlap": False, "model.head": ""}
 
 
 def to_json(config: ConfigDict) -> str:

@@ -145,6 +145,7 @@ RULES: dict[str, Rule] = {
     "model.attention.name": text(empty=False),
     "model.attention.placement": text(empty=True),
     "model.attention.stages": numbers(integer(1, 5), empty=True),
+    "model.head": text(empty=True),
     "task.name": text(empty=False),
     "task.label_smoothing": PROBABILITY,
     "task.se_loss_weight": number(0),
@@ -326,9 +327,7 @@ def _check_model(config: ConfigDict) -> None:
     if len(set(chosen.stages)) != len(chosen.stages):
         raise UsageError(f"model.attention.stages names a stage twice: {tuple(chosen.stages)}")
     # Making the module allocates nothing; it checks options, their ranges, placement and slot.
-    models.from_config(
-        config.model, config.model.num_classes or 2, config.precision, config.param_dtype
-    )
+    tasks.network(config, config.model.num_classes or 2)
 
 
 def _check_name(path: str, name: str, valid: list[str]) -> None:
