@@ -9,11 +9,12 @@ page, and has the checks that concern several fields. A field with `tasks=` is f
 """
 
 from collections.abc import Mapping
-from typing import Any
-
-from ml_collections import ConfigDict, config_dict
+from typing import TYPE_CHECKING, Any
 
 from chanattn.fields import Field, boolean, choice, flatten, integer, number, path, several, text
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
 
 # One line a field where it fits.
 # fmt: off
@@ -190,9 +191,12 @@ FIELDS: dict[str, Field] = flatten(DECLARED)
 """Every field by its dotted path, but for the options of mechanisms."""
 
 
-def get_config() -> ConfigDict:
+def get_config() -> "ConfigDict":
     """The complete config; trains nothing by itself, because `dataset.name` and the length are empty."""
-    from chanattn import attention  # of no use to those that read the declarations only
+    # Of no use to those that only read the declarations.
+    from ml_collections import ConfigDict, config_dict
+
+    from chanattn import attention
 
     config = ConfigDict(_defaults(DECLARED))
     for option, kind in attention.options().items():
@@ -205,3 +209,24 @@ def _defaults(declared: Mapping[str, Any]) -> dict[str, Any]:
         name: entry.default if isinstance(entry, Field) else _defaults(entry)
         for name, entry in declared.items()
     }
+
+
+def add_later_fields(values: dict[str, Any]) -> set[str]:
+    """Adds to the config of an earlier version the fields that came later, with the values of `Field.older`.
+
+    Args:
+        values: nested dicts, as read from JSON; changed in place. A group that is missing stays so.
+
+    Returns:
+        The dotted paths of the fields that were added.
+    """
+    added = set()
+    for dotted, field in FIELDS.items():
+        *groups, name = dotted.split(".")
+        section: Any = values
+        for group in groups:
+            section = section.get(group) if isinstance(section, dict) else None
+        if field.older is not None and isinstance(section, dict) and name not in section:
+            section[name] = field.older
+            added.add(dotted)
+    return added

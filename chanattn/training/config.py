@@ -5,7 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from chanattn.config import FIELDS
+from chanattn.config import add_later_fields
 from chanattn.fields import flatten
 
 
@@ -17,8 +17,8 @@ def to_json(config: ConfigDict) -> str:
 def from_json(text: str) -> ConfigDict:
     """The locked config that `to_json` wrote; every list is a tuple again, as in `chanattn.config`.
 
-    Fields that came later than the text are added, as `Field.older` says, so that the run of an earlier
-    version can be evaluated and continued.
+    Fields that came later than the text are added, so that the run of an earlier version can be evaluated and
+    continued.
 
     Raises:
         ValueError: the text is not JSON of an object.
@@ -26,9 +26,7 @@ def from_json(text: str) -> ConfigDict:
     values = json.loads(text)
     if not isinstance(values, dict):
         raise ValueError("a config is a JSON object")
-    for path, field in FIELDS.items():
-        if field.older is not None:
-            _add(values, path, field.older)
+    add_later_fields(values)
     return ConfigDict(_tuples(values)).lock()
 
 
@@ -47,15 +45,6 @@ def changed_fields(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[Any, Any
     paths = dict.fromkeys([*before, *after])
     pairs = {path: (before.get(path), after.get(path)) for path in paths}
     return {path: pair for path, pair in pairs.items() if pair[0] != pair[1]}
-
-
-def _add(values: Any, path: str, value: Any) -> None:
-    """Adds the field at a dotted path to nested dicts that have its group and lack it."""
-    name, _, rest = path.partition(".")
-    if isinstance(values, dict) and rest:
-        _add(values.get(name), rest, value)
-    elif isinstance(values, dict):
-        values.setdefault(name, value)
 
 
 def _tuples(value: Any) -> Any:
