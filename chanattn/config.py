@@ -62,8 +62,8 @@ DATASET = {
     "data_dir": Field("", path(), "folder: its root; TFDS: else $TFDS_DATA_DIR, else ~/tensorflow_datasets."),
     "image_size": Field(0, integer(0, 16_384),
         "Height = width after decoding; 0: as stored, if all share one size."),
-    "mean": Field((0.5, 0.5, 0.5), several(number(), 3), "Of the pixel values in [0, 1], per channel."),
-    "std": Field((0.5, 0.5, 0.5), several(number(0, ends="()"), 3), "Of the same values, per channel."),
+    "mean": Field((0.5, 0.5, 0.5), several(number(), 3), "Mean of the pixel values in [0, 1], by channel."),
+    "std": Field((0.5, 0.5, 0.5), several(number(0, ends="()"), 3), "Their standard deviation, by channel."),
     "loader": Field("auto", choice("auto", "device", "stream"),
         "device: the whole set in device memory; stream: Grain; auto: device if it fits."),
     "workers": Field(0, integer(0), "Grain worker processes; 0: decode in this process."),
@@ -95,7 +95,7 @@ AUGMENT = {
 # The network: an architecture with a mechanism.
 MODEL = {
     "name": Field("resnet20", text(empty=False), "The architecture, see `python -m chanattn.models`."),
-    "num_classes": Field(0, integer(0), "0: as many as the dataset has."),
+    "num_classes": Field(0, integer(0), "Of the classifier; 0: as many as the dataset has."),
     "shortcut": Field("", choice("", "zero_pad", "projection", "avg_pool"), "Empty: the architecture's own."),
     "zero_init_residual": Field(True, boolean(),
         "The last norm of a block starts at zero: the block is the identity."),
@@ -139,8 +139,8 @@ OPTIMIZER = {
 # The learning rate over time, after a linear warm-up: lr * (t + 1) / warmup_steps.
 SCHEDULE = {
     "name": Field("cosine", choice("cosine", "step", "polynomial", "constant"), "The curve that follows."),
-    "warmup_epochs": Field(0.0, number(0), "At most one of the two is positive."),
-    "warmup_steps": Field(0, integer(0), "At most one of the two is positive."),
+    "warmup_epochs": Field(0.0, number(0), "Length of the warm-up; at most one of the two is positive."),
+    "warmup_steps": Field(0, integer(0), "Length of the warm-up in steps."),
     "boundaries": Field((0.5, 0.75), several(number(0, 1, ends="()")),
         "step: fractions of the whole training at which the rate drops."),
     "factor": Field(0.1, number(0, ends="()"), "step: what it is multiplied by."),
@@ -150,22 +150,22 @@ SCHEDULE = {
 
 EMA = {
     "decay": Field(0.0, number(0, 1, ends="[)"),
-        "Of the moving average of parameters and batch statistics; 0: off."),
+        "Of the moving averages of parameters and batch statistics; 0: off."),
 }
 
 # Which checkpoints stay; one that any of the fields wants does.
 CHECKPOINT = {
-    "keep": Field(2, integer(1), "The newest."),
+    "keep": Field(2, integer(1), "How many of the newest."),
     "keep_best": Field(0, integer(0),
-        "With the highest top-1 accuracy (of the averages with EMA); each is saved when found."),
+        "How many with the highest top-1 accuracy (of the averages with EMA); each is saved when found."),
     "keep_every": Field(0, integer(0), "Those of steps that are multiples of this; 0: none for that."),
 }
 
 # What becomes of a run whose loss, gradient or weights are no longer finite numbers.
 NONFINITE = {
     "policy": Field("stop", choice("stop", "skip", "rollback"),
-        "skip: the step changes nothing but its number; rollback: to the last checkpoint, and on from it with"
-        " the data in another order."),
+        "stop: the run ends; skip: the step changes nothing but its number; rollback: to the last checkpoint,"
+        " and on from it with the data in another order."),
     "limit": Field(10, integer(1), "skip: steps, rollback: times; one more in the whole run stops it."),
 }
 

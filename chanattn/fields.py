@@ -56,7 +56,8 @@ class Field:
         tasks: names of the tasks that it is for; empty: all.
         data: kinds of annotations that an augmentation can be applied with (label, mask, boxes, captions);
             empty: all.
-        older: what it is in a run of an earlier version, whose config lacks it; None: every config has it.
+        older: of a field that a released version has not: the value that does what that version did, for its
+            runs, whose config lacks it. None: the config of every version has it.
     """
 
     default: Any
