@@ -100,7 +100,7 @@ def from_config(
     """The network of a config's `model` section.
 
     Args:
-        config: `model` of `configs/base.py`.
+        config: `model` of `chanattn.config`.
         num_classes: Outputs; the config's own `num_classes` only checks the data set.
         precision: Type of the activations, "float32" or "bfloat16".
         param_dtype: Type of the parameters.

@@ -1,7 +1,5 @@
 """What is learnt. A new task is one file with a class like `Classification`, and one line in `_TASKS`."""
 
-from collections.abc import Callable
-
 from ml_collections import ConfigDict
 
 from chanattn import models
@@ -12,8 +10,9 @@ from chanattn.tasks.task import Answers, Task
 
 __all__ = ["Answers", "Task", "create", "names", "network", "register"]
 
-#: Name -> function of `config.task`.
-_TASKS: dict[str, Callable[[ConfigDict], Task]] = {"classification": Classification.from_config}
+_TASKS: dict[str, type[Task]] = {"classification": Classification}
+#: The kinds of annotations that fields of the data are.
+_KINDS = {"label": "label", "label_map": "mask", "boxes": "boxes", "captions": "captions"}
 
 
 def names() -> list[str]:
@@ -21,18 +20,21 @@ def names() -> list[str]:
     return sorted(_TASKS)
 
 
-def register(name: str, make: Callable[[ConfigDict], Task]) -> None:
+def register(name: str, task: type[Task]) -> None:
     """Adds a task that lives elsewhere, so that `config.task.name` can name it.
-
-    Args:
-        name: Of the task.
-        make: Called with `config.task`.
 
     Raises:
         ValueError: Another task has that name.
     """
-    if _TASKS.setdefault(name, make) is not make:
+    if _TASKS.setdefault(name, task) is not task:
         raise ValueError(f"there is a task called {name!r} already")
+
+
+def annotations(name: object) -> tuple[str, ...] | None:
+    """The kinds of annotations that a task learns from (label, mask, boxes, captions); None: no such task."""
+    if name not in _TASKS:
+        return None
+    return tuple(_KINDS[field] for field in _TASKS[str(name)].fields)
 
 
 def create(config: ConfigDict) -> Task:
@@ -46,7 +48,7 @@ def create(config: ConfigDict) -> Task:
             f"unknown task {config.name!r}; there are: {', '.join(names())}."
             + did_you_mean(config.name, names())
         )
-    return _TASKS[config.name](config)
+    return _TASKS[config.name].from_config(config)
 
 
 def network(config: ConfigDict, num_classes: int) -> models.Network:

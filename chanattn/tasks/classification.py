@@ -41,7 +41,7 @@ class Classification(Task):
 
     @classmethod
     def from_config(cls, config: ConfigDict) -> Self:
-        """The task of a config's `task` section."""
+        """See `Task.from_config`."""
         return cls(label_smoothing=config.label_smoothing, se_loss_weight=config.se_loss_weight)
 
     def loss(self, outputs: jax.Array, batch: Batch) -> dict[str, jax.Array]:

@@ -6,11 +6,12 @@ summed under the batch's `mask` (1 for real examples), by `where` and not by a p
 
 import abc
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import flax.linen as nn
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from chanattn.batch import Batch, Pair
 from chanattn.runs.metric import Metric
@@ -43,6 +44,12 @@ class Task(abc.ABC):
     #: `(logits, batch) -> loss of each example (B,)` of logits (B, classes) that tell which classes a picture
     #: contains, for mechanisms that learn from it (EncNet); None: the task cannot say.
     presence_loss: Callable[[jax.Array, Batch], jax.Array] | None = None
+
+    @classmethod
+    def from_config(cls, config: ConfigDict) -> Self:
+        """The task of a config's `task` section."""
+        del config
+        return cls()
 
     def inputs(self, batch: Batch) -> dict[str, jax.Array]:
         """What the head is given beside the endpoints (the words so far), by name."""

@@ -5,10 +5,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from chanattn.config import add_later_fields
 from chanattn.fields import flatten
-
-#: Fields that runs of earlier versions lack, with the value that suits them.
-_LATER = {"dataset.allow_overlap": False, "model.head": ""}
 
 
 def to_json(config: ConfigDict) -> str:
@@ -17,7 +15,7 @@ def to_json(config: ConfigDict) -> str:
 
 
 def from_json(text: str) -> ConfigDict:
-    """The locked config that `to_json` wrote; every list is a tuple again, as in `configs/base.py`.
+    """The locked config that `to_json` wrote; every list is a tuple again, as in `chanattn.config`.
 
     Fields that came later than the text are added, so that the run of an earlier version can be evaluated and
     continued.
@@ -28,10 +26,7 @@ def from_json(text: str) -> ConfigDict:
     values = json.loads(text)
     if not isinstance(values, dict):
         raise ValueError("a config is a JSON object")
-    for path, value in _LATER.items():
-        group, _, name = path.rpartition(".")
-        if isinstance(values.get(group), dict):
-            values[group].setdefault(name, value)
+    add_later_fields(values)
     return ConfigDict(_tuples(values)).lock()
 
 

@@ -61,7 +61,7 @@ def train_and_evaluate(
     A continued run ends with the same numbers as one that was never stopped.
 
     Args:
-        config: as `configs/base.py` describes it.
+        config: as `chanattn.config` declares it.
         workdir: the run directory.
         allow_config_change: continue a run with another config than it was begun with.
 
