@@ -30,11 +30,11 @@ def register(name: str, task: type[Task]) -> None:
         raise ValueError(f"there is a task called {name!r} already")
 
 
-def annotations(name: object) -> tuple[str, ...] | None:
+def annotations(name: str) -> tuple[str, ...] | None:
     """The kinds of annotations that a task learns from (label, mask, boxes, captions); None: no such task."""
     if name not in _TASKS:
         return None
-    return tuple(_KINDS[field] for field in _TASKS[str(name)].fields)
+    return tuple(_KINDS[field] for field in _TASKS[name].fields)
 
 
 def create(config: ConfigDict) -> Task:

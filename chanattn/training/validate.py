@@ -42,14 +42,17 @@ def import_modules(config: ConfigDict) -> None:
     Raises:
         UsageError: one of them is not there, or raises an error.
     """
-    names = config.get("imports")
-    for name in names if isinstance(names, tuple) else ():
+    names = config.imports if "imports" in config else ()
+    for name in (
+        names if isinstance(names, tuple) else ()
+    ):  # of another type: told with the other fields
         try:
             importlib.import_module(str(name))
         except Exception as error:
+            why = f"{type(error).__name__}: {error}"
             raise UsageError(
-                f"imports names the module {name!r}, which cannot be imported ({type(error).__name__}: {error});"
-                " install it, or add its folder to $PYTHONPATH"
+                f"imports names the module {name!r}, which cannot be imported ({why}); install it, or add its"
+                " folder to $PYTHONPATH"
             ) from error
 
 
@@ -61,7 +64,7 @@ def field_mistakes(config: ConfigDict) -> Iterator[str]:
     for path in fields:
         if path not in known:
             yield f"unknown config field {path}.{did_you_mean(path, known)}"
-    task = fields.get("task.name")
+    task = str(fields.get("task.name"))
     data = tasks.annotations(task)  # None: there is no such task, as `_check_model` says
     for path, field in FIELDS.items():
         if path not in fields:

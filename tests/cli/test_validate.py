@@ -18,6 +18,7 @@ OPTIONS = [f"model.attention.{name}" for name in attention.options()]
 # A value of the right type that the field must refuse; None: every value of the type is valid.
 OUT_OF_RANGE = {
     "seed": -1,
+    "imports": ("no_such_module",),
     "steps": -1,
     "epochs": -0.5,
     "examples": -1,
@@ -58,6 +59,7 @@ OUT_OF_RANGE = {
     "dataset.augment.cutmix": float("nan"),
     "model.name": "",
     "model.num_classes": -1,
+    "model.head": "no_such_head",
     "model.shortcut": "none",
     "model.zero_init_residual": None,
     "model.stochastic_depth": 1.0,
