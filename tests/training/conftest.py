@@ -18,6 +18,7 @@ class TinyNet(nn.Module):
     dropout: float = 0.0
     dtype: jnp.dtype = jnp.float32
     width: int = 8
+    classes: int = 5
 
     @nn.compact
     def __call__(self, x, train=False):
@@ -26,7 +27,7 @@ class TinyNet(nn.Module):
         x = nn.relu(x).mean(axis=(1, 2))
         x = nn.Dense(8, dtype=self.dtype, name="attention")(x)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return nn.Dense(5, dtype=self.dtype, name="classifier")(x), {}
+        return nn.Dense(self.classes, dtype=self.dtype, name="classifier")(x), {}
 
 
 @pytest.fixture(scope="session")
