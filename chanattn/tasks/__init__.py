@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from chanattn.batch import Batch, Pair
 from chanattn.errors import UsageError, did_you_mean
+from chanattn.runs.metric import Metric
 from chanattn.tasks.classification import Classification
 
 
@@ -18,8 +19,13 @@ class Task(Protocol):
     """The interface between a task and the training step."""
 
     @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What is measured; the first one decides which of two evaluations is the better."""
+        ...
+
+    @property
     def metric_names(self) -> tuple[str, ...]:
-        """The metrics there are, the most important first."""
+        """Names of the metrics, in the order in which they are printed and logged."""
         ...
 
     def loss(self, logits: jax.Array, batch: Batch) -> Pair:
@@ -30,8 +36,8 @@ class Task(Protocol):
         """What is added to the objective, from what modules have sown: pairs by the names of `auxiliary`."""
         ...
 
-    def metrics(self, logits: jax.Array, batch: Batch) -> dict[str, Pair]:
-        """Every metric of `metric_names`, each as (sum over real examples, number of them)."""
+    def measure(self, logits: jax.Array, batch: Batch) -> dict[str, Pair]:
+        """Every metric of `metrics`, each as (sum over real examples, number of them)."""
         ...
 
 

@@ -6,13 +6,14 @@ cutmix a batch carries a second label: `mix_weight` is the weight of `label`, th
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from chanattn.batch import Batch, Pair
+from chanattn.runs.metric import Metric
 from chanattn.tasks import auxiliary
 
 
@@ -28,7 +29,16 @@ class Classification:
 
     label_smoothing: float = 0.0
     se_loss_weight: float = 0.2
-    metric_names: tuple[str, ...] = ("loss", "top1", "top5")
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric("top1", "top-1 accuracy", "%", higher_is_better=True),
+        Metric("top5", "top-5 accuracy", "%", higher_is_better=True),
+        Metric("loss", "loss", "nats", higher_is_better=False),
+    )
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Names of the metrics, in the order in which they are printed and logged."""
+        return tuple(sorted(metric.name for metric in self.metrics))
 
     def loss(self, logits: jax.Array, batch: Batch) -> Pair:
         """Cross-entropy with label smoothing, as (sum, count); logits (B, classes)."""
@@ -42,7 +52,7 @@ class Classification:
             lambda logits, batch: self.se_loss_weight * presence_loss(logits, batch),
         )
 
-    def metrics(self, logits: jax.Array, batch: Batch) -> dict[str, Pair]:
+    def measure(self, logits: jax.Array, batch: Batch) -> dict[str, Pair]:
         """Plain cross-entropy and accuracies, as (sum, count); logits (B, classes)."""
         values = {
             "loss": cross_entropy(logits, batch),

@@ -160,7 +160,7 @@ def make_eval_step(
         batch = prepare(feed)
         with folding():
             logits, _ = model.apply(weights, batch["image"], train=False)
-        return totals.add(task.metrics(logits, batch))
+        return totals.add(task.measure(logits, batch))
 
     return jax.jit(eval_step, out_shardings=replicated(mesh))
 
@@ -205,7 +205,7 @@ def _gradients(
         loss, examples = task.loss(logits, part)
         extra = task.extra_losses(new, part)
         total = loss + sum(pair[0] for pair in extra.values())
-        metrics = task.metrics(logits, part) | {"loss": (loss, examples)}
+        metrics = task.measure(logits, part) | {"loss": (loss, examples)}
         metrics |= {f"{name}_loss": pair for name, pair in extra.items()}
         return total / count, (new.get("batch_stats", {}), metrics)
 

@@ -41,7 +41,7 @@ def test_loss_under_mixup_is_the_weighted_loss_of_both_labels():
     np.testing.assert_allclose(Classification().loss(LOGITS, mixed)[0], expected, rtol=1e-6)
     hit = weight * (LOGITS.argmax(1) == LABEL) + (1 - weight) * (LOGITS.argmax(1) == other)
     np.testing.assert_allclose(
-        Classification().metrics(LOGITS, mixed)["top1"][0], hit.sum(), rtol=1e-6
+        Classification().measure(LOGITS, mixed)["top1"][0], hit.sum(), rtol=1e-6
     )
 
 
@@ -49,7 +49,7 @@ def test_masked_examples_count_for_nothing_even_if_they_are_not_finite():
     mask = np.array([1, 1, 0, 1, 0, 1], np.float32)
     padded = np.where(mask[:, None] > 0, LOGITS, np.inf)
     real = mask > 0
-    all_metrics = Classification().metrics(padded, batch(mask=mask))
+    all_metrics = Classification().measure(padded, batch(mask=mask))
     order = np.argsort(-LOGITS, axis=1)
     expected = {
         "loss": -log_softmax(LOGITS)[np.arange(6), LABEL][real].sum(),

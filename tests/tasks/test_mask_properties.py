@@ -10,7 +10,7 @@ from chanattn.training.state import add_totals, means, zero_totals
 
 ROWS, CLASSES = 12, 6
 TASK = Classification(0.1)
-METRICS = jax.jit(TASK.metrics)
+METRICS = jax.jit(TASK.measure)
 LOSS = jax.jit(TASK.loss)
 MASKS = st.lists(st.booleans(), min_size=ROWS, max_size=ROWS)
 

@@ -225,7 +225,7 @@ def test_an_evaluation_counts_every_example_of_more_than_a_float32_can(mesh):
     class Task:
         metric_names = ("loss",)
 
-        def metrics(self, logits, batch):
+        def measure(self, logits, batch):
             return {"loss": (batch["sum"], batch["count"])}
 
     def model_apply(weights, image, train):
@@ -275,7 +275,7 @@ def test_evaluation_adds_masked_batches_and_uses_running_statistics(build, tiny_
     task = Classification(0.1)
     eval_step = make_eval_step(tiny_net(), task, lambda feed: feed, mesh=mesh)
     logits, _ = tiny_net().apply(state.weights, FEED["image"], train=False)
-    expected = means(task.metrics(logits, jax.tree.map(jnp.asarray, FEED)))
+    expected = means(task.measure(logits, jax.tree.map(jnp.asarray, FEED)))
     zero = Totals.zero(task.metric_names)
     half = {name: np.concatenate([a[:4], a[:4]]) for name, a in FEED.items()}
     rest = {name: np.concatenate([a[4:], a[:4]]) for name, a in FEED.items()}
