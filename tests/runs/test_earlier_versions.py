@@ -12,12 +12,12 @@ from absl.testing import flagsaver
 
 from chanattn import cli, models
 from chanattn.report.sweep_report import write_report
+from chanattn.runs.metrics_log import read_metrics
 from chanattn.sweep import cost, grid, search, search_flags, store
 from chanattn.sweep.check import check
 from chanattn.sweep.program import Request, sweep
 from chanattn.training.evaluate import evaluate_run
 from chanattn.training.loop import train_and_evaluate
-from chanattn.training.metrics_log import read_metrics
 from tests.conftest import ROOT
 from tests.training.conftest import TinyNet
 
@@ -136,7 +136,9 @@ def test_a_sweep_goes_on_without_training_anything_again(kept: Path, monkeypatch
         )
     )
     after = store.read(kept / "sweep")
-    assert before["variants"] == after["variants"]
+    assert before is not None
+    assert after is not None
+    assert before.variants == after.variants
     assert (kept / "sweep" / "report" / "report.html").exists()
     assert not list((kept / "sweep").glob("runs/*/*/.lock"))
 

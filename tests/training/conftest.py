@@ -8,7 +8,6 @@ from jax.sharding import AxisType
 from ml_collections import ConfigDict
 
 from chanattn import models
-from chanattn.training import loop
 from chanattn.training.metrics_log import MetricsLog
 
 
@@ -44,7 +43,6 @@ def mesh():
 def tiny_runs(monkeypatch, tiny_net):
     """Lets runs train the tiny network, which compiles sooner, and draw no curves."""
     monkeypatch.setattr(models, "from_config", lambda *_: tiny_net(dropout=0.2))
-    monkeypatch.setattr(loop, "plot_curves", lambda *_: None)
 
 
 @pytest.fixture
