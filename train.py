@@ -39,6 +39,7 @@ def main(config: "ConfigDict") -> None:
     """Trains as the flags say."""
     if not WORKDIR.value:
         raise UsageError("--workdir=DIRECTORY is required")
+    from chanattn.report import run_pictures
     from chanattn.training import loop, mesh
 
     coordinator, processes, number = COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value
@@ -51,6 +52,7 @@ def main(config: "ConfigDict") -> None:
             config, WORKDIR.value, allow_config_change=ALLOW_CONFIG_CHANGE.value
         )
         if mesh.is_primary():
+            run_pictures.draw_run(WORKDIR.value)
             run = shlex.quote(str(WORKDIR.value))
             print(f"done: {run}; evaluate it again with `python eval.py --workdir={run}`")
 

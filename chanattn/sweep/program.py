@@ -21,7 +21,7 @@ from chanattn.sweep.grid import Sweep, resolve
 from chanattn.sweep.launchers.base import Job
 from chanattn.sweep.launchers.local import Local
 from chanattn.sweep.machine import places
-from chanattn.sweep.status import describe_failure, failure, is_done, status
+from chanattn.sweep.status import failure, is_done, status
 from chanattn.sweep.trial import Trial, timed
 from chanattn.sweep.view import View, output
 from chanattn.training.experiment import Outline
@@ -226,11 +226,9 @@ def _list_failures(jobs: Sequence[Job], console: Console) -> int:
     """Prints the runs that failed, with the last lines of some; returns how many there are."""
     failures = [(job, noted) for job in jobs if (noted := failure(job)) is not None]
     for number, (job, noted) in enumerate(failures):
-        console.print(
-            Text.assemble(("failed", "bold red"), f"  {job.name}: {describe_failure(noted)}")
-        )
+        console.print(Text.assemble(("failed", "bold red"), f"  {job.name}: {noted.what}"))
         if number < _LISTED:
-            for line in noted["last_lines"]:
+            for line in noted.last_lines:
                 console.print(Text(f"    {line}"))
     if failures:
         console.print("--retry_failed tries them again; their whole output is in output.log")

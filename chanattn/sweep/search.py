@@ -7,7 +7,6 @@ A trial is one choice, trained with every seed; `python -m chanattn.sweep --sear
 """
 
 import dataclasses
-import json
 import shlex
 import sys
 import time
@@ -20,6 +19,10 @@ from rich.console import Console
 
 from chanattn import cli
 from chanattn.errors import Preempted, UsageError
+from chanattn.files import write_json, write_text
+from chanattn.runs.layout import INDEX, SUMMARY
+from chanattn.runs.metrics_log import deciding, deciding_curve, read_lines
+from chanattn.runs.summary import Summary
 from chanattn.sweep import launchers, store
 from chanattn.sweep.controller import Controller
 from chanattn.sweep.ending import Interrupt, close
@@ -31,8 +34,7 @@ from chanattn.sweep.study import Study
 from chanattn.sweep.view import output
 from chanattn.training.config import flatten, to_json
 from chanattn.training.lock import hold
-from chanattn.training.metrics_log import read_metrics
-from chanattn.training.run_directory import SUMMARY, command_line, write_json, write_text
+from chanattn.training.run_directory import command_line
 
 DATABASE, RESULT = "search.db", "search.json"
 _LOOK = 2.0  # seconds between two looks at the curves of running trials
@@ -51,7 +53,8 @@ class Request:
         trials: how many, those of earlier calls included.
         at_a_time: trials that run side by side.
         seeds: of each trial; its value is the mean over them.
-        metric: of the last evaluation of a run: "top1", "top5" or "loss".
+        metric: of the last evaluation of a run, by its name.
+        maximize: whether a higher value of it is better.
         prune: stop a trial whose first seed lags behind the median of the others.
         search_seed: of the choices.
         workdir: folder of the search.
@@ -70,6 +73,7 @@ class Request:
     at_a_time: int
     seeds: Sequence[int]
     metric: str
+    maximize: bool
     prune: bool
     search_seed: int
     workdir: Path
@@ -77,11 +81,6 @@ class Request:
     parallel: int
     max_losses: int
     stall: float
-
-    @property
-    def maximize(self) -> bool:
-        """Whether a higher value of the metric is better."""
-        return self.metric != "loss"
 
     def what(self) -> dict[str, Any]:
         """All that must stay the same for trials to be comparable."""
@@ -108,7 +107,7 @@ def search(request: Request) -> None:
         SystemExit: no trial has ended well.
     """
     folder, console = request.workdir, output()
-    if (folder / store.INDEX).exists() or (
+    if (folder / INDEX).exists() or (
         not (folder / DATABASE).exists() and folder.is_dir() and any(folder.glob("[!.]*"))
     ):
         raise UsageError(f"{folder} holds something else than a search; choose another --workdir")
@@ -188,7 +187,7 @@ class _Search:
         if failures:
             for job in jobs:
                 self._controller.withdraw(job)
-            reason = (failures[0]["last_lines"] or [failures[0]["detail"]])[-1]
+            reason = failures[0].reason
             # Where training diverges is nowhere to look further; a full disk says nothing of the choice.
             if "is not finite" in reason:
                 self._study.prune(number)
@@ -262,16 +261,17 @@ def _conclude(request: Request, study: Study, console: Console) -> None:
 
 def _value(job: Job, metric: str) -> float:
     """The metric of the last evaluation, of the averaged weights where there are any."""
-    final = json.loads((job.workdir / SUMMARY).read_text(encoding="utf-8"))["final"]
-    return float(final.get("ema", final["test"])[metric])
+    summary = Summary.read(job.workdir)
+    final = None if summary is None else deciding(summary.final)
+    if final is None:
+        raise UsageError(
+            f"{job.workdir / SUMMARY} tells no result; delete it, and the run is evaluated again"
+        )
+    return float(final[metric])
 
 
 def _curve(job: Job, metric: str) -> dict[int, float]:
-    lines = [line for line in read_metrics(job.workdir) if line["split"] != "train"]
-    averaged = [line for line in lines if line["split"] == "ema"]
-    return {
-        line["step"]: line[metric] for line in averaged or lines if line.get(metric) is not None
-    }
+    return deciding_curve(read_lines(job.workdir), metric)
 
 
 def _short(value: object) -> str:

@@ -8,12 +8,10 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from chanattn import cli
-from chanattn.errors import UsageError
+from chanattn.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from chanattn.sweep.search import Request
-
-METRICS = ("top1", "top5", "loss")
 
 SEARCH = flags.DEFINE_bool(
     "search", False, "search for hyper-parameters with Optuna instead of training a grid"
@@ -32,8 +30,10 @@ SEARCH_SPLIT = flags.DEFINE_string(
     "",
     "split that trials are judged on; default: the last 10 % of the training split, left out of training",
 )
-METRIC = flags.DEFINE_enum(
-    "search_metric", METRICS[0], METRICS, "what a search improves, at the end of a run"
+METRIC = flags.DEFINE_string(
+    "search_metric",
+    "",
+    "metric of the task that a search improves, at the end of a run; default: its first, as top1",
 )
 PRUNE = flags.DEFINE_bool(
     "prune", False, "stop trials of a search that lag behind the median of the others"
@@ -67,6 +67,7 @@ def request(
     Raises:
         UsageError: the space or a flag does not fit.
     """
+    from chanattn import tasks
     from chanattn.sweep import space as spaces
     from chanattn.sweep.held_out import honest_splits
     from chanattn.sweep.machine import places
@@ -91,6 +92,13 @@ def request(
         )
     judged = honest_splits(config, SEARCH_SPLIT.value)
     outlines = spaces.check_space(space, judged, file)
+    metrics = {metric.name: metric for metric in tasks.create(config.task).metrics}
+    chosen = METRIC.value or next(iter(metrics))
+    if chosen not in metrics:
+        raise UsageError(
+            f"--search_metric={chosen}: the task {config.task.name} has no such metric; there are"
+            f" {', '.join(metrics)}.{did_you_mean(chosen, list(metrics))}"
+        )
     at_a_time = parallel or len(places(config.platform))
     return Request(
         file=file,
@@ -101,7 +109,8 @@ def request(
         trials=TRIALS.value,
         at_a_time=max(1, at_a_time // len(seeds)),
         seeds=seeds,
-        metric=METRIC.value,
+        metric=chosen,
+        maximize=metrics[chosen].higher_is_better,
         prune=PRUNE.value,
         search_seed=SEARCH_SEED.value,
         workdir=workdir,

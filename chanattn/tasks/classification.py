@@ -33,8 +33,8 @@ class Classification(Task):
     label_smoothing: float = 0.0
     se_loss_weight: float = 0.2
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("top1", "top-1 accuracy", "fraction"),
-        Metric("top5", "top-5 accuracy", "fraction"),
+        Metric("top1", "top-1 accuracy", "%", higher_is_better=True),
+        Metric("top5", "top-5 accuracy", "%", higher_is_better=True),
         Metric("loss", "loss", "nats", higher_is_better=False),
     )
     monitored: ClassVar[tuple[str, ...]] = ("top1", "top5")

@@ -1,17 +1,16 @@
 """A config as JSON, and how two of them differ: shared by command line, checks and run directory."""
 
-import json
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from chanattn.config import add_later_fields
 from chanattn.fields import flatten
+from chanattn.runs.config import Config
 
 
 def to_json(config: ConfigDict) -> str:
     """The config as indented JSON; tuples become lists."""
-    return json.dumps(config.to_dict(), indent=2) + "\n"
+    return Config(config.to_dict()).to_text()
 
 
 def from_json(text: str) -> ConfigDict:
@@ -23,16 +22,7 @@ def from_json(text: str) -> ConfigDict:
     Raises:
         ValueError: the text is not JSON of an object.
     """
-    values = json.loads(text)
-    if not isinstance(values, dict):
-        raise ValueError("a config is a JSON object")
-    add_later_fields(values)
-    return ConfigDict(_tuples(values)).lock()
-
-
-def has_field(text: str, path: str) -> bool:
-    """Whether the JSON of a config has a field of its own, rather than by `from_json`."""
-    return path in flatten(ConfigDict(json.loads(text)))
+    return ConfigDict(_tuples(dict(Config.from_text(text).values))).lock()
 
 
 def changed_fields(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[Any, Any]]:

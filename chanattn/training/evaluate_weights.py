@@ -80,4 +80,4 @@ def evaluate_weights(
     stem = Path(file).stem
     untold = {"file": str(Path(file).absolute()), "config": config.to_dict()}
     name = file_name(f"{config.dataset.name}-{config.dataset.eval_split}-{stem}", untold)
-    return result | write_result(Path(output), name, stem, result, examples.class_names)
+    return write_result(Path(output), name, result)

@@ -17,7 +17,7 @@ from chanattn.class_names import check_distinct, difference
 from chanattn.errors import UsageError
 from chanattn.tasks import Task
 from chanattn.training import nonfinite
-from chanattn.training.evaluation import Evaluation
+from chanattn.training.evaluator import Evaluator
 from chanattn.training.mesh import setup
 from chanattn.training.optimizer import make_optimizer
 from chanattn.training.schedule import Schedule, make_schedule, total_steps
@@ -120,9 +120,9 @@ class Experiment:
             skip_nonfinite=self.config.nonfinite.policy == nonfinite.SKIP,
         )
 
-    def evaluation(self) -> Evaluation:
+    def evaluation(self) -> Evaluator:
         """What measures weights on the evaluation data."""
-        return Evaluation(self.model, self.task, self.test, self.mesh)
+        return Evaluator(self.model, self.task, self.test, self.mesh)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,8 +14,9 @@ from ml_collections import ConfigDict
 from chanattn import random_streams
 from chanattn.errors import NonFinite, Preempted, SaveFailed
 from chanattn.paths import to_path
-from chanattn.report.curves import plot_curves
-from chanattn.streams import say
+from chanattn.runs.layout import CHECKPOINTS
+from chanattn.runs.metrics_log import deciding
+from chanattn.runs.summary import Summary
 from chanattn.training import compilation_cache, nonfinite, process
 from chanattn.training.agreement import decided
 from chanattn.training.checkpoint import Checkpoints
@@ -30,7 +31,6 @@ from chanattn.training.record import Record
 from chanattn.training.recovery import restore_newest
 from chanattn.training.retention import ranked, retention
 from chanattn.training.run_directory import (
-    CHECKPOINTS,
     check_classes,
     check_run,
     finish,
@@ -41,7 +41,6 @@ from chanattn.training.state import TrainState, Window, reported
 from chanattn.training.validate import validate
 from chanattn.training.worker_errors import WorkerErrors
 
-CURVES = "curves.png"
 _NOT_COMPARED = (
     "WARNING: this run was begun before the names of its classes were recorded, so they could not be "
     "compared; from now on, those that the data set has today are the run's"
@@ -106,9 +105,7 @@ def train_and_evaluate(
             allow_config_change=allow_config_change,
         )
         finish(workdir, summary)
-        if is_primary():
-            _draw(workdir)
-    return summary
+    return summary.to_json()
 
 
 def _train(
@@ -119,11 +116,12 @@ def _train(
     notes: list[str],
     *,
     allow_config_change: bool,
-) -> dict[str, Any]:
+) -> Summary:
     """The steps of a run; returns its summary, once all checkpoints are on the disk."""
     config = experiment.config
     with ExitStack() as stack:
-        open_run(workdir, config, allow_config_change=allow_config_change)
+        metrics = experiment.task.metrics
+        open_run(workdir, config, metrics, allow_config_change=allow_config_change)
         record_classes(workdir, experiment.train.class_names)
         save_every = experiment.every(config.checkpoint_every)
         checkpoints = Checkpoints(workdir / CHECKPOINTS, retention(config, save_every))
@@ -152,16 +150,11 @@ def _train(
         )
         record = run.train(state)
     return record.summary(
-        steps=experiment.total_steps, batch_size=config.batch_size, parameters=parameters
+        steps=experiment.total_steps,
+        batch_size=config.batch_size,
+        parameters=parameters,
+        metrics=metrics,
     )
-
-
-def _draw(workdir: Path) -> None:
-    """The curves of a run that is done; nothing depends on them."""
-    try:
-        plot_curves([workdir], workdir / CURVES)
-    except Exception as error:
-        say(f"warning: {workdir / CURVES} could not be drawn ({type(error).__name__}: {error})")
 
 
 class _Run:
@@ -368,8 +361,10 @@ class _Run:
                     self._stop(state, window)
                 names = [metric.name for metric in self._experiment.task.metrics]
                 results[split] = {name: found[name] for name in found if name in names}
-        self._record.add_evaluation(self._step, results)
-        self._checkpoints.scores[self._step] = results.get("ema", results["test"])["top1"]
+        decides = self._experiment.task.metrics[0]
+        self._record.add_evaluation(self._step, results, decides)
+        if (result := deciding(results)) is not None:
+            self._checkpoints.scores[self._step] = decides.score(result[decides.name])
         for split, metrics in results.items():
             self._log.write(self._step, split, metrics)
             text = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())

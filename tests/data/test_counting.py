@@ -18,7 +18,7 @@ from chanattn.data.fit import Fit
 from chanattn.data.source import ArraySource
 from chanattn.data.sources.digits import open_split
 from chanattn.tasks.classification import Classification
-from chanattn.training.evaluation import Evaluation
+from chanattn.training.evaluator import Evaluator
 from configs import base
 from tests.conftest import ROOT
 
@@ -107,7 +107,7 @@ class Examples:
 def evaluation(size):
     mesh = jax.make_mesh((1,), ("data",), devices=jax.devices()[:1])
     data = Examples(size)
-    return data, Evaluation(Linear(), Classification(), data, mesh)
+    return data, Evaluator(Linear(), Classification(), data, mesh)
 
 
 @settings(max_examples=12)
@@ -128,7 +128,7 @@ import numpy as np
 jax.config.update("jax_num_cpu_devices", 8)
 from chanattn import data
 from chanattn.tasks.classification import Classification
-from chanattn.training.evaluation import Evaluation
+from chanattn.training.evaluator import Evaluator
 from configs import base
 
 class Linear:
@@ -142,7 +142,7 @@ task, found = Classification(), {}
 for devices, size in ((1, 355), (3, 100), (5, 64), (8, 1)):
     mesh = jax.make_mesh((devices,), ("data",), devices=jax.devices()[:devices])
     test = data.evaluation(config, mesh, batch_size=size)
-    found[f"{devices} {size}"] = Evaluation(Linear(), task, test, mesh)({"kernel": kernel})
+    found[f"{devices} {size}"] = Evaluator(Linear(), task, test, mesh)({"kernel": kernel})
 print(json.dumps(found))
 """
 

@@ -10,10 +10,9 @@ from chanattn.config import FIELDS
 from chanattn.errors import UsageError
 from chanattn.report import environment, recipe
 from chanattn.report.comparison import compare, compare_all
-from chanattn.report.metric import Metric
 from chanattn.report.read import read_sweep
 
-TOP1 = Metric("test", "top1")
+TOP1 = "test/top1"
 OVERRIDES = {
     "none": {"model.attention.name": "identity"},
     "se": {"model.attention.name": "se", "model.attention.reduction": 4},

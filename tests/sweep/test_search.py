@@ -96,6 +96,7 @@ def request(workdir: Path, **changes: object) -> Request:
         "at_a_time": 1,
         "seeds": (0, 1),
         "metric": "top1",
+        "maximize": True,
         "prune": False,
         "search_seed": 0,
         "workdir": workdir,
@@ -283,6 +284,10 @@ def test_flags_make_a_request() -> None:
         ({"launcher": "slurm", "parallel": 0}, "--search on slurm needs --parallel=N"),
         ({"changes": {"batch_size": 8}}, "--config.batch_size sets what the search is to choose"),
         ({"search_split": "test"}, "would make those worthless"),
+        (
+            {"search_metric": "top2"},
+            "has no such metric; there are top1, top5, loss. Did you mean 'top5'",
+        ),
     ],
 )
 def test_flags_that_make_no_sense_are_refused(values: dict, message: str) -> None:

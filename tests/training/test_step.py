@@ -14,7 +14,7 @@ from chanattn import attention
 from chanattn.runs.metric import Metric
 from chanattn.tasks import Task
 from chanattn.tasks.classification import Classification
-from chanattn.training.evaluation import Evaluation
+from chanattn.training.evaluator import Evaluator
 from chanattn.training.optimizer import make_optimizer
 from chanattn.training.state import Totals, create_state, make_init, means
 from chanattn.training.step import make_train_step
@@ -238,7 +238,7 @@ def test_an_evaluation_counts_every_example_of_more_than_a_float32_can(mesh):
     feeds = [{"sum": np.float32(c), "count": np.float32(c)} for c in counts]
     data = evaluation_data(feeds, lambda feed: feed | {"image": 0, "mask": jnp.ones(1)})
     model = SimpleNamespace(apply=lambda weights, image, train: (image, {}))
-    found = Evaluation(model, Sums(), data, mesh)({})
+    found = Evaluator(model, Sums(), data, mesh)({})
     assert found["examples"] == len(counts)
     assert found["loss"] == (2**24 + 9, 2**24 + 9)
     np.testing.assert_array_equal(found["matrix"], np.full((2, 2), 2**24 + 9))
@@ -351,7 +351,7 @@ def test_evaluation_adds_masked_batches_and_uses_running_statistics(build, tiny_
     rest = {name: np.concatenate([a[4:], a[:4]]) for name, a in FEED.items()}
     half["mask"] = rest["mask"] = np.array([1, 1, 1, 1, 0, 0, 0, 0], np.float32)
     data = evaluation_data([half, rest])
-    evaluation = Evaluation(tiny_net(), task, data, mesh)
+    evaluation = Evaluator(tiny_net(), task, data, mesh)
     assert evaluation(state.weights) == pytest.approx(expected | {"examples": 8}, rel=1e-6)
     data.num_examples = 9
     with pytest.raises(RuntimeError, match="8 of 9 examples"):
@@ -363,8 +363,8 @@ def test_answers_are_those_of_the_real_examples_in_their_order(build, tiny_net, 
     half = {name: np.concatenate([a[:4], a[:4]]) for name, a in FEED.items()}
     half["mask"] = np.array([1, 0, 1, 1, 0, 0, 0, 0], np.float32)
     data = evaluation_data([half, FEED])
-    plain = Evaluation(tiny_net(), Classification(), data, mesh)(state.weights)
-    found = Evaluation(tiny_net(), Classification(), data, mesh, answers=True)(state.weights)
+    plain = Evaluator(tiny_net(), Classification(), data, mesh)(state.weights)
+    found = Evaluator(tiny_net(), Classification(), data, mesh, answers=True)(state.weights)
     assert {name: found[name] for name in plain} == plain
     logits, _ = tiny_net().apply(state.weights, FEED["image"], train=False)
     label = np.concatenate([FEED["label"][[0, 2, 3]], FEED["label"]])
@@ -377,7 +377,7 @@ def test_answers_are_those_of_the_real_examples_in_their_order(build, tiny_net, 
 def test_an_evaluation_that_is_told_to_stop_gives_nothing(build, tiny_net, mesh):
     _, state = build()
     asked = iter([False, True])
-    evaluation = Evaluation(tiny_net(), Classification(), evaluation_data([FEED] * 3), mesh)
+    evaluation = Evaluator(tiny_net(), Classification(), evaluation_data([FEED] * 3), mesh)
     assert evaluation(state.weights, lambda: next(asked)) is None
     assert next(asked, "both were asked") == "both were asked"
 

@@ -183,8 +183,8 @@ def _how() -> dict[str, Any]:
     facts = environment()
     return {
         "command": ["python", *sys.orig_argv[1:]],
-        "written": facts["started"],
-        "versions": {"python": facts["python"], **facts["packages"]},
-        "git": facts["git"],
-        "variables": facts["variables"],
+        "written": facts.started,
+        "versions": {"python": facts.python, **facts.packages},
+        "git": facts.git,
+        "variables": facts.variables,
     }

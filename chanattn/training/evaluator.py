@@ -23,7 +23,7 @@ RUNNING_AHEAD = 3
 """Batches: dispatch runs ahead of the device, and without a limit all pictures would be in its memory."""
 
 
-class Evaluation:
+class Evaluator:
     """Passes over a split; programs are compiled once for every type of weights.
 
     Attributes:
