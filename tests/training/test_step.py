@@ -260,7 +260,7 @@ def evaluation_data(feeds, prepare=lambda feed: feed, num_corrupt=0):
 class TwoTerms(Task):
     """A sum over examples, and one over the valid of four values an example, whose numbers differ."""
 
-    metrics = (Metric("loss", "loss", higher_is_better=False),)
+    metrics = (Metric("loss", "loss", "", higher_is_better=False),)
     terms = ("fit", "valid")
 
     def targets(self, batch):

@@ -35,9 +35,9 @@ class Regression(tasks.Task):
 
     heads = ("number",)
     metrics = (
-        Metric("mae", "mean absolute error", higher_is_better=False),
-        Metric("correlation", "correlation"),
-        Metric("loss", "squared error", higher_is_better=False),
+        Metric("mae", "mean absolute error", "", higher_is_better=False),
+        Metric("correlation", "correlation", "", higher_is_better=True),
+        Metric("loss", "squared error", "", higher_is_better=False),
     )
     monitored = ("mae",)
     measured_from_answers = True
