@@ -5,7 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from chanattn.report.evaluation_table import show
+from chanattn.report.run_pictures import draw_evaluation, draw_run
 from chanattn.training.evaluate import evaluate_run
 from chanattn.training.loop import train_and_evaluate
 
@@ -47,3 +50,11 @@ def test_an_evaluation_afterwards_gives_the_numbers_of_the_one_in_training(run):
     for name, value in summary["final"]["test"].items():
         np.testing.assert_allclose(found[name], value, rtol=1e-6)
     assert found["examples"] == 355
+    with (console := Console(highlight=False, width=100)).capture() as capture:
+        show(found | draw_evaluation(found["json"]), console)
+    printed = capture.get()
+    assert f"mean absolute error {found['mae']:.4f}" in " ".join(printed.replace("│", " ").split())
+    assert "calibration" not in printed
+    assert not list((run / "evaluation").glob("*.png"))  # there are no confusions to draw
+    draw_run(run)
+    assert (run / "curves.png").stat().st_size > 10_000
