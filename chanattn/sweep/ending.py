@@ -1,7 +1,9 @@
 """How a sweep is stopped: its runs save first; an impatient second Ctrl-C ends them at once."""
 
+import contextlib
 import signal
 import time
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -65,12 +67,16 @@ class Interrupt:
             )
 
 
-def close(launcher: Launcher, console: Console) -> None:
-    """Closes a launcher, whose runs save; says so if there are any."""
-    count = len(launcher.running())
-    if count:
-        console.print(
-            f"stopping: {count} {'run saves' if count == 1 else 'runs save'} first;"
-            " another Ctrl-C ends them at once"
-        )
-    launcher.close()
+@contextlib.contextmanager
+def closing(launcher: Launcher, console: Console) -> Iterator[None]:
+    """Closes a launcher at the end of a `with` block: its runs save, of which the console tells."""
+    try:
+        yield
+    finally:
+        count = len(launcher.running())
+        if count:
+            console.print(
+                f"stopping: {count} {'run saves' if count == 1 else 'runs save'} first;"
+                " another Ctrl-C ends them at once"
+            )
+        launcher.close()

@@ -48,18 +48,22 @@ def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
     return values
 
 
-def read_scores(workdir: str | os.PathLike[str], last_step: int | None = None) -> dict[int, float]:
-    """Top-1 accuracy by step at the evaluations of a run: of the averaged weights where it has them.
+def read_scores(
+    workdir: str | os.PathLike[str], last_step: int | None = None, metric: str = "top1"
+) -> dict[int, float]:
+    """A metric by step at the evaluations of a run: of the averaged weights where it has them.
 
     Args:
         workdir: the run directory.
         last_step: steps behind it are left out; None: none is.
+        metric: its name; steps where it was not finite are left out.
     """
-    scores: dict[str, dict[int, float]] = {"test": {}, "ema": {}}
+    scores: dict[str, dict[int, float | None]] = {"test": {}, "ema": {}}
     for line in read_metrics(workdir):
         if line["split"] in scores and (last_step is None or line["step"] <= last_step):
-            scores[line["split"]][line["step"]] = line["top1"]
-    return scores["ema"] or scores["test"]
+            scores[line["split"]][line["step"]] = line.get(metric)
+    known = scores["ema"] or scores["test"]
+    return {step: value for step, value in known.items() if value is not None}
 
 
 def check_views(config: ConfigDict) -> None:

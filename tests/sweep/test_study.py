@@ -40,8 +40,8 @@ def explore(folder: Path, trials: int, seed: int = 0, *, reopen: bool = False) -
         if reopen:  # as after kill -9
             one = study(folder, seed)
             assert one.running() == [number]
-        one.tell(number, height(one.overrides(number)))
-    return one.results()
+        one.tell(number, "complete", height(one.trials()[number]["overrides"]))
+    return one.trials()
 
 
 def test_a_search_that_is_killed_again_and_again_tries_the_same(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_later_trials_learn_from_earlier_ones(tmp_path: Path) -> None:
     assert sum(heights[20:]) / 20 > -0.6
     best = study(tmp_path).best()
     assert best is not None
-    assert best[1] == max(heights)
+    assert best["value"] == max(heights)
 
 
 def test_another_search_is_refused_with_what_differs(tmp_path: Path) -> None:
@@ -88,22 +88,22 @@ def test_a_trial_that_died_while_it_chose_counts_as_failed(tmp_path: Path) -> No
     one._study.ask()  # a trial without a choice
     number = one.ask()
     assert one.running() == [number]
-    assert [trial["state"] for trial in one.results()] == ["fail", "running"]
+    assert [trial["state"] for trial in one.trials()] == ["fail", "running"]
     assert one.best() is None
 
 
 def test_a_trial_below_the_median_of_the_others_is_hopeless(tmp_path: Path) -> None:
     one = study(tmp_path)
-    for value in (0.7, 0.8, 0.9, 0.8, 0.9):
-        number = one.ask()
-        assert not one.hopeless(number, {10: value - 0.1, 20: value})
-        one.tell(number, value)
-    good, bad = one.ask(), one.ask()
-    assert not one.hopeless(good, {10: 0.75})
-    assert one.hopeless(bad, {10: 0.2})
-    one.prune(bad)
-    assert one.results()[bad]["state"] == "pruned"
-    assert one.results()[bad]["value"] is None
+    others = [{10: value - 0.1, 20: value} for value in (0.7, 0.8, 0.9, 0.8, 0.9)]
+    assert not one.lags({10: 0.2}, others[:4])  # too few to tell
+    assert not one.lags({10: 0.75}, others)
+    assert not one.lags({10: 0.72, 20: 0.75}, [*others[:2], {}, {}, {}])
+    assert one.lags({10: 0.2}, others)
+    assert one.lags({10: 0.75, 20: 0.78}, others)
+    assert not one.lags({}, others)
+    down = Study(tmp_path / "down.db", SPACE, WHAT, maximize=False, seed=0)
+    assert not down.lags({10: 0.2}, others)
+    assert down.lags({10: 0.85}, others)
 
 
 @pytest.mark.parametrize("name", ["s?lr=1", "a#b%41", "{SCHEMA_VERSION}", "[x]*", "\u00e9 +&;'\""])
@@ -134,7 +134,9 @@ def test_a_study_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
     storage.engine.dispose()
     one = study(tmp_path)
     assert one.running() == [1]
-    assert one.best() == (0, -1.0)
+    best = one.best()
+    assert best is not None
+    assert (best["number"], best["value"]) == (0, -1.0)
     assert one.ask() == 2
 
 
