@@ -115,11 +115,6 @@ class SearchRequest(Request):
     prune: bool
     search_seed: int
 
-    @property
-    def maximize(self) -> bool:
-        """Whether a higher value of the metric is better."""
-        return self.metric != "loss"
-
     def jobs(self, number: int) -> list[Job]:
         """The runs of a trial."""
         return [store.job(self.workdir, f"trial_{number:04d}", seed) for seed in self.seeds]

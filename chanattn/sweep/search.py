@@ -26,14 +26,14 @@ from chanattn.sweep.launchers.base import Job, Launcher
 from chanattn.sweep.machine import places
 from chanattn.sweep.request import SearchRequest
 from chanattn.sweep.status import failure, is_done
-from chanattn.sweep.study import Study
+from chanattn.sweep.study import DATABASE, Study
 from chanattn.sweep.view import output
 from chanattn.training.config import to_json
 from chanattn.training.lock import hold
 from chanattn.training.metrics_log import read_scores
 from chanattn.training.run_directory import SUMMARY, command_line, write_json, write_text
 
-DATABASE, RESULT = "search.db", "search.json"
+RESULT = "search.json"
 _LOOK = 2.0  # seconds between two looks at the curves of running trials
 
 
@@ -51,13 +51,7 @@ def search(request: SearchRequest) -> None:
     ):
         raise UsageError(f"{folder} holds something else than a search; choose another --workdir")
     with hold(folder, "another search runs in"):
-        study = Study(
-            folder / DATABASE,
-            request.space,
-            request.fixed(),
-            maximize=request.maximize,
-            seed=request.search_seed,
-        )
+        study = Study(request)
         trials = [job.variant for number in range(len(study)) for job in request.jobs(number)]
         store.check_classes(folder, dict.fromkeys(trials, request.class_names))
         with Interrupt() as interrupt:

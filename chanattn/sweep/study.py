@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from chanattn.errors import UsageError
-from chanattn.sweep.space import Dimension, Space
+from chanattn.sweep.request import SearchRequest
+from chanattn.sweep.space import Dimension
 
 try:
     import optuna
@@ -27,6 +28,7 @@ except ModuleNotFoundError as error:
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)  # the search says itself what happens
 
+DATABASE = "search.db"
 _NAME = "search"
 _FIXED = "what"  # attribute of the study; the name lies in files
 
@@ -34,41 +36,32 @@ _FIXED = "what"  # attribute of the study; the name lies in files
 class Study:
     """A search under way.
 
-    Args:
-        file: its database, made if absent.
-        space: what may be chosen.
-        fixed: all that makes trials comparable (recipe, seeds, metric, ...), as JSON values by name.
-        maximize: whether a higher value is better.
-        seed: of the choices.
-
     Raises:
-        UsageError: the file is damaged, or it holds another search; the message lists what differs.
+        UsageError: its database is damaged, or holds another search; the message lists what differs.
     """
 
-    def __init__(
-        self, file: Path, space: Space, fixed: Mapping[str, Any], *, maximize: bool, seed: int
-    ) -> None:
-        self._space, self._seed = space, seed
-        fixed = json.loads(json.dumps(fixed))  # tuples come back as lists
+    def __init__(self, request: SearchRequest) -> None:
+        self._space, self._seed = request.space, request.search_seed
+        file = request.workdir / DATABASE
         with _one_line(file):
             self._study = optuna.create_study(
                 storage=_storage(file),
                 study_name=_NAME,
-                direction="maximize" if maximize else "minimize",
+                direction="minimize" if request.metric == "loss" else "maximize",
                 load_if_exists=True,
             )
-        before = self._study.user_attrs.get(_FIXED)
-        if before is None:
-            self._study.set_user_attr(_FIXED, fixed)
-            before = fixed
+        now = json.loads(json.dumps(request.fixed()))  # tuples come back as lists
+        if _FIXED not in self._study.user_attrs:
+            self._study.set_user_attr(_FIXED, now)
+        before = self._study.user_attrs[_FIXED]
         changes = [
-            f"{name} {before.get(name)!r} -> {fixed.get(name)!r}"
-            for name in {**before, **fixed}
-            if before.get(name) != fixed.get(name)
+            f"{name} {before.get(name)!r} -> {now.get(name)!r}"
+            for name in {**before, **now}
+            if before.get(name) != now.get(name)
         ]
         if changes:
             raise UsageError(
-                f"{file.parent} holds another search ({'; '.join(changes)}); choose another --workdir"
+                f"{request.workdir} holds another search ({'; '.join(changes)}); choose another --workdir"
             )
 
     def __len__(self) -> int:

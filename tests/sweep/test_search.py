@@ -279,7 +279,7 @@ def test_flags_make_a_request() -> None:
         changes={"optimizer.momentum": 0.8},
     )
     assert made.space == space({"optimizer.learning_rate": ("log_uniform", 0.01, 1.0)})
-    assert (made.trials, made.maximize, made.seeds, made.parallel) == (7, False, (0, 1), 2)
+    assert (made.trials, made.metric, made.seeds, made.parallel) == (7, "loss", (0, 1), 2)
     assert made.changed == {"optimizer.momentum": (0.9, 0.8)}
     assert made.recipe.dataset.split == "train[:90%]"
 

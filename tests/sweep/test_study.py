@@ -5,8 +5,10 @@ import os
 from pathlib import Path
 
 import pytest
+from ml_collections import ConfigDict
 
 from chanattn.errors import UsageError
+from chanattn.sweep.request import SearchRequest
 from chanattn.sweep.space import space
 
 optuna = pytest.importorskip("optuna", reason="the search extra is not installed")
@@ -21,11 +23,30 @@ SPACE = space(
         "batch_size": ("int", 8, 64),
     }
 )
-WHAT = {"metric": "top1", "epochs": 3.0}
 
 
-def study(folder: Path, seed: int = 0, **what: object) -> Study:
-    return Study(folder / "search.db", SPACE, WHAT | what, maximize=True, seed=seed)
+def request(folder: Path, seed: int = 0, metric: str = "top1", **fields: object) -> SearchRequest:
+    return SearchRequest(
+        file="recipe.py",
+        recipe=ConfigDict({"seed": 0, "epochs": 3.0, "sizes": (1, 2)} | fields),
+        changed={},
+        seeds=(0,),
+        workdir=folder,
+        launcher="local",
+        parallel=1,
+        max_losses=0,
+        stall=0.0,
+        class_names=(),
+        space=SPACE,
+        trials=1,
+        metric=metric,
+        prune=False,
+        search_seed=seed,
+    )
+
+
+def study(folder: Path, seed: int = 0, **changes: object) -> Study:
+    return Study(request(folder, seed, **changes))
 
 
 def height(overrides: dict) -> float:
@@ -101,7 +122,8 @@ def test_a_trial_below_the_median_of_the_others_is_hopeless(tmp_path: Path) -> N
     assert one.lags({10: 0.2}, others)
     assert one.lags({10: 0.75, 20: 0.78}, others)
     assert not one.lags({}, others)
-    down = Study(tmp_path / "down.db", SPACE, WHAT, maximize=False, seed=0)
+    (tmp_path / "down").mkdir()
+    down = study(tmp_path / "down", metric="loss")
     assert not down.lags({10: 0.2}, others)
     assert down.lags({10: 0.85}, others)
 
@@ -120,7 +142,7 @@ def test_a_study_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
     address = f"sqlite:///{tmp_path}/search.db"  # as versions before this wrote it
     storage = optuna.storages.RDBStorage(address)
     before = optuna.create_study(storage=storage, study_name="search", direction="maximize")
-    before.set_user_attr("what", WHAT)
+    before.set_user_attr("what", request(tmp_path).fixed())
     distributions = {
         "optimizer.learning_rate": optuna.distributions.FloatDistribution(0.001, 1.0, log=True),
         "model.attention.reduction": optuna.distributions.CategoricalDistribution([4, 8, 16]),
