@@ -1,6 +1,5 @@
 """Evaluates a run directory: one checkpoint on one split, every example counted once."""
 
-import contextlib
 import hashlib
 import json
 import os
@@ -110,7 +109,7 @@ def measured(
     config: ConfigDict, mesh: Mesh, model: nn.Module, weights: Weights, examples: Any
 ) -> dict[str, Any]:
     """What weights achieve on all examples, and how that was found out; JSON values."""
-    with contextlib.closing(examples):  # ends its workers
+    with examples:  # ends its workers
         predictions, seconds = predict(model, weights, examples)
     return {
         "dataset": config.dataset.name,
