@@ -106,7 +106,9 @@ class Study:
                 "state": trial.state.name.lower(),
                 "value": trial.value if trial.state == TrialState.COMPLETE else None,
                 "overrides": {
-                    path: _chosen(self._space[path], value) for path, value in trial.params.items()
+                    path: _chosen(dimension, trial.params[path])
+                    for path, dimension in self._space.items()
+                    if path in trial.params
                 },
             }
             for trial in self._study.get_trials(deepcopy=False)
@@ -121,10 +123,13 @@ class Study:
         return self.trials()[number]
 
     def lags(self, curve: Mapping[int, float], others: Iterable[Mapping[int, float]]) -> bool:
-        """Whether Optuna's `MedianPruner` would stop a trial for its values by step.
+        """Whether Optuna's `MedianPruner` would stop a trial.
+
+        Optuna's `Trial` alone can report values, and none outlives its process. So the values stay where the
+        runs write them, and a study in memory holds them for the length of the question.
 
         Args:
-            curve: the values of the trial so far.
+            curve: the values of the trial so far, by step.
             others: those of the trials that are complete.
         """
         curves = optuna.create_study(

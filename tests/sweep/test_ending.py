@@ -81,7 +81,7 @@ def saves(sweep: Acted) -> list[bool]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_has_every_run_save(acted: Callable[..., Acted], number: signal.Signals) -> None:
     sweep = acted("long")
     sweep.workers()

@@ -149,8 +149,8 @@ def test_a_study_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
         "model.attention.stages": optuna.distributions.CategoricalDistribution(["(1, 2)", "(3,)"]),
         "batch_size": optuna.distributions.IntDistribution(8, 64),
     }
-    before.ask(distributions)
-    before.ask(distributions)
+    for _ in range(2):
+        before.ask(distributions).report(-2.0, step=10)
     before.tell(0, -1.0)
     storage.remove_session()
     storage.engine.dispose()
