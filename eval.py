@@ -72,10 +72,12 @@ def main(config: "ConfigDict | None" = None) -> None:
             "--workdir=RUN is required, or --config=FILE with --weights=FILE.safetensors"
         )
     step = _step()
+    from chanattn.report.run_pictures import draw_evaluation
     from chanattn.training.evaluate import evaluate_run, show
 
     ema = EMA.value if EMA.value or RAW.value else None
-    show(evaluate_run(WORKDIR.value, step=step, ema=ema, **overrides))
+    result = evaluate_run(WORKDIR.value, step=step, ema=ema, **overrides)
+    show(result | draw_evaluation(result["json"]))
 
 
 def _step() -> int | str | None:
@@ -97,6 +99,7 @@ def _evaluate_weights(config: "ConfigDict | None", overrides: Mapping[str, objec
     for holder in (WORKDIR, STEP, EMA, RAW):
         if holder.present:
             raise UsageError(f"--{holder.name} is for runs; leave it out with --weights")
+    from chanattn.report.run_pictures import draw_evaluation
     from chanattn.training.evaluate import show
     from chanattn.training.evaluate_weights import evaluate_weights
 
@@ -107,7 +110,7 @@ def _evaluate_weights(config: "ConfigDict | None", overrides: Mapping[str, objec
         output=OUTPUT.value,
         **overrides,
     )
-    show(result)
+    show(result | draw_evaluation(result["json"]) if "json" in result else result)
 
 
 if __name__ == "__main__":

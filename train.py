@@ -3,7 +3,7 @@
     python train.py --config=configs/digits.py --workdir=runs/digits
     python train.py --config=configs/cifar10.py:eca --workdir=runs/eca --config.batch_size=256
 
-Every field of configs/base.py can be set with --config.FIELD=VALUE. Started again with the same
+Every field of chanattn/config.py can be set with --config.FIELD=VALUE. Started again with the same
 command, it continues from the newest checkpoint. Exit codes: 0 done, 2 bad flags or config, 75
 preempted and saved (SIGTERM, Ctrl-C, a broken connection, Slurm's signals), 130 ended by a second
 Ctrl-C without saving, 1 anything else.
@@ -39,6 +39,7 @@ def main(config: "ConfigDict") -> None:
     """Trains as the flags say."""
     if not WORKDIR.value:
         raise UsageError("--workdir=DIRECTORY is required")
+    from chanattn.report import run_pictures
     from chanattn.training import loop, mesh
 
     coordinator, processes, number = COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value
@@ -51,6 +52,7 @@ def main(config: "ConfigDict") -> None:
             config, WORKDIR.value, allow_config_change=ALLOW_CONFIG_CHANGE.value
         )
         if mesh.is_primary():
+            run_pictures.draw_run(WORKDIR.value)
             run = shlex.quote(str(WORKDIR.value))
             print(f"done: {run}; evaluate it again with `python eval.py --workdir={run}`")
 

@@ -87,8 +87,8 @@ class _Training:
 
     def run(self, steps: int) -> float:
         """Seconds of so many steps at the speed of a whole training, by its log."""
+        from chanattn.runs.metrics_log import read_metrics
         from chanattn.training.loop import train_and_evaluate
-        from chanattn.training.metrics_log import read_metrics
 
         self._runs += 1
         workdir = self._folder / str(self._runs)

@@ -84,7 +84,7 @@ def write(path: Path, benchmark: str, rows: Sequence[Row], **more: Any) -> None:
     from chanattn.files import write_json
     from chanattn.training.run_directory import environment
 
-    facts = environment()
+    facts = environment().facts()
     how = {
         "command": " ".join(["python", *map(_without_folder, sys.orig_argv[1:])]),
         "date": facts["started"],

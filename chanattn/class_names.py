@@ -1,4 +1,4 @@
-"""The names of a run's classes: `classes.json` of a run directory, and whether other names mean the same.
+"""The names of classes: whether those of two data sets mean the same.
 
 A label is a number; what it means, the order of the names says. Names that differ only in their Unicode form
 (a composed `é`, or `e` with an accent behind it, as some file systems write it) are one name; so are those
@@ -6,40 +6,14 @@ that one locale decodes and another leaves as bytes.
 """
 
 import json
-import os
 import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 from chanattn.errors import UsageError, some
 
-CLASSES = "classes.json"
-
 _LONGEST = 40  # characters of a name in a message
-
-
-def read_classes(workdir: str | os.PathLike[str]) -> tuple[str, ...] | None:
-    """The names of the classes that a run is trained on; None if it was begun before they were recorded.
-
-    Raises:
-        UsageError: the file is damaged.
-    """
-    path = Path(workdir) / CLASSES
-    try:
-        content = json.loads(path.read_bytes())
-        names = content.get("names") if isinstance(content, dict) else None
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise ValueError("it has no list of names")
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(
-            f"{path} is damaged ({error}); restore it, or delete it if the data set still has the classes"
-            " that the run was trained on"
-        ) from error
-    return tuple(names)
 
 
 def difference(own: Sequence[str], found: Sequence[str]) -> str | None:

@@ -16,7 +16,9 @@ from rich.table import Table
 
 from chanattn import cli
 from chanattn.errors import UsageError
-from chanattn.training.run_directory import CONFIG, read_config
+from chanattn.runs.layout import CONFIG, CURVES
+from chanattn.runs.metric import Metric, from_list
+from chanattn.training.run_directory import read_config
 
 RECIPE = "configs/digits.py"
 TWINS = (("SE-ResNet-8", "se"), ("plain ResNet-8", "identity"))
@@ -27,6 +29,7 @@ FOLDER = cli.define_path("folder", "runs/demo", "where the run directories go")
 def main() -> None:
     """Trains both, and prints the table."""
     from chanattn.report.curves import plot_curves
+    from chanattn.report.run_pictures import draw_evaluation, draw_run
     from chanattn.training.evaluate import evaluate_run
     from chanattn.training.loop import train_and_evaluate
 
@@ -34,9 +37,7 @@ def main() -> None:
     assert folder is not None
     console = Console(highlight=False, soft_wrap=True)
     table = Table(title="1,797 handwritten digits of 8x8 pixels")
-    for heading in ("", "test accuracy", "parameters", "images/s", "seconds"):
-        table.add_column(heading, justify="right" if heading else "left")
-    runs = []
+    runs, rows = [], []
     for title, attention in TWINS:
         config = cli.load_config(f"{RECIPE}:{attention}")
         run = folder / attention
@@ -44,16 +45,23 @@ def main() -> None:
         console.print(f"\n{title}: python train.py --config={RECIPE}:{attention} --workdir={run}")
         start = time.perf_counter()
         summary = train_and_evaluate(config, run)
+        draw_run(run)
         result = evaluate_run(run)
+        draw_evaluation(result["json"])
         seconds = time.perf_counter() - start
-        table.add_row(title, *_cells(summary, result), f"{seconds:.0f}")
+        metric = from_list(summary["metrics"])[0]
+        rows.append((title, *_cells(summary, result, metric), f"{seconds:.0f}"))
         runs.append(run)
-    plot_curves(runs, folder / "curves.png", "ResNet-8 on digits, with attention and without")
+    for heading in ("", f"test {metric.label}", "parameters", "images/s", "seconds"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for row in rows:
+        table.add_row(*row)
+    plot_curves(runs, folder / CURVES, "ResNet-8 on digits, with attention and without")
     console.print()
     console.print(table)
     console.print("images/s: training alone; seconds: compiling, training, saving and evaluating")
     console.print(f"run directories:  {'  '.join(map(str, runs))}")
-    console.print(f"training curves:  {folder / 'curves.png'}")
+    console.print(f"training curves:  {folder / CURVES}")
 
 
 def renew(run: Path, config: ConfigDict) -> None:
@@ -75,9 +83,9 @@ def renew(run: Path, config: ConfigDict) -> None:
     shutil.rmtree(run)
 
 
-def _cells(summary: dict[str, Any], result: dict[str, Any]) -> tuple[str, str, str]:
+def _cells(summary: dict[str, Any], result: dict[str, Any], metric: Metric) -> tuple[str, str, str]:
     return (
-        f"{result['top1']:.2%}",
+        metric.shown(result[metric.name]),
         f"{summary['parameters']:,}",
         f"{summary['images_per_second']:,.0f}",
     )

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chanattn.class_names import check_distinct, difference, fingerprint, read_classes
+from chanattn.class_names import check_distinct, difference, fingerprint
 from chanattn.errors import UsageError
+from chanattn.runs.classes import read_classes
 
 NAMES = st.lists(st.text(alphabet="aeé\u0301\u0308ñ日\ud800", max_size=3), max_size=4)
 

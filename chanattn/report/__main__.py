@@ -17,11 +17,14 @@ from chanattn.errors import UsageError, visible
 from chanattn.paths import to_path
 from chanattn.report import table, terminal
 from chanattn.report.comparison import compare_all
-from chanattn.report.metric import Metric
-from chanattn.report.sweep_report import DEFAULT_METRIC, default_folder, write_files
+from chanattn.report.metric import parse
+from chanattn.report.sweep_report import default_folder, write_files
 
 METRIC = flags.DEFINE_string(
-    "metric", DEFAULT_METRIC, "SPLIT/NAME of a final value: test/top1, test/loss, ema/top1, ..."
+    "metric",
+    "",
+    "SPLIT/NAME of a final value: test/top1, test/loss, ema/top1, ...; default: the first metric of the runs,"
+    " on the test split",
 )
 SORT = flags.DEFINE_string(
     "sort", "", "column of table.csv that orders the rows, best first; -COLUMN turns it around"
@@ -38,9 +41,10 @@ def main(sweeps: list[str]) -> None:
     if len(sweeps) > 1 and not OUTPUT.value:
         raise UsageError("a report on several sweeps belongs to none of them: give --output=DIR")
     folders = [to_path(sweep) for sweep in sweeps]
-    metric = Metric.parse(METRIC.value)
-    output = OUTPUT.value or default_folder(folders[0], metric)
-    comparisons = compare_all(folders, metric)
+    if METRIC.value:
+        parse(METRIC.value)  # a slip is told before anything is read
+    comparisons = compare_all(folders, METRIC.value)
+    output = OUTPUT.value or default_folder(comparisons[0])
     written = write_files(comparisons, output, SORT.value)
     terminal.show(table.merged(comparisons, SORT.value))
     tables = [output / f"table.{kind}" for kind in ("md", "csv", "tex", "json")]

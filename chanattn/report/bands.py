@@ -7,9 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from chanattn.report.comparison import Row
-from chanattn.report.metric import Metric
+from chanattn.report.metric import Measure, metrics_of
 from chanattn.report.palette import BASELINE, WIDTH, Look, Picture, dress, png, text_width
-from chanattn.report.run import DONE
+from chanattn.runs.metric import named
+from chanattn.runs.metrics_log import TRAIN
+from chanattn.runs.run import DONE
 
 MOST_COLUMNS = 4
 FEW = 4
@@ -23,9 +25,11 @@ BEGIN = 0.5
 """The vertical axis is made for what comes after this share of the training; what is before flattens it."""
 
 
-def curves(metric: Metric, rows: Sequence[Row], shown: Sequence[Look]) -> Iterator[Picture]:
+def curves(metric: Measure, rows: Sequence[Row], shown: Sequence[Look]) -> Iterator[Picture]:
     """The curves of the metric and of the training loss; none where the runs logged nothing."""
-    for name, what in (("curves", metric), ("training_loss", Metric("train", "loss"))):
+    known = metrics_of([run for row in rows for run in row.variant.runs])
+    loss = Measure(TRAIN, named(known, "loss"))  # the objective, which every task has
+    for name, what in (("curves", metric), ("training_loss", loss)):
         bands = [_band(row, what) for row in rows]
         if any(band is not None for band in bands):
             yield Picture(
@@ -37,9 +41,9 @@ def curves(metric: Metric, rows: Sequence[Row], shown: Sequence[Look]) -> Iterat
             )
 
 
-def _band(row: Row, metric: Metric) -> Band | None:
+def _band(row: Row, metric: Measure) -> Band | None:
     """Over the steps that all finished seeds have logged."""
-    found = [run.curve(metric) for run in row.variant.runs if run.state == DONE]
+    found = [metric.curve(run) for run in row.variant.runs if run.state == DONE]
     found = [curve for curve in found if curve]
     if not found:
         return None
@@ -52,7 +56,7 @@ def _band(row: Row, metric: Metric) -> Band | None:
 
 
 def _draw(
-    metric: Metric, rows: Sequence[Row], shown: Sequence[Look], bands: Sequence[Band | None]
+    metric: Measure, rows: Sequence[Row], shown: Sequence[Look], bands: Sequence[Band | None]
 ) -> Figure:
     baseline = next(band for row, band in zip(rows, bands, strict=True) if row.is_baseline)
     entries = list(zip(rows, shown, bands, strict=True))

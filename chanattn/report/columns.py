@@ -3,11 +3,11 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 
+from chanattn.labels import one_line
 from chanattn.report import numbers
 from chanattn.report.comparison import Comparison, Row
-from chanattn.report.names import one_line
 from chanattn.report.numbers import NOTHING
-from chanattn.report.read import Published
+from chanattn.runs.published import Published
 
 SIGNIFICANT = 0.05
 
@@ -83,7 +83,7 @@ def variant(shown: Mapping[str, str]) -> Column:
 
 def results(comparison: Comparison) -> list[Column]:
     """Number of seeds, their statistics, and the difference to the baseline."""
-    metric = comparison.metric
+    metric = comparison.metric.metric
 
     def count(row: Row) -> Cell:
         text = f"{len(row.values)}" if row.complete else f"{len(row.values)}/{row.planned}"
@@ -146,7 +146,7 @@ def published(comparison: Comparison, marks: int) -> list[Column]:
     """A column a table of figures; their footnotes are numbered from `marks` + 1."""
 
     def column(position: int, figures: Published) -> Column:
-        decimals = numbers.decimals(figures.values.values())
+        decimals = numbers.decimals(figures.figures.values())
 
         def cell(row: Row) -> Cell:
             figure = row.published[position]
@@ -156,11 +156,11 @@ def published(comparison: Comparison, marks: int) -> list[Column]:
         mark = marks + position + 1
         return Column(f"published {one_line(figures.metric)}", cell, hint, mark=mark)
 
-    return [column(*each) for each in enumerate(comparison.sweep.published)]
+    return [column(*each) for each in enumerate(comparison.sweep.record.published)]
 
 
 def _mean(comparison: Comparison, *, marked: bool) -> Column:
-    metric = comparison.metric
+    metric = comparison.metric.metric
 
     def cell(row: Row) -> Cell:
         mean, std = (row.summary.mean, row.summary.std) if row.summary else (None, None)
@@ -169,12 +169,12 @@ def _mean(comparison: Comparison, *, marked: bool) -> Column:
             text = f"{text} ({len(row.values)}/{row.planned})"
         return Cell(text, mean, hint=row.missing, incomplete=not row.complete)
 
-    title = metric.label if not marked else "mean ± std"
+    title = comparison.metric.label if not marked else "mean ± std"
     return Column(title, cell, "mean ± sample standard deviation over the seeds")
 
 
 def _difference(comparison: Comparison) -> Column:
-    digits = comparison.metric.digits
+    digits = comparison.metric.metric.digits
 
     def cell(row: Row) -> Cell:
         if row.is_baseline:
@@ -189,7 +189,7 @@ def _difference(comparison: Comparison) -> Column:
             text += f" ({found.pairs}/{row.planned})"
         return Cell(text, found.mean, incomplete=_partial(row), strong=_holds(row))
 
-    unit = comparison.metric.unit_of_differences
+    unit = comparison.metric.metric.unit_of_differences
     title = f"difference{', ' + unit if unit else ''} [95 %]"
     return Column(title, cell, f"to {comparison.baseline.label}, paired by seed, Student's t")
 

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from chanattn.errors import UsageError, did_you_mean
+from chanattn.errors import UsageError
+from chanattn.labels import labels, one_line
 from chanattn.report import environment, recipe
-from chanattn.report.cost import Cost, Measured
-from chanattn.report.metric import Metric
-from chanattn.report.names import labels, one_line
-from chanattn.report.read import Figure, Sweep, Variant, read_sweep
-from chanattn.report.run import ABSENT, DONE, INCOMPLETE, Run
+from chanattn.report.metric import Measure, chosen
+from chanattn.report.read import Sweep, Variant, read_sweep
 from chanattn.report.statistics import Difference, Summary, correct, paired, summarize
+from chanattn.runs.cost import Cost, Measured
+from chanattn.runs.published import Figure
+from chanattn.runs.run import ABSENT, DONE, INCOMPLETE, Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Comparison:
 
     Attributes:
         sweep: what was read.
-        metric: what is compared.
+        metric: what is compared, on which split.
         label: data set and network, the heading of its columns in a merged table.
         rows: in the order of the sweep.
         rates_from_runs: whether the training rate is what the runs saw, because nobody measured the cost.
@@ -72,7 +73,7 @@ class Comparison:
     """
 
     sweep: Sweep
-    metric: Metric
+    metric: Measure
     label: str
     rows: tuple[Row, ...]
     rates_from_runs: bool
@@ -84,8 +85,12 @@ class Comparison:
         return next(row for row in self.rows if row.is_baseline)
 
 
-def compare_all(folders: Sequence[Path], metric: Metric) -> list[Comparison]:
+def compare_all(folders: Sequence[Path], metric: str = "") -> list[Comparison]:
     """Reads and compares the sweeps that one report is about, each with a label of its own.
+
+    Args:
+        folders: of the sweeps.
+        metric: see `compare`.
 
     Raises:
         UsageError: as `compare`; a folder is no sweep; or several differ in more than data set and network.
@@ -107,19 +112,24 @@ def compare_all(folders: Sequence[Path], metric: Metric) -> list[Comparison]:
     ]
 
 
-def compare(sweep: Sweep, metric: Metric) -> Comparison:
+def compare(sweep: Sweep, metric: str = "") -> Comparison:
     """Compares the variants of a sweep.
+
+    Args:
+        sweep: what was read.
+        metric: `split/name` of a final value; empty: the metric by which the runs are judged, on the test
+            split.
 
     Raises:
         UsageError: the runs do not share their recipe, or no finished run has the metric.
     """
     recipe.check(sweep)
-    _check_metric(sweep, metric)
+    measure, record = chosen(sweep.runs, metric, sweep.folder), sweep.record
     names = labels(variant.name for variant in sweep.variants)
-    values = {variant.name: _values(variant, metric) for variant in sweep.variants}
+    values = {variant.name: _values(variant, measure) for variant in sweep.variants}
     differences = correct(
         [
-            None if name == sweep.baseline else paired(found, values[sweep.baseline])
+            None if name == record.baseline else paired(found, values[record.baseline])
             for name, found in values.items()
         ]
     )
@@ -127,21 +137,22 @@ def compare(sweep: Sweep, metric: Metric) -> Comparison:
         Row(
             variant=variant,
             label=names[variant.name],
-            is_baseline=variant.name == sweep.baseline,
+            is_baseline=variant.name == record.baseline,
             values=values[variant.name],
             planned=len(variant.runs),
             summary=summarize(
-                list(values[variant.name].values()), higher_is_better=metric.higher_is_better
+                list(values[variant.name].values()),
+                higher_is_better=measure.metric.higher_is_better,
             ),
             difference=difference,
             cost=_cost(variant),
-            published=tuple(figures.values.get(variant.name) for figures in sweep.published),
+            published=tuple(figures.figures.get(variant.name) for figures in record.published),
         )
         for variant, difference in zip(sweep.variants, differences, strict=True)
     )
     return Comparison(
         sweep=sweep,
-        metric=metric,
+        metric=measure,
         label=_label(sweep),
         rows=rows,
         rates_from_runs=not any(v.cost.train_images_per_s for v in sweep.variants)
@@ -150,18 +161,9 @@ def compare(sweep: Sweep, metric: Metric) -> Comparison:
     )
 
 
-def _values(variant: Variant, metric: Metric) -> dict[int, float]:
-    found = {run.seed: run.final(metric) for run in variant.runs if run.state == DONE}
+def _values(variant: Variant, measure: Measure) -> dict[int, float]:
+    found = {run.seed: measure.final(run) for run in variant.runs if run.state == DONE}
     return {seed: value for seed, value in found.items() if value is not None}
-
-
-def _check_metric(sweep: Sweep, metric: Metric) -> None:
-    known = sorted({str(found) for run in sweep.runs for found in run.metrics()})
-    if known and str(metric) not in known:
-        raise UsageError(
-            f"no finished run of {sweep.folder} has the metric {str(metric)!r}; there are"
-            f" {', '.join(known)}.{did_you_mean(str(metric), known)}"
-        )
 
 
 def _cost(variant: Variant) -> Cost:
@@ -180,7 +182,9 @@ def _cost(variant: Variant) -> Cost:
 def _label(sweep: Sweep) -> str:
     common = recipe.shared(sweep)
     parts = [common.get("dataset.name"), common.get("model.name")]
-    return " · ".join(one_line(part) for part in parts if isinstance(part, str)) or sweep.name
+    return (
+        " · ".join(one_line(part) for part in parts if isinstance(part, str)) or sweep.record.name
+    )
 
 
 def _state(run: Run) -> str:

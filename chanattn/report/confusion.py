@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from chanattn.report.names import IN_PICTURES, for_picture, labels, one_line
+from chanattn.labels import IN_PICTURES, for_picture, labels, one_line
 
 MOST_NAMED = 40  # with more classes their names no longer fit beside the matrix
 MOST_COUNTED = 20  # with more classes the counts no longer fit into the cells

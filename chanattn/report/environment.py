@@ -1,26 +1,25 @@
 """What the runs of a sweep did not share beside the config: hardware, versions, flags."""
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 from chanattn.errors import some
-from chanattn.fields import flatten
 from chanattn.report.read import Sweep
 from chanattn.report.recipe import MACHINE
-from chanattn.report.run import DONE, Run, by_value
+from chanattn.runs.environment import Environment
+from chanattn.runs.run import DONE, Run
 
 COMPARED = ("platform", "devices", "processes", "kernels", "packages", "git", "variables")
 HARMLESS = ("CUDA_VISIBLE", "GLIBC_", "TFDS_", "JAX_COMPILATION_CACHE", "JAX_PERSISTENT_CACHE")
 """Variables that say where something lies, or which card, not how it is computed."""
 
 
-def environment(sweep: Sweep) -> Mapping[str, Any]:
-    """`environment.json` of the first finished run; empty without one."""
-    for run in sweep.runs:
-        if run.state == DONE and run.environment is not None:
-            return run.environment
-    return {}
+def environment(sweep: Sweep) -> Environment | None:
+    """That of the first finished run; None without one."""
+    told = (run.environment for run in sweep.runs if run.state == DONE)
+    return next((each for each in told if each is not None), None)
 
 
 def notes(sweep: Sweep) -> list[str]:
@@ -29,7 +28,7 @@ def notes(sweep: Sweep) -> list[str]:
     told = {run.name: _told(run) for run in done}
     lines = []
     for what in dict.fromkeys(key for values in told.values() for key in values):
-        groups = by_value({name: values.get(what, "none") for name, values in told.items()})
+        groups = _by_value({name: values.get(what, "none") for name, values in told.items()})
         if len(groups) > 1:
             most = max(groups.values(), key=len)
             parts = [
@@ -40,7 +39,7 @@ def notes(sweep: Sweep) -> list[str]:
     silent = [run.name for run in done if run.environment is None]
     if silent:
         lines.append(f"no environment.json of {some(silent)}: hardware and versions are unknown")
-    dirty = [run.name for run in done if str((run.environment or {}).get("git")).endswith("-dirty")]
+    dirty = [run for run in done if run.environment and str(run.environment.git).endswith("-dirty")]
     if dirty:
         lines.append(
             f"{len(dirty)} of {len(done)} runs were made from a source tree with changes that no commit holds"
@@ -50,10 +49,10 @@ def notes(sweep: Sweep) -> list[str]:
 
 def _told(run: Run) -> dict[str, str]:
     """What a run says about its machine, each as a text."""
-    recorded = flatten(run.config or {})  # of a run that may be older than a field
-    found = {f"config.{path}": recorded.get(path) for path in MACHINE}
+    recorded = run.fields()  # of a run that may be older than a field
+    found: dict[str, Any] = {f"config.{path}": recorded.get(path) for path in MACHINE}
     for name in COMPARED:
-        value = (run.environment or {}).get(name)
+        value = getattr(run.environment, name, None)
         if isinstance(value, Mapping):
             found |= {
                 f"{name}.{key}": part
@@ -65,3 +64,11 @@ def _told(run: Run) -> dict[str, str]:
     return {
         key: value if isinstance(value, str) else json.dumps(value) for key, value in found.items()
     }
+
+
+def _by_value(groups: Mapping[str, str]) -> dict[str, list[str]]:
+    """{value: [keys that have it]}, in order."""
+    turned = defaultdict(list)
+    for key, value in groups.items():
+        turned[value].append(key)
+    return dict(turned)

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from chanattn.labels import one_line
 from chanattn.report.comparison import Comparison
-from chanattn.report.names import one_line
 from chanattn.report.statistics import RESAMPLES
 
 
@@ -19,7 +19,7 @@ def footnotes(comparisons: Sequence[Comparison], *, full: bool) -> tuple[str, ..
     mark = 0
     for comparison in comparisons:
         of = f"{comparison.label}: " if len(comparisons) > 1 else ""
-        for figures in comparison.sweep.published:
+        for figures in comparison.sweep.record.published:
             mark += 1
             parts = [figures.source, figures.setting, figures.metric, figures.note]
             lines.append(f"[{mark}] {one_line('; '.join(part for part in parts if part))}")
@@ -82,15 +82,15 @@ def _method(comparisons: Sequence[Comparison], full: bool) -> Iterator[str]:
 
 
 def _cost(comparison: Comparison, full: bool) -> Iterator[str]:
-    about = comparison.sweep.cost_notes
+    about = comparison.sweep.costs
     sizes = {row.cost.batch_size for row in comparison.rows if row.cost.batch_size}
-    if full and about.get("hardware"):
+    if full and about.hardware:
         batches = (
             f", batches of {', '.join(f'{size:g}' for size in sorted(sizes))}" if sizes else ""
         )
-        yield f"Cost measured on {describe(about['hardware'])}{batches}."
-    if about.get("conventions"):
-        yield f"Cost: {describe(about['conventions'])}."
+        yield f"Cost measured on {describe(about.hardware)}{batches}."
+    if about.conventions:
+        yield f"Cost: {describe(about.conventions)}."
     if full and comparison.rates_from_runs:
         yield (
             "Training images/s: median of what the finished runs saw, perhaps beside others on the"

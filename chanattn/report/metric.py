@@ -1,76 +1,93 @@
-"""Which number of `summary.json` a report compares, and how it is shown."""
+"""Which number of the runs a report compares, and how it is shown."""
 
 import dataclasses
-import re
-from typing import Self
 
-from chanattn.errors import UsageError
-
-_TOP_K = re.compile(r"top(\d+)")
+from chanattn.errors import UsageError, did_you_mean
+from chanattn.runs.metric import EARLIER, Metric, named
+from chanattn.runs.metrics_log import AVERAGES, TEST
+from chanattn.runs.run import Run
 
 
 @dataclasses.dataclass(frozen=True)
-class Metric:
-    """A metric of a split: `test/top1` is `final.test.top1` of the summary.
+class Measure:
+    """A metric on a split: `test/top1` is `final.test.top1` of the summary.
 
     Attributes:
-        split: "test", or "ema" for the moving average of the weights on the same pictures.
-        name: "top1", "top5", "loss", ...
+        split: "test", or "ema" for the moving average of the weights on the same examples.
+        metric: what the runs say of it.
     """
 
     split: str
-    name: str
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """The metric that `split/name` names.
-
-        Raises:
-            UsageError: the text is not of that form.
-        """
-        split, slash, name = text.partition("/")
-        if not split or not slash or not name or "/" in name:
-            raise UsageError(f"--metric={text} is not of the form SPLIT/NAME, such as test/top1")
-        return cls(split, name)
+    metric: Metric
 
     def __str__(self) -> str:
-        return f"{self.split}/{self.name}"
+        return f"{self.split}/{self.metric.name}"
+
+    def final(self, run: Run) -> float | None:
+        """The final value of a run, as it is shown; None unless the run is done and it is finite."""
+        value = run.final(self.split, self.metric.name)
+        return None if value is None else self.metric.factor * value
+
+    def curve(self, run: Run) -> dict[int, float]:
+        """{step: value} as it is shown."""
+        points = run.curve(self.split, self.metric.name)
+        return {step: self.metric.factor * value for step, value in points.items()}
 
     @property
-    def is_share(self) -> bool:
-        """Whether it is a share of the examples, shown in per cent."""
-        return bool(_TOP_K.fullmatch(self.name)) or "accuracy" in self.name
-
-    @property
-    def factor(self) -> float:
-        """From the file to what is shown."""
-        return 100.0 if self.is_share else 1.0
-
-    @property
-    def higher_is_better(self) -> bool:
-        """False for losses and errors."""
-        return not any(word in self.name for word in ("loss", "error", "perplexity"))
-
-    @property
-    def digits(self) -> int:
-        """Decimals shown."""
-        return 2 if self.is_share else 4
-
-    @property
-    def unit(self) -> str:
-        """Of the values: "%", or nothing."""
-        return "%" if self.is_share else ""
-
-    @property
-    def unit_of_differences(self) -> str:
-        """Of a difference between two values: "points", or nothing."""
-        return "points" if self.is_share else ""
+    def name(self) -> str:
+        """For people, without the unit: "test top-1 accuracy"."""
+        split = "test, moving average of the weights," if self.split == AVERAGES else self.split
+        return f"{split} {self.metric.label}"
 
     @property
     def label(self) -> str:
         """For axes and headings: "test top-1 accuracy (%)"."""
-        name = self.name
-        if match := _TOP_K.fullmatch(name):
-            name = f"top-{match[1]} accuracy"
-        split = "test, moving average of the weights," if self.split == "ema" else self.split
-        return f"{split} {name}" + (f" ({self.unit})" if self.unit else "")
+        return f"{self.name} ({self.metric.unit})" if self.metric.unit else self.name
+
+
+def parse(text: str) -> tuple[str, str]:
+    """Split and name of `split/name`.
+
+    Raises:
+        UsageError: the text is not of that form.
+    """
+    split, slash, name = text.partition("/")
+    if not split or not slash or not name or "/" in name:
+        raise UsageError(f"--metric={text} is not of the form SPLIT/NAME, such as test/top1")
+    return split, name
+
+
+def metrics_of(runs: list[Run]) -> tuple[Metric, ...]:
+    """What runs of one recipe are measured by: the ones that are done say it, else those that have begun."""
+    told = [run for run in runs if run.summary] or [run for run in runs if run.environment]
+    return told[0].metrics if told else EARLIER
+
+
+def usual(runs: list[Run]) -> Measure:
+    """What is compared if nobody asks for something else: the metric that decides, on the test split."""
+    return Measure(TEST, metrics_of(runs)[0])
+
+
+def chosen(runs: list[Run], text: str, where: object) -> Measure:
+    """What `--metric` asks for; `usual` if that is empty.
+
+    Args:
+        runs: of the sweep.
+        text: `split/name`, or empty.
+        where: the sweep, for the message.
+
+    Raises:
+        UsageError: the text is not of that form, or no finished run has such a value.
+    """
+    known = sorted({f"{split}/{name}" for run in runs for split, name in run.finals()})
+    if text:
+        split, name = parse(text)
+        measure = Measure(split, named(metrics_of(runs), name))
+    else:
+        measure = usual(runs)
+    if known and str(measure) not in known:
+        raise UsageError(
+            f"no finished run of {where} has the metric {str(measure)!r}; there are"
+            f" {', '.join(known)}.{did_you_mean(str(measure), known)}"
+        )
+    return measure

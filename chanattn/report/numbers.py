@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from chanattn.report.metric import Metric
-from chanattn.report.read import Figure
+from chanattn.runs.metric import Metric
+from chanattn.runs.published import Figure
 
 NOTHING = "–"
 """Stands for what is unknown or not defined."""

@@ -11,15 +11,15 @@ from urllib.parse import quote
 
 import jinja2
 
+from chanattn.labels import one_line
 from chanattn.report import recipe
 from chanattn.report.comparison import Comparison
 from chanattn.report.environment import environment
 from chanattn.report.footnotes import describe
-from chanattn.report.names import one_line
 from chanattn.report.numbers import mean_and_std
 from chanattn.report.palette import Picture
-from chanattn.report.run import Run
 from chanattn.report.table import Table
+from chanattn.runs.run import Run
 
 
 def page(
@@ -63,10 +63,11 @@ def _source(templates: jinja2.Environment, name: str) -> str:
 def _section(
     comparison: Comparison, table: Table, pictures: Sequence[Picture], folder: Path
 ) -> dict[str, Any]:
-    sweep = comparison.sweep
+    sweep, told = comparison.sweep, environment(comparison.sweep)
+    facts = {} if told is None else told.facts()
     return {
         "label": comparison.label,
-        "note": one_line(sweep.note),
+        "note": one_line(sweep.record.note),
         "table": table,
         "pictures": [
             {"title": p.title, "alt": p.alt, "data": base64.b64encode(p.png).decode()}
@@ -81,21 +82,21 @@ def _section(
             }
             for row in comparison.rows
         ],
-        "environment": {k: describe(v) for k, v in environment(sweep).items() if v not in ({}, [])},
-        "how": {key: describe(value) for key, value in sweep.how.items()},
-        "config": one_line(sweep.config),
+        "environment": {k: describe(v) for k, v in facts.items() if v not in ({}, [], (), None)},
+        "how": {key: describe(value) for key, value in sweep.record.how.items()},
+        "config": one_line(sweep.record.config),
     }
 
 
 def _run(run: Run, comparison: Comparison, folder: Path) -> dict[str, Any]:
     seconds = run.value("seconds")
-    value = run.final(comparison.metric)
+    value = comparison.metric.final(run)
     return {
         "seed": run.seed,
         "link": quote(os.fsencode(os.path.relpath(run.directory, folder))) + "/",
         "exists": run.directory.is_dir(),
         "state": run.state,
-        "value": "" if value is None else mean_and_std(value, None, comparison.metric),
+        "value": "" if value is None else mean_and_std(value, None, comparison.metric.metric),
         "seconds": "" if seconds is None else f"{seconds:,.0f} s",
         "problem": one_line(run.problem),
     }

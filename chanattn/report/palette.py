@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
 
+from chanattn.labels import IN_PICTURES, for_picture, labels
 from chanattn.report.comparison import Row
-from chanattn.report.names import IN_PICTURES, for_picture, labels
 
 BASELINE = "#444444"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#7b3fb5")

@@ -9,8 +9,7 @@ from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 
 from chanattn.report.bands import curves
 from chanattn.report.comparison import Comparison, Row
-from chanattn.report.cost import Cost, Measured
-from chanattn.report.metric import Metric
+from chanattn.report.metric import Measure
 from chanattn.report.numbers import p_value
 from chanattn.report.palette import (
     BASELINE,
@@ -23,6 +22,7 @@ from chanattn.report.palette import (
     png,
     text_width,
 )
+from chanattn.runs.cost import Cost, Measured
 
 Get = Callable[[Cost], float | Measured | None]
 
@@ -49,7 +49,7 @@ def pictures(comparison: Comparison, rows: Sequence[Row]) -> list[Picture]:
     return [picture for picture in found if picture is not None]
 
 
-def _against_cost(metric: Metric, rows: Sequence[Row], shown: Sequence[Look]) -> Picture | None:
+def _against_cost(metric: Measure, rows: Sequence[Row], shown: Sequence[Look]) -> Picture | None:
     having = [(row, look) for row, look in zip(rows, shown, strict=True) if row.summary]
     costs = [(name, get) for name, get in COSTS if any(get(row.cost) for row, _ in having)]
     if not costs:
@@ -195,9 +195,9 @@ def _differences(
         (line,) = axes.plot(*places, f"k{marker}", markersize=6, markerfacecolor="none")
         handles.append(line)
         names.append(f"published difference [{mark}]")
-    unit = comparison.metric.unit_of_differences
+    unit = comparison.metric.metric.unit_of_differences
     axes.set_xlabel(
-        f"{comparison.metric.label.split(' (')[0]}: difference to {looks([comparison.baseline])[0].label}"
+        f"{comparison.metric.name}: difference to {looks([comparison.baseline])[0].label}"
         + (f", {unit}" if unit else "")
     )
     axes.margins(x=0.06)
@@ -216,17 +216,19 @@ def _differences(
 
 
 def _published_gains(comparison: Comparison) -> list[tuple[int, str, dict[str, float]]]:
-    """Mark, marker and difference to the baseline of each published table of top-1 figures, gains positive.
+    """Mark, marker and difference to the baseline of each table of the same metric, gains positive.
 
-    Nothing where the report compares something else than top-1 accuracy: the scales would not fit.
+    Nothing where the report compares something else than a paper: the scales would not fit.
     """
+    record, metric = comparison.sweep.record, comparison.metric.metric
+    # Papers give the error where we give the accuracy.
+    names = {metric.name.lower(), metric.label.lower().removesuffix(" accuracy")}
     found: list[tuple[int, dict[str, float]]] = []
-    for mark, figures in enumerate(comparison.sweep.published, start=1):
-        is_top1 = "top-1" in figures.metric.lower() or "top1" in figures.metric.lower()
-        reference = figures.values.get(comparison.sweep.baseline)
-        if comparison.metric.name == "top1" and is_top1 and reference is not None:
+    for mark, figures in enumerate(record.published, start=1):
+        reference = figures.figures.get(record.baseline)
+        if any(name in figures.metric.lower() for name in names) and reference is not None:
             sign = 1.0 if figures.higher_is_better else -1.0
-            values = figures.values.items()
+            values = figures.figures.items()
             found.append((mark, {name: sign * (v - reference[0]) for name, (v, _) in values}))
     markers = zip(found, PUBLISHED_MARKERS, strict=False)
     return [(mark, marker, gains) for (mark, gains), marker in markers]

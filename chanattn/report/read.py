@@ -1,4 +1,4 @@
-"""A sweep directory as typed values: `sweep.json`, its runs, and the cost of its variants."""
+"""A whole sweep directory: its record, its runs, and the cost of its variants."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -6,26 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from chanattn.errors import UsageError
-from chanattn.report.cost import Cost, read_costs
-from chanattn.report.files import Damaged, number, read_json, take
-from chanattn.report.run import DONE, Run
-
-FORMAT = 1
-
-Figure = tuple[float, float | None]
-"""A published value and its standard deviation, if the paper gives one."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Published:
-    """Figures of a paper for some variants; as `Published` of a sweep file."""
-
-    source: str
-    setting: str
-    metric: str
-    higher_is_better: bool
-    note: str
-    values: Mapping[str, Figure]
+from chanattn.runs.cost import Cost, Costs
+from chanattn.runs.json_object import Damaged
+from chanattn.runs.layout import INDEX, METRICS
+from chanattn.runs.run import DONE, Run
+from chanattn.runs.sweep import SweepRecord
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,33 +36,19 @@ class Sweep:
 
     Attributes:
         folder: where it lies.
-        name: of the sweep file.
-        title: a headline.
-        note: what the table asks.
-        config: the sweep file with its argument.
-        baseline: the variant that the others are compared with.
-        seeds: all that are planned.
+        record: `sweep.json`.
         variants: in the order of the sweep file; those that nobody has asked for are left out, but for the
             baseline.
         left_out: the names of those.
-        published: figures of papers.
-        how: command, versions, git revision, time.
-        cost_notes: hardware, conventions and how of `cost.json`; empty without one.
+        costs: `cost.json`; without variants where there is none.
         problems: damaged files beside the results, one line each; why a run failed is told by the run.
     """
 
     folder: Path
-    name: str
-    title: str
-    note: str
-    config: str
-    baseline: str
-    seeds: tuple[int, ...]
+    record: SweepRecord
     variants: tuple[Variant, ...]
     left_out: tuple[str, ...]
-    published: tuple[Published, ...]
-    how: Mapping[str, Any]
-    cost_notes: Mapping[str, Any]
+    costs: Costs
     problems: tuple[str, ...]
 
     @property
@@ -92,98 +63,32 @@ def read_sweep(folder: Path) -> Sweep:
     Raises:
         UsageError: it is none, or its `sweep.json` is damaged.
     """
-    path = folder / "sweep.json"
-    values = read_json(path)
-    if values is None:
-        hint = "it is a single run" if (folder / "metrics.jsonl").exists() else "is it a sweep?"
-        raise UsageError(f"{folder} has no sweep.json: {hint}; give the --workdir of a sweep")
-    if values.get("format") != FORMAT:
-        raise UsageError(
-            f"{path} has format {values.get('format')!r}, and this version reads {FORMAT}"
-        )
-    seeds = take(values, "seeds", list, path)
-    if not seeds or not all(isinstance(s, int) and not isinstance(s, bool) for s in seeds):
-        raise Damaged(f"{path} is damaged: seeds must be whole numbers, at least one")
-    baseline = take(values, "baseline", str, path)
-    listed = take(values, "variants", dict, path)
-    if baseline not in listed:
-        raise Damaged(f"{path} is damaged: its baseline {baseline!r} is not among its variants")
-    how = values.get("how")
+    record = SweepRecord.read(folder)
+    if record is None:
+        hint = "it is a single run" if (folder / METRICS).exists() else "is it a sweep?"
+        raise UsageError(f"{folder} has no {INDEX}: {hint}; give the --workdir of a sweep")
     problems: list[str] = []
-    costs, cost_notes = read_costs(folder / "cost.json", problems)
+    costs = _costs(folder, problems)
     variants = tuple(
-        _variant(folder, name, listed, seeds, costs.get(name, Cost()), path) for name in listed
+        Variant(
+            name=name,
+            overrides=entry.overrides,
+            runs=tuple(Run.read(name, seed, at) for seed, at in entry.runs(folder).items()),
+            cost=costs.variants.get(name, Cost()),
+        )
+        for name, entry in record.variants.items()
     )
-    kept = tuple(each for each in variants if each.runs or each.name == baseline)
-    sweep = Sweep(
-        folder=folder,
-        name=take(values, "name", str, path),
-        title=take(values, "title", str, path),
-        note=str(values.get("note", "")),
-        config=str(values.get("config", "")),
-        baseline=baseline,
-        seeds=tuple(seeds),
-        variants=kept,
-        left_out=tuple(each.name for each in variants if each not in kept),
-        published=tuple(
-            _published(entry, path)
-            for entry in take({"published": [], **values}, "published", list, path)
-        ),
-        how=how if isinstance(how, dict) else {},
-        cost_notes=cost_notes,
-        problems=(),
-    )
-    problems += [run.problem for run in sweep.runs if run.problem and run.state == DONE]
-    return dataclasses.replace(sweep, problems=tuple(problems))
+    kept = tuple(each for each in variants if each.runs or each.name == record.baseline)
+    runs = [run for variant in kept for run in variant.runs]
+    problems += [run.problem for run in runs if run.problem and run.state == DONE]
+    left_out = tuple(each.name for each in variants if each not in kept)
+    return Sweep(folder, record, kept, left_out, costs, tuple(problems))
 
 
-def _variant(
-    folder: Path,
-    name: str,
-    listed: dict[str, Any],
-    seeds: list[int],
-    cost: Cost,
-    path: Path,
-) -> Variant:
-    where = f"variants.{name}."
-    entry = take(listed, name, dict, path, "variants.")
-    directory = take(entry, "directory", str, path, where)
-    if directory in ("", ".", "..") or "/" in directory or "\\" in directory or "\0" in directory:
-        raise Damaged(f"{path} is damaged: {where}directory is {directory!r}, not a folder's name")
-    wanted = take(
-        {"wanted": seeds, **entry}, "wanted", list, path, where
-    )  # absent in earlier versions
-    if not all(seed in seeds for seed in wanted):
-        raise Damaged(f"{path} is damaged: {where}wanted names seeds that the sweep does not have")
-    runs = folder / "runs" / directory
-    return Variant(
-        name=name,
-        overrides=take(entry, "overrides", dict, path, where),
-        runs=tuple(Run.read(name, seed, runs / f"seed{seed}") for seed in seeds if seed in wanted),
-        cost=cost,
-    )
-
-
-def _published(entry: object, path: Path) -> Published:
-    if not isinstance(entry, dict):
-        raise Damaged(f"{path} is damaged: published holds something else than objects")
-    where = "published."
-    return Published(
-        source=take(entry, "source", str, path, where),
-        setting=take(entry, "setting", str, path, where),
-        metric=take(entry, "metric", str, path, where),
-        higher_is_better=entry.get("higher_is_better") is True,
-        note=str(entry.get("note", "")),
-        values={
-            name: _figure(value, name, path)
-            for name, value in take(entry, "values", dict, path, where).items()
-        },
-    )
-
-
-def _figure(value: object, name: str, path: Path) -> Figure:
-    parts = value if isinstance(value, list) else [value]
-    numbers = [number(part) for part in parts]
-    if len(numbers) not in (1, 2) or numbers[0] is None:
-        raise Damaged(f"{path} is damaged: the published figure of {name!r} is {value!r}")
-    return numbers[0], numbers[1] if len(numbers) == 2 else None
+def _costs(folder: Path, problems: list[str]) -> Costs:
+    """The costs; a damaged file is noted in `problems`: a table without costs is better than none."""
+    try:
+        return Costs.read(folder) or Costs({})
+    except Damaged as error:
+        problems.append(str(error))
+        return Costs({})

@@ -10,9 +10,8 @@ from typing import Any
 
 from chanattn.class_names import difference
 from chanattn.errors import UsageError
-from chanattn.fields import flatten
 from chanattn.report.read import Sweep, Variant
-from chanattn.report.run import Run
+from chanattn.runs.run import Run
 
 MACHINE = ("platform", "cpu_devices", "kernels", "dataset.loader")
 """Fields that choose how the same mathematics is computed."""
@@ -47,7 +46,7 @@ def shared(sweep: Sweep) -> dict[str, Any]:
             free = overridden(sweep)
             return {
                 path: value
-                for path, value in flatten(run.config).items()
+                for path, value in run.fields().items()
                 if value is not None and path != "seed" and not below(path, free)
             }
     return {}
@@ -62,7 +61,7 @@ def check(sweep: Sweep) -> None:
     """
     exempt = (*UNRELATED, *MACHINE)
     configs = [
-        (variant, run, flatten(run.config))
+        (variant, run, run.fields())
         for variant in sweep.variants
         for run in variant.runs
         if run.config is not None
@@ -92,7 +91,7 @@ def _check_classes(sweep: Sweep) -> None:
     for run in sweep.runs:
         if run.config is None or run.classes is None:
             continue
-        other = first.setdefault(str(flatten(run.config).get("dataset.name")), run)
+        other = first.setdefault(str(run.fields().get("dataset.name")), run)
         wrong = difference(other.classes or (), run.classes)
         if wrong:
             raise UsageError(
@@ -112,10 +111,9 @@ def check_merge(sweeps: Sequence[Sweep]) -> None:
     known = {variant.name: variant for variant in first.variants}
     for sweep in sweeps[1:]:
         between = f"{sweep.folder} and {first.folder} cannot be merged: "
-        if sweep.baseline != first.baseline:
-            raise UsageError(
-                f"{between}the baselines are {sweep.baseline!r} and {first.baseline!r}"
-            )
+        ours, theirs = sweep.record.baseline, first.record.baseline
+        if ours != theirs:
+            raise UsageError(f"{between}the baselines are {ours!r} and {theirs!r}")
         for variant in sweep.variants:
             other = known.get(variant.name)
             if other is None:
@@ -141,7 +139,7 @@ def _between(one: Variant, other: Variant) -> list[str]:
 
 
 def _begun(variant: Variant) -> dict[str, Any] | None:
-    return next((flatten(run.config) for run in variant.runs if run.config is not None), None)
+    return next((run.fields() for run in variant.runs if run.config is not None), None)
 
 
 def _check_own(sweep: Sweep, run: Run, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.report.comparison import Comparison, Row
-from chanattn.report.cost import MEASURED, Cost, Measured
+from chanattn.runs.cost import Cost, Measured
 
 Record = dict[str, str | float | int | None]
 
+_MEASURED = ("train_images_per_s", "infer_latency_ms", "infer_images_per_s")
+"""The fields of `Cost` with a spread that are shown."""
 _RATES = ("train_images_per_s", "infer_images_per_s")
 
 
@@ -35,10 +37,10 @@ def record(row: Row) -> Record:
         "bootstrap_high": bootstrap[1],
         "p": difference and difference.p,
         "p_corrected": difference and difference.p_corrected,
-        "parameters": cost.parameters,
-        "macs": cost.macs,
+        "parameters": _float(cost.parameters),
+        "macs": _float(cost.macs),
         **_measured(cost),
-        "peak_memory_bytes": cost.peak_memory_bytes,
+        "peak_memory_bytes": _float(cost.peak_memory_bytes),
     }
     for number, figure in enumerate(row.published, start=1):
         found[f"published_{number}"], found[f"published_{number}_std"] = figure or (None, None)
@@ -93,19 +95,19 @@ def as_json(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
     """The content of `table.json`: one object a sweep, with the values of every seed."""
     return [
         {
-            "sweep": comparison.sweep.name,
-            "title": comparison.sweep.title,
+            "sweep": comparison.sweep.record.name,
+            "title": comparison.sweep.record.title,
             "label": comparison.label,
             "metric": {
                 "name": str(comparison.metric),
-                "unit": comparison.metric.unit,
-                "higher_is_better": comparison.metric.higher_is_better,
+                "unit": comparison.metric.metric.unit,
+                "higher_is_better": comparison.metric.metric.higher_is_better,
             },
-            "baseline": comparison.sweep.baseline,
-            "seeds": list(comparison.sweep.seeds),
+            "baseline": comparison.sweep.record.baseline,
+            "seeds": list(comparison.sweep.record.seeds),
             "published": [
-                {name: value for name, value in vars(figures).items() if name != "values"}
-                for figures in comparison.sweep.published
+                {name: value for name, value in figures.to_json().items() if name != "values"}
+                for figures in comparison.sweep.record.published
             ],
             "rows": [
                 record(row)
@@ -123,16 +125,20 @@ def as_json(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
 
 def _high_first(comparison: Comparison, name: str) -> bool:
     if name in ("mean", "median", "best", "difference", "t_low", "t_high"):
-        return comparison.metric.higher_is_better
+        return comparison.metric.metric.higher_is_better
     if name.startswith("published_"):
-        return comparison.sweep.published[int(name.split("_")[1]) - 1].higher_is_better
+        return comparison.sweep.record.published[int(name.split("_")[1]) - 1].higher_is_better
     return name.startswith(("n", "planned", "pairs", "bootstrap", *_RATES))
 
 
 def _measured(cost: Cost) -> Record:
     found: Record = {}
-    for name in MEASURED:
+    for name in _MEASURED:
         value: Measured | None = getattr(cost, name)
         parts = (None, None, None) if value is None else (value.median, value.low, value.high)
         found |= zip((name, f"{name}_low", f"{name}_high"), parts, strict=True)
     return found
+
+
+def _float(value: float | None) -> float | None:
+    return None if value is None else float(value)

@@ -9,23 +9,22 @@ from chanattn.errors import UsageError
 from chanattn.files import write_bytes
 from chanattn.report import latex, markdown, table
 from chanattn.report.comparison import Comparison, compare_all
-from chanattn.report.metric import Metric
+from chanattn.report.metric import usual
 from chanattn.report.page import page
 from chanattn.report.pictures import pictures
 from chanattn.report.record import as_csv, as_json, ordered
 
-DEFAULT_METRIC = "test/top1"
 PAGE = "report.html"
 
 
 def write_report(
-    folder: Path, *, metric: str = DEFAULT_METRIC, sort: str = "", output: Path | None = None
+    folder: Path, *, metric: str = "", sort: str = "", output: Path | None = None
 ) -> Path:
     """Writes the report of one sweep: `table.md`, `.csv`, `.tex`, `.json`, pictures, and the page.
 
     Args:
         folder: the sweep directory.
-        metric: `split/name` of a final value.
+        metric: `split/name` of a final value; empty: the metric by which the runs are judged.
         sort: column that orders the rows; empty: as the sweep has them.
         output: where the files go; `default_folder` if None.
 
@@ -36,15 +35,16 @@ def write_report(
         UsageError: `folder` is no sweep or damaged, rows differ in their recipe, metric or column do not
             exist, or the files cannot be written.
     """
-    chosen = Metric.parse(metric)
-    comparisons = compare_all([folder], chosen)
-    return write_files(comparisons, output or default_folder(folder, chosen), sort)
+    (comparison,) = compare_all([folder], metric)
+    return write_files([comparison], output or default_folder(comparison), sort)
 
 
-def default_folder(sweep: Path, metric: Metric) -> Path:
+def default_folder(comparison: Comparison) -> Path:
     """Where the report of a sweep goes: the one by another metric leaves that by the usual one as it is."""
-    usual = str(metric) == DEFAULT_METRIC
-    return sweep / ("report" if usual else f"report-{metric.split}-{metric.name}")
+    sweep, shown = comparison.sweep, comparison.metric
+    is_usual = shown == usual(sweep.runs)
+    name = "report" if is_usual else f"report-{shown.split}-{shown.metric.name}"
+    return sweep.folder / name
 
 
 def write_files(comparisons: Sequence[Comparison], output: Path, sort: str = "") -> Path:

@@ -4,11 +4,11 @@ import dataclasses
 from collections.abc import Sequence
 
 from chanattn.errors import UsageError, did_you_mean
+from chanattn.labels import labels, one_line
 from chanattn.report import columns
 from chanattn.report.columns import Cell, Column
 from chanattn.report.comparison import Comparison
 from chanattn.report.footnotes import footnotes
-from chanattn.report.names import labels, one_line
 from chanattn.report.numbers import NOTHING
 from chanattn.report.record import ordered
 
@@ -84,7 +84,7 @@ def merged(comparisons: Sequence[Comparison], sort: str = "") -> Table:
     marks = 0
     for comparison in comparisons:
         group = [*columns.brief(comparison), *columns.published(comparison, marks)]
-        marks += len(comparison.sweep.published)
+        marks += len(comparison.sweep.record.published)
         chosen.append([dataclasses.replace(column, group=comparison.label) for column in group])
     return _assemble(comparisons, chosen, list(dict.fromkeys([*names, *others])), full=False)
 
@@ -99,7 +99,7 @@ def _assemble(
     """The table with the columns of each comparison, side by side."""
     variant = columns.variant(labels(names))
     found = [{row.variant.name: row for row in comparison.rows} for comparison in comparisons]
-    titles = dict.fromkeys(one_line(comparison.sweep.title) for comparison in comparisons)
+    titles = dict.fromkeys(one_line(comparison.sweep.record.title) for comparison in comparisons)
     return Table(
         title=" / ".join(titles),
         columns=(variant, *(column for group in chosen for column in group)),

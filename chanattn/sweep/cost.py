@@ -5,46 +5,44 @@
 A program of its own: the one that controls a sweep keeps off the accelerators.
 """
 
-import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
 from chanattn import cli
 from chanattn.errors import UsageError
+from chanattn.runs.cost import Costs
+from chanattn.runs.json_object import Damaged
 from chanattn.sweep.store import job, read
 from chanattn.sweep.watch import Watch
 from chanattn.training.config import from_json
-from chanattn.training.run_directory import write_json
 
-COST = "cost.json"
 _PAUSE = 0.2  # seconds
 
 
-def known(sweep: Path) -> dict[str, Any]:
-    """The figures that there are, by variant."""
+def known(sweep: Path) -> Collection[str]:
+    """The variants that there are figures of; none where the file is damaged."""
     try:
-        measured: dict[str, Any] = json.loads((sweep / COST).read_text(encoding="utf-8"))[
-            "variants"
-        ]
-    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
-        return {}
-    return measured
+        costs = Costs.read(sweep)
+    except Damaged:
+        return ()
+    return () if costs is None else costs.variants.keys()
 
 
 def missing(sweep: Path) -> list[str]:
     """The variants that have runs, but no figures in `cost.json` yet."""
     measured = known(sweep)
     index = read(sweep)
+    if index is None:
+        return []
     with_runs = [
         name
-        for name in index["variants"]
-        if any(job(sweep, name, seed).workdir.is_dir() for seed in index["seeds"])
+        for name in index.variants
+        if any(job(sweep, name, seed).workdir.is_dir() for seed in index.seeds)
     ]
     return [name for name in with_runs if name not in measured]
 
@@ -83,12 +81,15 @@ def main() -> None:
     compilation_cache.enable(sweep / "cache")
     index = read(sweep)
     configs = {}
-    for name in index["variants"]:
-        jobs = [job(sweep, name, seed) for seed in index["seeds"]]
+    if index is None:
+        raise UsageError(f"{sweep} holds no sweep; give the --workdir of one")
+    for name in index.variants:
+        jobs = [job(sweep, name, seed) for seed in index.seeds]
         begun = next((each for each in jobs if each.workdir.is_dir()), None)
         if begun is not None:
             configs[name] = from_json(begun.config.read_text(encoding="utf-8"))
-    write_json(sweep / COST, of_configs(configs, note=lambda line: print(f"  {line}", flush=True)))
+    measured = of_configs(configs, note=lambda line: print(f"  {line}", flush=True))
+    Costs.from_json(measured).write(sweep)
 
 
 if __name__ == "__main__":

@@ -19,28 +19,8 @@ from ml_collections import ConfigDict
 
 from chanattn import cli
 from chanattn.errors import UsageError, did_you_mean
+from chanattn.runs.published import Published
 from chanattn.training.config import flatten
-
-
-@dataclasses.dataclass(frozen=True)
-class Published:
-    """Figures of a paper for some of the variants.
-
-    Attributes:
-        source: "Squeeze-and-Excitation Networks, TPAMI 2020, table 10".
-        setting: network, data and protocol: "SE-ResNet-50, ImageNet, single crop 224".
-        metric: what the values are: "top-1 error, %".
-        values: by variant; (mean, standard deviation) where the paper gives one.
-        higher_is_better: which way the metric points.
-        note: what a reader must know to compare.
-    """
-
-    source: str
-    setting: str
-    metric: str
-    values: Mapping[str, float | tuple[float, float]]
-    higher_is_better: bool = False
-    note: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from chanattn.sweep.controller import Controller
 from chanattn.sweep.ending import Interrupt, closing
 from chanattn.sweep.launchers.base import Job
 from chanattn.sweep.request import GridRequest
-from chanattn.sweep.status import describe_failure, failure
+from chanattn.sweep.status import failure
 from chanattn.sweep.view import View, output
 from chanattn.training.lock import hold
 
@@ -97,11 +97,9 @@ def _list_failures(jobs: Sequence[Job], console: Console) -> int:
     """Prints the runs that failed, with the last lines of some; returns how many there are."""
     failures = [(job, noted) for job in jobs if (noted := failure(job)) is not None]
     for number, (job, noted) in enumerate(failures):
-        console.print(
-            Text.assemble(("failed", "bold red"), f"  {job.name}: {describe_failure(noted)}")
-        )
+        console.print(Text.assemble(("failed", "bold red"), f"  {job.name}: {noted.what}"))
         if number < _LISTED:
-            for line in noted["last_lines"]:
+            for line in noted.last_lines:
                 console.print(Text(f"    {line}"))
     if failures:
         console.print("--retry_failed tries them again; their whole output is in output.log")

@@ -7,6 +7,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from chanattn.runs.metric import Metric
 from chanattn.sweep import launchers, store
 from chanattn.sweep.grid import Sweep
 from chanattn.sweep.launchers.base import Job, Launcher
@@ -102,8 +103,7 @@ class SearchRequest(Request):
         class_names: of the recipe's data set, in the order of the labels.
         space: what a trial chooses.
         trials: how many, those of earlier calls included.
-        metric: of the last evaluation of a run: "top1", "top5" or "loss". A trial's value is the mean over
-            its seeds.
+        metric: of the last evaluation of a run; a trial's value is the mean over its seeds.
         prune: stop a trial whose first seed lags behind the median of the others.
         search_seed: of the choices.
     """
@@ -111,7 +111,7 @@ class SearchRequest(Request):
     class_names: Sequence[str]
     space: Space
     trials: int
-    metric: str
+    metric: Metric
     prune: bool
     search_seed: int
 
@@ -128,7 +128,7 @@ class SearchRequest(Request):
         }
         return {
             "seeds": list(self.seeds),
-            "metric": self.metric,
+            "metric": self.metric.name,
             "search_seed": self.search_seed,
             **{f"space of {path}": each.to_json() for path, each in self.space.items()},
             **fields,

@@ -7,7 +7,6 @@ A trial is one choice, trained with every seed; `python -m chanattn.sweep --sear
 """
 
 import functools
-import json
 import shlex
 import sys
 import time
@@ -18,6 +17,10 @@ from rich.console import Console
 
 from chanattn import cli
 from chanattn.errors import Preempted, UsageError
+from chanattn.files import write_json, write_text
+from chanattn.runs.layout import INDEX, SUMMARY
+from chanattn.runs.metrics_log import deciding, deciding_curve, read_lines
+from chanattn.runs.summary import Summary
 from chanattn.sweep import store
 from chanattn.sweep.controller import Controller
 from chanattn.sweep.ending import Interrupt, closing
@@ -30,8 +33,7 @@ from chanattn.sweep.study import DATABASE, Study
 from chanattn.sweep.view import output
 from chanattn.training.config import to_json
 from chanattn.training.lock import hold
-from chanattn.training.metrics_log import read_scores
-from chanattn.training.run_directory import SUMMARY, command_line, write_json, write_text
+from chanattn.training.run_directory import command_line
 
 RESULT = "search.json"
 _LOOK = 2.0  # seconds between two looks at the curves of running trials
@@ -46,7 +48,7 @@ def search(request: SearchRequest) -> None:
         SystemExit: no trial has ended well.
     """
     folder, console = request.workdir, output()
-    if (folder / store.INDEX).exists() or (
+    if (folder / INDEX).exists() or (
         not (folder / DATABASE).exists() and folder.is_dir() and any(folder.glob("[!.]*"))
     ):
         raise UsageError(f"{folder} holds something else than a search; choose another --workdir")
@@ -92,17 +94,17 @@ class _Search:
         for number, jobs in list(self._open.items()):
             failures = [noted for job in jobs if (noted := failure(job)) is not None]
             if failures:
-                reason = (failures[0]["last_lines"] or [failures[0]["detail"]])[-1]
+                reason = failures[0].reason
                 # Where training diverges is nowhere to look further; a full disk says nothing of the choice.
                 self._study.tell(number, "pruned" if "is not finite" in reason else "fail")
                 self._end(number, f" failed: {reason}")
             elif all(map(is_done, jobs)):
-                value = sum(_value(job, self._request.metric) for job in jobs) / len(jobs)
+                value = sum(_value(job, self._request.metric.name) for job in jobs) / len(jobs)
                 self._study.tell(number, "complete", value)
                 best = self._study.best()
                 assert best is not None
                 record = f"(best: trial {best['number']}, {best['value']:.4f})"
-                self._end(number, f"  {self._request.metric} {value:.4f}  {record}")
+                self._end(number, f"  {self._request.metric.name} {value:.4f}  {record}")
         if self._request.prune and time.monotonic() - self._looked > _LOOK:
             self._looked = time.monotonic()
             self._prune()
@@ -143,7 +145,8 @@ class _Search:
 
     def _curve(self, number: int) -> dict[int, float]:
         """The metric of a trial's first seed by step."""
-        return read_scores(self._request.jobs(number)[0].workdir, metric=self._request.metric)
+        lines = read_lines(self._request.jobs(number)[0].workdir)
+        return deciding_curve(lines, self._request.metric.name)
 
     def _told(self, what: str, job: Job, detail: str) -> None:
         if what in {"again", "held"}:
@@ -158,7 +161,7 @@ def result(request: SearchRequest, study: Study) -> dict[str, Any]:
     return {
         "format": 1,
         "config": request.file,
-        "metric": request.metric,
+        "metric": request.metric.name,
         "judged_on": request.recipe.dataset.eval_split,
         "trained_on": request.recipe.dataset.split,
         "seeds": list(request.seeds),
@@ -176,7 +179,7 @@ def _conclude(request: SearchRequest, study: Study, console: Console) -> None:
         console.print("no trial has ended well; what they printed is in their output.log")
         sys.exit(cli.FAILED)
     console.print(
-        f"\nbest: trial {best['number']}, {request.metric} {best['value']:.4f}"
+        f"\nbest: trial {best['number']}, {request.metric.name} {best['value']:.4f}"
         f" on {request.recipe.dataset.eval_split} (mean of {len(request.seeds)} seeds)",
         markup=False,
     )
@@ -190,8 +193,13 @@ def _conclude(request: SearchRequest, study: Study, console: Console) -> None:
 
 def _value(job: Job, metric: str) -> float:
     """The metric of the last evaluation, of the averaged weights where there are any."""
-    final = json.loads((job.workdir / SUMMARY).read_text(encoding="utf-8"))["final"]
-    return float(final.get("ema", final["test"])[metric])
+    summary = Summary.read(job.workdir)
+    final = None if summary is None else deciding(summary.final)
+    if final is None:
+        raise UsageError(
+            f"{job.workdir / SUMMARY} tells no result; delete it, and the run is evaluated again"
+        )
+    return float(final[metric])
 
 
 def _short(value: object) -> str:

@@ -5,12 +5,10 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from chanattn import cli
-from chanattn.errors import UsageError
+from chanattn.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from chanattn.sweep.request import Request, SearchRequest
-
-METRICS = ("top1", "top5", "loss")
 
 SEARCH = flags.DEFINE_bool(
     "search", False, "search for hyper-parameters with Optuna instead of training a grid"
@@ -29,8 +27,10 @@ SEARCH_SPLIT = flags.DEFINE_string(
     "",
     "split that trials are judged on; default: the last 10 % of the training split, left out of training",
 )
-METRIC = flags.DEFINE_enum(
-    "search_metric", METRICS[0], METRICS, "what a search improves, at the end of a run"
+METRIC = flags.DEFINE_string(
+    "search_metric",
+    "",
+    "metric of the task that a search improves, at the end of a run; default: its first, as top1",
 )
 PRUNE = flags.DEFINE_bool(
     "prune", False, "stop trials of a search that lag behind the median of the others"
@@ -47,6 +47,7 @@ def request(given: "Request") -> "SearchRequest":
     Raises:
         UsageError: the space or a flag does not fit.
     """
+    from chanattn import tasks
     from chanattn.sweep import space as spaces
     from chanattn.sweep.held_out import honest_splits
     from chanattn.sweep.request import SearchRequest
@@ -65,12 +66,19 @@ def request(given: "Request") -> "SearchRequest":
         )
     recipe = honest_splits(given.recipe, SEARCH_SPLIT.value)
     outlines = spaces.check_space(space, recipe, given.file)
+    metrics = {metric.name: metric for metric in tasks.create(recipe.task).metrics}
+    chosen = METRIC.value or next(iter(metrics))
+    if chosen not in metrics:
+        raise UsageError(
+            f"--search_metric={chosen}: the task {recipe.task.name} has no such metric; there are"
+            f" {', '.join(metrics)}.{did_you_mean(chosen, list(metrics))}"
+        )
     return SearchRequest(
         **vars(given) | {"recipe": recipe},
         class_names=next(iter(outlines.values())).class_names,
         space=space,
         trials=TRIALS.value,
-        metric=METRIC.value,
+        metric=metrics[chosen],
         prune=PRUNE.value,
         search_seed=SEARCH_SEED.value,
     )

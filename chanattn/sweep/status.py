@@ -1,19 +1,18 @@
-"""What the files of a run say about it: done, failed, how far, how good. Reads only."""
+"""What the files of a run say about it: done, failed, how far, how good. Reads only, but for failures."""
 
 import dataclasses
-import json
 import time
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
+from chanattn.runs import failure as failures
+from chanattn.runs import summary as summaries
+from chanattn.runs.failure import Failure
+from chanattn.runs.json_object import number
+from chanattn.runs.layout import FAILED
+from chanattn.runs.metric import Metric
+from chanattn.runs.metrics_log import TRAIN, deciding, newest_lines
+from chanattn.runs.run import metrics_of
+from chanattn.runs.summary import Summary
 from chanattn.sweep.launchers.base import Ended, Job
-from chanattn.sweep.watch import OUTPUT
-from chanattn.training.run_directory import METRICS, SUMMARY, write_json
-
-FAILED = "failed.json"
-_TAIL = 16_384  # bytes of a file's end that are read
-_LAST_LINES = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +24,8 @@ class Status:
             knows.
         step: of its newest metrics.
         loss: of the training, there.
-        top1: accuracy in [0, 1] on the test split, of the averaged weights where there are any.
+        result: of the newest evaluation, of the averaged weights where there are any: a value of `metric`.
+        metric: the one that decides which of two runs is the better; None before there is a result.
         steps_per_second: of the training, lately.
         seconds: wall clock of a run that is done.
     """
@@ -33,48 +33,51 @@ class Status:
     state: str = "waiting"
     step: int = 0
     loss: float | None = None
-    top1: float | None = None
+    result: float | None = None
+    metric: Metric | None = None
     steps_per_second: float | None = None
     seconds: float | None = None
 
 
 def status(job: Job) -> Status:
     """The status of a run."""
-    summary = _object(job.workdir / SUMMARY)
-    lines = _tail_of_metrics(job.workdir)
-    train: dict[str, Any] = next((line for line in reversed(lines) if line["split"] == "train"), {})
-    results = {line["split"]: line for line in lines if line["split"] != "train"}
-    test = results.get("ema", results.get("test", {}))
+    summary = Summary.read(job.workdir)
+    lines = newest_lines(job.workdir)
+    train = next((line for line in reversed(lines) if line.split == TRAIN), None)
+    results = {line.split: line.values for line in lines if line.split != TRAIN}
     if summary is not None:
-        final = summary["final"]
-        test = final.get("ema", final.get("test", {}))
-        state, step, seconds = "done", summary["steps"], summary["seconds"]
+        results = dict(summary.final)
+        state, step, seconds = "done", summary.steps or 0, summary.seconds
     else:
         begun = "stopped" if lines else "waiting"
         state = "failed" if (job.workdir / FAILED).exists() else begun
-        step, seconds = (lines[-1]["step"] if lines else 0), None
+        step, seconds = (lines[-1].step if lines else 0), None
+    judged = deciding(results)
+    metric = None if judged is None else metrics_of(job.workdir)[0]
     return Status(
-        state, step, train.get("loss"), test.get("top1"), train.get("steps_per_second"), seconds
+        state=state,
+        step=step,
+        loss=None if train is None else train.value("loss"),
+        result=None if judged is None or metric is None else number(judged.get(metric.name)),
+        metric=metric,
+        steps_per_second=None if train is None else train.value("steps_per_second"),
+        seconds=seconds,
     )
 
 
 def is_done(job: Job) -> bool:
     """Whether the run has ended well."""
-    return (job.workdir / SUMMARY).exists()
+    return summaries.is_done(job.workdir)
 
 
 def mark_failed(ended: Ended) -> None:
     """Notes a failure in the run directory, for later starts of the sweep and for its report."""
-    ended.job.workdir.mkdir(parents=True, exist_ok=True)
-    write_json(
-        ended.job.workdir / FAILED,
-        {
-            "code": ended.code,
-            "detail": ended.detail,
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "last_lines": last_lines(ended.job),
-        },
-    )
+    Failure(
+        code=ended.code,
+        detail=ended.detail,
+        last_lines=last_lines(ended.job),
+        time=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    ).write(ended.job.workdir)
 
 
 def unmark_failed(job: Job) -> None:
@@ -82,46 +85,11 @@ def unmark_failed(job: Job) -> None:
     (job.workdir / FAILED).unlink(missing_ok=True)
 
 
-def failure(job: Job) -> dict[str, Any] | None:
+def failure(job: Job) -> Failure | None:
     """What `mark_failed` has noted; None if the run has not failed, or is done since."""
-    return None if is_done(job) else _object(job.workdir / FAILED)
+    return None if is_done(job) else Failure.read(job.workdir)
 
 
-def describe_failure(noted: Mapping[str, Any]) -> str:
-    """In a few words: `exit code 1`, `killed by SIGKILL`."""
-    return noted["detail"] or f"exit code {noted['code']}"
-
-
-def last_lines(job: Job) -> list[str]:
+def last_lines(job: Job) -> tuple[str, ...]:
     """The end of what the run has printed, without blank lines."""
-    lines = _tail(job.workdir / OUTPUT).decode(errors="replace").splitlines()
-    return [line.rstrip() for line in lines if line.strip()][-_LAST_LINES:]
-
-
-def _tail_of_metrics(workdir: Path) -> list[dict[str, Any]]:
-    lines = []
-    # The first line may be cut by the tail, the last by a process that was killed.
-    for text in _tail(workdir / METRICS).splitlines():
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(line, dict):
-            lines.append(line)
-    return lines
-
-
-def _tail(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _TAIL))
-            return file.read()
-    except OSError:
-        return b""
-
-
-def _object(path: Path) -> dict[str, Any] | None:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
+    return failures.last_lines(job.workdir)

@@ -9,31 +9,26 @@ A changed grid adds variants and seeds to what is there, and takes nothing away.
 """
 
 import hashlib
-import json
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from ml_collections import ConfigDict
 
-from chanattn.class_names import difference, read_classes
+from chanattn.class_names import difference
 from chanattn.errors import UsageError
+from chanattn.runs.classes import read_classes
+from chanattn.runs.config import Config
+from chanattn.runs.json_object import Damaged
+from chanattn.runs.layout import JOBS, RUNS
+from chanattn.runs.sweep import SweepRecord, Variant
 from chanattn.sweep.check import by_owner
 from chanattn.sweep.grid import Sweep, resolve
 from chanattn.sweep.launchers.base import Job
-from chanattn.training.config import changed_fields, from_json, to_json
-from chanattn.training.run_directory import (
-    command_line,
-    git_revision,
-    versions,
-    write_json,
-    write_text,
-)
+from chanattn.training.config import changed_fields, from_json
+from chanattn.training.run_directory import command_line, git_revision, versions
 
-INDEX = "sweep.json"
-FORMAT = 1
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SHOWN = 8  # differences in a message
 
@@ -50,10 +45,8 @@ def job(sweep: Path, variant: str, seed: int) -> Job:
     """Where the run of a variant with a seed lies."""
     place = Path(directory_name(variant), f"seed{seed}")
     sweep = sweep.absolute()
-    config = sweep / "jobs" / place
-    return Job(
-        variant, seed, config.with_suffix(".json"), sweep / "runs" / place, cache=_cache(sweep)
-    )
+    config = (sweep / JOBS / place).with_suffix(".json")
+    return Job(variant, seed, config, sweep / RUNS / place, cache=_cache(sweep))
 
 
 def _cache(sweep: Path) -> Path | None:
@@ -66,33 +59,20 @@ def _cache(sweep: Path) -> Path | None:
     return folder
 
 
-def read(sweep: Path) -> dict[str, Any]:
-    """What `sweep.json` holds; an empty grid if the folder is new.
+def read(sweep: Path) -> SweepRecord | None:
+    """What `sweep.json` holds; None if the folder is new.
 
     Raises:
         UsageError: the folder holds something that is no sweep, or one that cannot be read.
     """
-    path = sweep / INDEX
+    if sweep.exists() and not sweep.is_dir():
+        raise UsageError(f"{sweep} is a file; choose another --workdir")
     try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        if sweep.is_dir() and any(not entry.name.startswith(".") for entry in sweep.iterdir()):
-            raise UsageError(
-                f"{sweep} holds something else than a sweep; choose another --workdir"
-            ) from None
-        return {"variants": {}, "seeds": []}
-    except NotADirectoryError as error:
-        raise UsageError(f"{sweep} is a file; choose another --workdir") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(
-            f"{path} cannot be read ({error}); restore it, or choose another --workdir"
-        ) from error
-    if not isinstance(index, dict) or index.get("format") != FORMAT:
-        raise UsageError(f"{path} is not of format {FORMAT}, the only one known here")
-    if not isinstance(index.get("variants"), dict) or not isinstance(index.get("seeds"), list):
-        raise UsageError(
-            f"{path} is damaged: it lacks variants or seeds; restore it, or choose another --workdir"
-        )
+        index = SweepRecord.read(sweep)
+    except Damaged as error:
+        raise UsageError(f"{error}; restore it, or choose another --workdir") from error
+    if index is None and sweep.is_dir() and any(sweep.glob("[!.]*")):
+        raise UsageError(f"{sweep} holds something else than a sweep; choose another --workdir")
     return index
 
 
@@ -109,18 +89,19 @@ def check_unchanged(sweep: Path, recipe: ConfigDict, grid: Sweep, name: str) -> 
         UsageError: it is another sweep, or something differs; the message lists the differences.
     """
     index = read(sweep)
-    if index.get("name", name) != name:
+    if index is None:
+        return
+    if index.name != name:
         raise UsageError(
-            f"{sweep} holds the sweep {index['name']!r}, not {name!r}; choose another --workdir"
+            f"{sweep} holds the sweep {index.name!r}, not {name!r}; choose another --workdir"
         )
     changes = []
-    variants = {known: entry["overrides"] for known, entry in index["variants"].items()}
-    for variant, overrides in variants.items():
-        begun = _first_job(sweep, variant, index["seeds"])
+    for variant, entry in index.variants.items():
+        begun = _first_job(sweep, variant, index.seeds)
         if begun is None:
             continue
         try:
-            now = resolve(recipe, grid.variants.get(variant, overrides), begun.seed)
+            now = resolve(recipe, grid.variants.get(variant, entry.overrides), begun.seed)
         except UsageError as error:  # only of a variant that is gone: the others have been checked
             changes.append((variant, str(error)))
             continue
@@ -129,7 +110,7 @@ def check_unchanged(sweep: Path, recipe: ConfigDict, grid: Sweep, name: str) -> 
             changes.append((variant, f"{path} {old!r} -> {new!r}"))
     if not changes:
         return
-    lines = [f"{owner}: {change}" for owner, change in by_owner(changes, len(variants))]
+    lines = [f"{owner}: {change}" for owner, change in by_owner(changes, len(index.variants))]
     if len(lines) > _SHOWN:
         lines[_SHOWN:] = [f"and {len(lines) - _SHOWN} more"]
     raise UsageError(
@@ -149,7 +130,7 @@ def check_classes(sweep: Path, names: Mapping[str, Sequence[str]]) -> None:
         UsageError: the classes are others than those of a run.
     """
     for variant, now in names.items():
-        for run in sorted((sweep / "runs" / directory_name(variant)).glob("seed*")):
+        for run in sorted((sweep / RUNS / directory_name(variant)).glob("seed*")):
             own = read_classes(run)
             wrong = None if own is None else difference(own, now)
             if wrong:
@@ -185,56 +166,48 @@ def write(
         UsageError: two variants would share a folder.
     """
     index = read(sweep)
-    wanted = set(grid.variants if only is None else only)
+    earlier = {} if index is None else index.variants
+    every_seed = sorted({*(() if index is None else index.seeds), *seeds})
+    chosen = set(grid.variants if only is None else only)
     variants = {
-        variant: {
-            "directory": directory_name(variant),
-            "overrides": dict(overrides),
-            "wanted": sorted({*_wanted(index, variant), *(seeds if variant in wanted else ())}),
-        }
+        variant: Variant(
+            directory=directory_name(variant),
+            overrides=dict(overrides),
+            wanted=tuple(
+                sorted(
+                    {
+                        *(earlier[variant].wanted if variant in earlier else ()),
+                        *(seeds if variant in chosen else ()),
+                    }
+                )
+            ),
+        )
         for variant, overrides in grid.variants.items()
     }
-    variants |= {
-        known: entry for known, entry in index["variants"].items() if known not in variants
-    }
+    variants |= {known: entry for known, entry in earlier.items() if known not in variants}
     refuse_shared_folders(list(variants))
-    every_seed = sorted({*index["seeds"], *seeds})
-    sweep.mkdir(parents=True, exist_ok=True)
-    write_json(
-        sweep / INDEX,
-        {
-            "format": FORMAT,
-            "name": name,
-            "title": grid.title,
-            "note": grid.note,
-            "config": file,
-            "baseline": grid.baseline,
-            "seeds": every_seed,
-            "variants": variants,
-            "published": [_published(figures) for figures in grid.published],
-            "how": {
-                "command": command_line(),
-                "versions": versions(),
-                "git": git_revision(),
-                "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            },
+    SweepRecord(
+        name=name,
+        title=grid.title,
+        note=grid.note,
+        config=file,
+        baseline=grid.baseline,
+        seeds=tuple(every_seed),
+        variants=variants,
+        published=tuple(grid.published),
+        how={
+            "command": command_line(),
+            "versions": versions(),
+            "git": git_revision(),
+            "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         },
-    )
+    ).write(sweep)
     for variant in grid.variants:
         for seed in every_seed:
             path = job(sweep, variant, seed).config
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                write_text(path, to_json(resolve(recipe, grid.variants[variant], seed)))
-
-
-def _wanted(index: Mapping[str, Any], variant: str) -> list[int]:
-    """Seeds that a variant of the index has been asked for; all in an index of an earlier version."""
-    entry = index["variants"].get(variant)
-    if entry is None:
-        return []
-    wanted: list[int] = entry["wanted"] if "wanted" in entry else index["seeds"]
-    return wanted
+                Config(resolve(recipe, grid.variants[variant], seed).to_dict()).write(path)
 
 
 def _first_job(sweep: Path, variant: str, seeds: Sequence[int]) -> Job | None:
@@ -255,14 +228,3 @@ def refuse_shared_folders(variants: Iterable[str]) -> None:
             raise UsageError(
                 f"the variants {other!r} and {variant!r} would share a folder; rename one of them"
             )
-
-
-def _published(figures: Any) -> dict[str, Any]:
-    return {
-        "source": figures.source,
-        "setting": figures.setting,
-        "metric": figures.metric,
-        "higher_is_better": figures.higher_is_better,
-        "note": figures.note,
-        "values": dict(figures.values),
-    }

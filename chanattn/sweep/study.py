@@ -47,7 +47,7 @@ class Study:
             self._study = optuna.create_study(
                 storage=_storage(file),
                 study_name=_NAME,
-                direction="minimize" if request.metric == "loss" else "maximize",
+                direction="maximize" if request.metric.higher_is_better else "minimize",
                 load_if_exists=True,
             )
         now = json.loads(json.dumps(request.fixed()))  # tuples come back as lists

@@ -103,7 +103,8 @@ class View:
         self._statuses[job] = now = self._status(job)
         text = Text.assemble((what, _STYLES.get(what, "yellow")), f"  {job.name}")
         if what == "done":
-            text.append(f"  accuracy {_percent(now.top1)}  {_seconds(now.seconds)}")
+            result = f"{now.metric.label} {_result(now)}  " if now.metric else ""
+            text.append(f"  {result}{_seconds(now.seconds)}")
             detail = ""
         if detail:
             text.append(f"  {detail}")
@@ -150,12 +151,10 @@ class View:
     def table(self) -> RenderableType:
         """The runs, as many as the terminal has room for."""
         table = Table(title=Text(self._title), title_justify="left", box=None, padding=(0, 2, 0, 0))
-        widths = {"run": 0, "state": 8, "": 16, "step": 0, "loss": 6, "accuracy": 8, "time": 8}
-        for heading, width in widths.items():
-            right = heading in {"step", "loss", "accuracy", "time"}
-            table.add_column(
-                heading, justify="right" if right else "left", no_wrap=True, min_width=width
-            )
+        for heading, width in {"run": 0, "state": 8, "": 16}.items():
+            table.add_column(heading, no_wrap=True, min_width=width)
+        for heading, width in {"step": 0, "loss": 6, self._measured(): 8, "time": 8}.items():
+            table.add_column(heading, justify="right", no_wrap=True, min_width=width)
         shown = self._shown(max(4, self._console.height - 6))
         for job in shown:
             name, state, *rest = self._cells(job)
@@ -191,7 +190,7 @@ class View:
         return "running" if job in self._begun else self._statuses[job].state
 
     def _cells(self, job: Job) -> tuple[str, str, str, str, str, str]:
-        """Name, state, step, loss, accuracy, seconds."""
+        """Name, state, step, loss, result, seconds."""
         now = self._statuses[job]
         elapsed = self._clock() - self._begun[job][0] if job in self._begun else now.seconds
         return (
@@ -199,14 +198,21 @@ class View:
             self._state(job) if now.step or job not in self._begun else "starting",
             f"{now.step}/{self._total[job.variant]}",
             "" if now.loss is None else f"{now.loss:.4f}",
-            _percent(now.top1),
+            _result(now),
             _seconds(elapsed),
         )
 
+    def _measured(self) -> str:
+        """What the results are values of, as far as a run has told."""
+        told = [now.metric.label for now in self._statuses.values() if now.metric]
+        return told[0] if told else "result"
+
     def _line(self, job: Job) -> str:
         """The same for a log, where no heading stands above it."""
-        name, state, step, loss, accuracy, seconds = self._cells(job)
-        named = (("step", step), ("loss", loss), ("accuracy", accuracy), ("after", seconds))
+        name, state, step, loss, result, seconds = self._cells(job)
+        metric = self._statuses[job].metric
+        of = metric.label if metric else ""
+        named = (("step", step), ("loss", loss), (of, result), ("after", seconds))
         return "  ".join([name, state, *(f"{what} {value}" for what, value in named if value)])
 
     def _progress(self, job: Job) -> Progress:
@@ -218,8 +224,8 @@ class View:
         return Progress(job.variant, now, total, self._clock() - start, step)
 
 
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{share:.2%}"
+def _result(now: Status) -> str:
+    return "" if now.result is None or now.metric is None else now.metric.shown(now.result)
 
 
 def _seconds(seconds: float | None) -> str:

@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from chanattn.runs.layout import OUTPUT
 from chanattn.training.progress import duration
 
-OUTPUT = "output.log"
 STALL_MINUTES = 30.0
 
 Outcome = int | str

@@ -34,7 +34,8 @@ def main() -> None:
         raise UsageError("--job_config=FILE and --workdir=DIRECTORY are required")
     if given.lifeline:
         threading.Thread(target=_stop_with_the_parent, daemon=True).start()
-    from chanattn.training import compilation_cache, loop
+    from chanattn.report.run_pictures import draw_run
+    from chanattn.training import compilation_cache, loop, mesh
     from chanattn.training.config import from_json
 
     try:
@@ -44,6 +45,8 @@ def main() -> None:
     if given.cache and not config.compilation_cache:
         compilation_cache.enable(given.cache)
     loop.train_and_evaluate(config, given.workdir)
+    if mesh.is_primary():
+        draw_run(given.workdir)
 
 
 def _stop_with_the_parent() -> None:

@@ -1,23 +1,20 @@
 """A config as JSON, and how two of them differ: shared by command line, checks and run directory."""
 
-import json
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from chanattn.fields import flatten
-
-#: Fields that runs of earlier versions lack, with the value that suits them.
-_LATER = {"dataset.allow_overlap": False}
+from chanattn.runs.config import Config
 
 
 def to_json(config: ConfigDict) -> str:
     """The config as indented JSON; tuples become lists."""
-    return json.dumps(config.to_dict(), indent=2) + "\n"
+    return Config(config.to_dict()).to_text()
 
 
 def from_json(text: str) -> ConfigDict:
-    """The locked config that `to_json` wrote; every list is a tuple again, as in `configs/base.py`.
+    """The locked config that `to_json` wrote; every list is a tuple again, as in `chanattn.config`.
 
     Fields that came later than the text are added, so that the run of an earlier version can be evaluated and
     continued.
@@ -25,19 +22,7 @@ def from_json(text: str) -> ConfigDict:
     Raises:
         ValueError: the text is not JSON of an object.
     """
-    values = json.loads(text)
-    if not isinstance(values, dict):
-        raise ValueError("a config is a JSON object")
-    for path, value in _LATER.items():
-        group, _, name = path.rpartition(".")
-        if isinstance(values.get(group), dict):
-            values[group].setdefault(name, value)
-    return ConfigDict(_tuples(values)).lock()
-
-
-def has_field(text: str, path: str) -> bool:
-    """Whether the JSON of a config has a field of its own, rather than by `from_json`."""
-    return path in flatten(ConfigDict(json.loads(text)))
+    return ConfigDict(_tuples(dict(Config.from_text(text).values))).lock()
 
 
 def changed_fields(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[Any, Any]]:

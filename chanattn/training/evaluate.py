@@ -4,44 +4,43 @@ import hashlib
 import json
 import os
 import re
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from chanattn import data, models
-from chanattn.class_names import CLASSES, difference, read_classes
+from chanattn import data, tasks
+from chanattn.class_names import difference
 from chanattn.data.placement import replicated
 from chanattn.errors import UsageError
-from chanattn.files import write_json
+from chanattn.labels import labels, one_line
 from chanattn.layers import kernels
 from chanattn.paths import to_path
-from chanattn.report.confusion import plot_confusion
-from chanattn.report.names import labels, one_line
-from chanattn.tasks.classification import cross_entropy, top_k
+from chanattn.runs import metric as metrics_of_runs
+from chanattn.runs.classes import read_classes
+from chanattn.runs.evaluation import Evaluation
+from chanattn.runs.layout import CHECKPOINTS, CLASSES, EVALUATION
+from chanattn.runs.run import metrics_of
 from chanattn.training import mesh as meshes
 from chanattn.training import process
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.config import changed_fields, flatten
+from chanattn.training.evaluator import Evaluator
 from chanattn.training.metrics_log import read_scores
-from chanattn.training.predictions import BINS, Predictions, measures
 from chanattn.training.retention import ranked
-from chanattn.training.run_directory import CHECKPOINTS, check_parts, command_line, read_config
+from chanattn.training.run_directory import check_parts, command_line, read_config
 from chanattn.training.state import Weights
 from chanattn.training.validate import validate
 
 MOST_CLASSES_PRINTED = 10
-RUNNING_AHEAD = 3  # batches
 _LONGEST_NAME = 200  # file systems take 255 bytes
 _TOLD = ("dataset.name", "dataset.eval_split")  # by the name of an evaluation
 
@@ -56,18 +55,18 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Evaluates a checkpoint of the run in `workdir`.
 
-    Writes `RUN/evaluation/<name>.json` and `<name>.png` (the confusion matrix); the name tells the data
-    set, the split, the step and the weights, and whatever else is changed by a hash (`file_name`).
+    Writes `RUN/evaluation/<name>.json`; the name tells the data set, the split, the step and the weights, and
+    whatever else is changed by a hash (`file_name`). `chanattn.report.run_pictures` draws it.
 
     Args:
         workdir: the run directory.
-        step: of the checkpoint; "best": of the highest top-1 accuracy at the run's own evaluations (of the
-            averaged weights where it has them); None: the newest.
+        step: of the checkpoint; "best": of the best value of the task's first metric at the run's own
+            evaluations (of the averaged weights where it has them); None: the newest.
         ema: whether to take the moving averages of the weights; None: if the run has them.
         **overrides: config fields to change by their dotted path, such as `{"dataset.name": "cifar10_1"}`.
 
     Returns:
-        What is written to the JSON file, with `json` and `picture`, the paths of the two files.
+        What is written to the JSON file, with its path as `json`.
 
     Raises:
         UsageError: there is no such run, checkpoint or split, the checkpoint is damaged, or its classes are
@@ -83,9 +82,7 @@ def evaluate_run(
         mesh = meshes.setup(config)
         examples = data.evaluation(config, mesh)
         compared = _check_classes(run, trained, config, examples.class_names)
-        model = models.from_config(
-            config.model, examples.num_classes, config.precision, config.param_dtype
-        )
+        model = tasks.network(config, examples.num_classes)
         averaged = trained.ema.decay > 0 if ema is None else ema
         template = template_of(model, examples.image_shape, mesh, averaged)
         weights = checkpoints.restore_weights(step, template, ema=averaged)
@@ -101,8 +98,7 @@ def evaluate_run(
         "classes_compared": compared,
         **measured(config, mesh, model, weights, examples),
     }
-    place = run / "evaluation", file_name(name, untold)
-    return result | write_result(*place, run.resolve().name, result, examples.class_names)
+    return write_result(run / EVALUATION, file_name(name, untold), result)
 
 
 def measured(
@@ -110,13 +106,18 @@ def measured(
 ) -> dict[str, Any]:
     """What weights achieve on all examples, and how that was found out; JSON values."""
     with examples:  # ends its workers
-        predictions, seconds = predict(model, weights, examples)
+        task = tasks.create(config.task)
+        evaluate = Evaluator(model, task, examples, mesh, answers=True)
+        found = evaluate(weights)
+    assert found is not None
     return {
         "dataset": config.dataset.name,
         "split": config.dataset.eval_split,
-        **measures(predictions, examples.class_names),
+        "class_names": list(examples.class_names),
+        "metrics": metrics_of_runs.to_list(task.metrics),
+        **found,
         "corrupt_examples": examples.num_corrupt,
-        "images_per_second": len(predictions.label) / seconds,
+        "images_per_second": found["examples"] / evaluate.seconds,
         "how": {
             "command": command_line(),
             "batch_size": config.batch_size,
@@ -124,8 +125,7 @@ def measured(
             "kernels": kernels.current(),
             "devices": [device.device_kind for device in mesh.devices.flat],
             "jax": jax.__version__,
-            "calibration_bins": BINS,
-            "seconds": seconds,
+            "seconds": evaluate.seconds,
             "timed": "reading, preparing and predicting the whole split; compilation left out",
         },
     }
@@ -148,88 +148,29 @@ def file_name(readable: str, untold: Mapping[str, Any]) -> str:
     return f"{plain}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
 
 
-def write_result(
-    folder: Path, name: str, title: str, result: dict[str, Any], class_names: Sequence[str]
-) -> dict[str, str]:
-    """Writes an evaluation as JSON, with the confusion matrix as a picture beside it.
+def write_result(folder: Path, name: str, result: dict[str, Any]) -> dict[str, Any]:
+    """Writes an evaluation.
 
     Args:
         folder: made if absent.
-        name: of the two files, without a suffix.
-        title: of the picture, before the data set.
-        result: what `evaluate_run` returns.
-        class_names: of the rows and columns of the matrix.
+        name: of the file, without a suffix.
+        result: JSON values, see `chanattn.runs.evaluation`.
 
     Returns:
-        `json` and `picture`, the paths of the files.
+        What was written, with the path of the file as `json`.
 
     Raises:
         UsageError: the folder cannot be written.
     """
-    where = {"json": str(folder / f"{name}.json"), "picture": str(folder / f"{name}.png")}
+    path = folder / f"{name}.json"
+    evaluation = Evaluation.from_json(result)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(Path(where["json"]), result)
-        plot_confusion(
-            np.asarray(result["confusion_matrix"]),
-            class_names,
-            where["picture"],
-            f"{title}: {result['dataset']} {result['split']}, top-1 {result['top1']:.2%}",
-        )
+        evaluation.write(path)
     except OSError as error:
         raise UsageError(
             f"cannot write to {folder}: {error.strerror}; free the place or its permissions"
         ) from error
-    return where
-
-
-def predict(model: nn.Module, weights: Weights, examples: Any) -> tuple[Predictions, float]:
-    """The model's answers on all examples, and the seconds they took, compilation left out.
-
-    Args:
-        model: returns `(logits, endpoints)`.
-        weights: {"params", "batch_stats"}.
-        examples: `data.evaluation(...)`.
-
-    Raises:
-        RuntimeError: the data pipeline delivered more or fewer examples than it has.
-    """
-
-    def answer(weights: Weights, feed: Any) -> dict[str, jax.Array]:
-        batch = examples.prepare(feed)
-        with models.folding():
-            logits, _ = model.apply(weights, batch["image"], train=False)
-        logits = logits.astype(jnp.float32)
-        return {
-            "mask": batch["mask"],
-            "label": batch["label"],
-            "predicted": jnp.argmax(logits, axis=1),
-            "confidence": jax.nn.softmax(logits).max(axis=1),
-            "loss": cross_entropy(logits, batch),
-            "in_top5": top_k(logits, batch, 5),
-        }
-
-    start = time.perf_counter()
-    compiled = None
-    answers: list[dict[str, jax.Array]] = []
-    for feed in examples.feeds():
-        if compiled is None:
-            compiling = time.perf_counter()
-            compiled = jax.jit(answer).lower(weights, feed).compile()
-            start += time.perf_counter() - compiling
-        answers.append(compiled(weights, feed))
-        # Dispatch runs ahead of the device: without a limit all pictures would be in its memory.
-        jax.block_until_ready(answers[-RUNNING_AHEAD:][0])
-    batches = jax.device_get(answers)
-    seconds = time.perf_counter() - start
-    columns = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
-    real = columns.pop("mask") > 0
-    readable = examples.num_examples - examples.num_corrupt
-    if real.sum() != readable:
-        raise RuntimeError(
-            f"evaluated {real.sum()} examples of a split of {readable}: the data pipeline is broken"
-        )
-    return Predictions(**{name: column[real] for name, column in columns.items()}), seconds
+    return evaluation.to_json() | {"json": str(path)}
 
 
 def show(result: dict[str, Any], console: Console | None = None) -> None:
@@ -239,9 +180,9 @@ def show(result: dict[str, Any], console: Console | None = None) -> None:
     table = Table(title=Text(one_line(f"{of} ({result['weights']} weights)")))
     table.add_column(Text(one_line(f"{result['dataset']} {result['split']}")))
     table.add_column(f"{result['examples']:,} examples", justify="right")
-    table.add_row("loss (nats)", f"{result['loss']:.4f}")
-    table.add_row("top-1 accuracy", f"{result['top1']:.2%}")
-    table.add_row("top-5 accuracy", f"{result['top5']:.2%}")
+    for metric in metrics_of_runs.from_list(result["metrics"]):
+        unit = f" ({metric.unit})" if metric.unit != metrics_of_runs.SHARE else ""
+        table.add_row(f"{metric.label}{unit}", metric.shown(result[metric.name]))
     table.add_row("expected calibration error", f"{result['expected_calibration_error']:.2%}")
     table.add_row("images/s", f"{result['images_per_second']:,.0f}", end_section=True)
     shown_as = labels(result["per_class_accuracy"])
@@ -261,9 +202,10 @@ def show(result: dict[str, Any], console: Console | None = None) -> None:
             "be that of the data set",
             soft_wrap=True,
         )
-    if "json" in result:
-        written = f"written to {result['json']}\n           {result['picture']}"
-        console.print(written, soft_wrap=True, markup=False)
+    written = [result[kind] for kind in ("json", "picture") if kind in result]
+    if written:
+        text = "written to " + "\n           ".join(written)
+        console.print(text, soft_wrap=True, markup=False)
 
 
 def with_overrides(trained: ConfigDict, overrides: dict[str, Any]) -> ConfigDict:
@@ -298,16 +240,17 @@ def _choose_step(run: Path, checkpoints: Checkpoints, step: int | str | None) ->
 
 
 def _best_step(run: Path, steps: list[int]) -> int:
-    """The step with the highest accuracy among those kept, if the run was told to keep it."""
+    """The step with the best result among those kept, if the run was told to keep it."""
     scores = read_scores(run)
     there, all_steps = ranked(steps, scores), ranked(list(scores), scores)
     if not all_steps:
         raise UsageError(f"{run} has no evaluation yet, so no best step; leave the step out")
-    best = all_steps[0]
+    best, metric = all_steps[0], metrics_of(run)[0]
     if there and (best in there or read_config(run).checkpoint.keep_best):
         return there[0]  # a run killed between an evaluation and its saving makes both again
+    value = metric.shown(metric.score(scores[best]))
     raise UsageError(
-        f"step {best} was the best ({scores[best]:.2%}), and its checkpoint was not kept: train with "
+        f"step {best} was the best ({value}), and its checkpoint was not kept: train with "
         "--config.checkpoint.keep_best=1, or choose one of the steps " + ", ".join(map(str, steps))
     )
 

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Collection
 from pathlib import Path
 
-from chanattn.training.run_directory import write_text
+from chanattn.files import write_text
 
 FILES = "files.json"
 _CHUNK = 2**20  # bytes

@@ -14,15 +14,15 @@ from ml_collections import ConfigDict
 from chanattn import random_streams
 from chanattn.errors import NonFinite, Preempted, SaveFailed
 from chanattn.paths import to_path
-from chanattn.report.curves import plot_curves
-from chanattn.streams import say
+from chanattn.runs.layout import CHECKPOINTS
+from chanattn.runs.metrics_log import deciding
+from chanattn.runs.summary import Summary
 from chanattn.training import compilation_cache, nonfinite, process
 from chanattn.training.agreement import decided
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.experiment import Experiment
 from chanattn.training.interrupt import Interrupt
 from chanattn.training.lock import exclusive
-from chanattn.training.measure import measure
 from chanattn.training.mesh import is_primary
 from chanattn.training.metrics_log import MetricsLog, check_views, read_scores
 from chanattn.training.overview import head
@@ -31,7 +31,6 @@ from chanattn.training.record import Record
 from chanattn.training.recovery import restore_newest
 from chanattn.training.retention import ranked, retention
 from chanattn.training.run_directory import (
-    CHECKPOINTS,
     check_classes,
     check_run,
     finish,
@@ -42,7 +41,6 @@ from chanattn.training.state import TrainState, Window, reported
 from chanattn.training.validate import validate
 from chanattn.training.worker_errors import WorkerErrors
 
-CURVES = "curves.png"
 _NOT_COMPARED = (
     "WARNING: this run was begun before the names of its classes were recorded, so they could not be "
     "compared; from now on, those that the data set has today are the run's"
@@ -62,7 +60,7 @@ def train_and_evaluate(
     A continued run ends with the same numbers as one that was never stopped.
 
     Args:
-        config: as `configs/base.py` describes it.
+        config: as `chanattn.config` declares it.
         workdir: the run directory.
         allow_config_change: continue a run with another config than it was begun with.
 
@@ -107,9 +105,7 @@ def train_and_evaluate(
             allow_config_change=allow_config_change,
         )
         finish(workdir, summary)
-        if is_primary():
-            _draw(workdir)
-    return summary
+    return summary.to_json()
 
 
 def _train(
@@ -120,11 +116,12 @@ def _train(
     notes: list[str],
     *,
     allow_config_change: bool,
-) -> dict[str, Any]:
+) -> Summary:
     """The steps of a run; returns its summary, once all checkpoints are on the disk."""
     config = experiment.config
     with ExitStack() as stack:
-        open_run(workdir, config, allow_config_change=allow_config_change)
+        metrics = experiment.task.metrics
+        open_run(workdir, config, metrics, allow_config_change=allow_config_change)
         record_classes(workdir, experiment.train.class_names)
         save_every = experiment.every(config.checkpoint_every)
         checkpoints = Checkpoints(workdir / CHECKPOINTS, retention(config, save_every))
@@ -153,16 +150,11 @@ def _train(
         )
         record = run.train(state)
     return record.summary(
-        steps=experiment.total_steps, batch_size=config.batch_size, parameters=parameters
+        steps=experiment.total_steps,
+        batch_size=config.batch_size,
+        parameters=parameters,
+        metrics=metrics,
     )
-
-
-def _draw(workdir: Path) -> None:
-    """The curves of a run that is done; nothing depends on them."""
-    try:
-        plot_curves([workdir], workdir / CURVES)
-    except Exception as error:
-        say(f"warning: {workdir / CURVES} could not be drawn ({type(error).__name__}: {error})")
 
 
 class _Run:
@@ -190,7 +182,7 @@ class _Run:
         self._log_every = experiment.every(config.log_every)
         self._eval_every = experiment.every(config.eval_every)
         self._save_every = experiment.every(config.checkpoint_every)
-        self._eval_step = experiment.eval_step()
+        self._evaluation = experiment.evaluation()
         self._train_step: Any = None
 
     def train(self, state: TrainState) -> Record:
@@ -360,23 +352,19 @@ class _Run:
         weights = {"test": state.weights}
         if state.ema is not None:
             weights["ema"] = state.ema
-        experiment, batches = self._experiment, itertools.count(1)
+        batches = itertools.count(1)
         results: dict[str, dict[str, float]] = {}
         with self._progress.paused():
             for split, values in weights.items():
-                metrics = measure(
-                    self._eval_step,
-                    values,
-                    experiment.task,
-                    experiment.test,
-                    experiment.mesh,
-                    lambda: self._told_to_stop(next(batches)),
-                )
-                if metrics is None:
+                found = self._evaluation(values, lambda: self._told_to_stop(next(batches)))
+                if found is None:
                     self._stop(state, window)
-                results[split] = metrics
-        self._record.add_evaluation(self._step, results)
-        self._checkpoints.scores[self._step] = results.get("ema", results["test"])["top1"]
+                names = [metric.name for metric in self._experiment.task.metrics]
+                results[split] = {name: found[name] for name in found if name in names}
+        decides = self._experiment.task.metrics[0]
+        self._record.add_evaluation(self._step, results, decides)
+        if (result := deciding(results)) is not None:
+            self._checkpoints.scores[self._step] = decides.score(result[decides.name])
         for split, metrics in results.items():
             self._log.write(self._step, split, metrics)
             text = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())

@@ -1,7 +1,6 @@
 """`metrics.jsonl`, the truth about a run, and its views: TensorBoard and Weights & Biases.
 
-One JSON object a line: `{"step": 100, "split": "train", "time": 1700000000.0, "loss": 0.5, ...}`;
-`time` in Unix seconds. A value that is not finite is written as null: JSON has no name for it.
+Its format is that of `chanattn.runs.metrics_log`.
 """
 
 import contextlib
@@ -12,58 +11,33 @@ import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import jax
 from ml_collections import ConfigDict
 
 from chanattn.errors import RunFailed, UsageError
 from chanattn.files import write_text
+from chanattn.runs.layout import METRICS
+from chanattn.runs.metrics_log import TRAIN, Line, deciding_curve, read_lines
+from chanattn.runs.run import metrics_of
 from chanattn.streams import say
-from chanattn.training.run_directory import METRICS
 
 
-def read_metrics(workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """The lines of `metrics.jsonl`, without a last one that a killed process left unfinished.
-
-    Raises:
-        UsageError: another line is damaged.
-    """
-    path = Path(workdir) / METRICS
-    if not path.exists():
-        return []
-    lines = path.read_bytes().split(b"\n")[:-1]  # behind the last break lies the unfinished one
-    return [_parsed(path, number, line) for number, line in enumerate(lines, start=1)]
-
-
-def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    try:
-        values = json.loads(line)
-    except ValueError:
-        values = None
-    if not isinstance(values, dict) or not {"step", "split"} <= values.keys():
-        raise UsageError(
-            f"{path}, line {number} is damaged: {line[:40]!r}; remove the line, whose figures are lost"
-        )
-    return values
-
-
-def read_scores(
-    workdir: str | os.PathLike[str], last_step: int | None = None, metric: str = "top1"
-) -> dict[int, float]:
-    """A metric by step at the evaluations of a run: of the averaged weights where it has them.
+def read_scores(workdir: str | os.PathLike[str], last_step: int | None = None) -> dict[int, float]:
+    """How good a run was at its evaluations, by step, in its first metric: of the averages where it has them.
 
     Args:
         workdir: the run directory.
         last_step: steps behind it are left out; None: none is.
-        metric: its name; steps where it was not finite are left out.
+
+    Returns:
+        Scores of which the higher is better, whichever way the metric points.
     """
-    scores: dict[str, dict[int, float | None]] = {"test": {}, "ema": {}}
-    for line in read_metrics(workdir):
-        if line["split"] in scores and (last_step is None or line["step"] <= last_step):
-            scores[line["split"]][line["step"]] = line.get(metric)
-    known = scores["ema"] or scores["test"]
-    return {step: value for step, value in known.items() if value is not None}
+    metric = metrics_of(Path(workdir))[0]
+    lines = [line for line in read_lines(workdir) if last_step is None or line.step <= last_step]
+    values = deciding_curve(lines, metric.name)
+    return {step: metric.score(value) for step, value in values.items()}
 
 
 def check_views(config: ConfigDict) -> None:
@@ -130,11 +104,10 @@ class MetricsLog:
         path = self._workdir / METRICS
         kept = [
             line
-            for line in read_metrics(self._workdir)
-            if line["step"] < step
-            or (line["step"] == step and (evaluated or line["split"] == "train"))
+            for line in read_lines(self._workdir)
+            if line.step < step or (line.step == step and (evaluated or line.split == TRAIN))
         ]
-        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+        write_text(path, "".join(json.dumps(line.to_json()) + "\n" for line in kept))
         # A line is on its way as soon as it is complete.
         self._file = path.open("a", buffering=1, encoding="utf-8")
         self._views = []
@@ -157,11 +130,11 @@ class MetricsLog:
         if self._file is None:
             return
         values = {name: float(value) for name, value in metrics.items()}
-        line = {"step": int(step), "split": split, "time": round(time.time(), 3)}
-        line |= {name: value if math.isfinite(value) else None for name, value in values.items()}
+        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        line = Line(int(step), split, {"time": round(time.time(), 3), **finite})
         path = self._workdir / METRICS
         try:
-            self._file.write(json.dumps(line) + "\n")
+            self._file.write(json.dumps(line.to_json()) + "\n")
             in_place = os.path.samestat(os.fstat(self._file.fileno()), path.stat())
         except FileNotFoundError:
             in_place = False

@@ -2,12 +2,14 @@
 
 import dataclasses
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from typing import Any, Self
 
 from chanattn import __version__
 from chanattn.errors import DamagedCheckpoint
+from chanattn.runs.metric import Metric
+from chanattn.runs.summary import Summary
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -18,7 +20,7 @@ class Record:
 
     Attributes:
         final: metrics of the newest evaluation, by split: "test", and "ema" for the averaged weights.
-        best: by split, the evaluation with the highest top-1 accuracy: {"step", "top1", ...}.
+        best: by split, the evaluation with the best value of the task's first metric: {"step", "top1", ...}.
         evaluated_step: step of the newest evaluation.
         train_seconds: spent on `train_images`, without compilation, evaluation and saving.
         train_images: images behind `train_seconds`.
@@ -74,27 +76,36 @@ class Record:
             rollbacks=[*self.rollbacks, {"step": bad_step, "to": progress["step"]}],
         )
 
-    def add_evaluation(self, step: int, results: Mapping[str, dict[str, float]]) -> None:
-        """Notes the metrics of an evaluation, by split."""
+    def add_evaluation(
+        self, step: int, results: Mapping[str, dict[str, float]], decides: Metric
+    ) -> None:
+        """Notes the metrics of an evaluation, by split; `decides` is the one that says which is the best."""
         self.evaluated_step = step
         self.final = dict(results)
         for split, metrics in results.items():
-            if split not in self.best or metrics["top1"] > self.best[split]["top1"]:
+            before = self.best.get(split)
+            if before is None or decides.score(metrics[decides.name]) > decides.score(
+                before[decides.name]
+            ):
                 self.best[split] = {"step": step, **metrics}
 
-    def summary(self, *, steps: int, batch_size: int, parameters: int) -> dict[str, Any]:
-        """The content of `summary.json`."""
-        rate = self.train_images / self.train_seconds if self.train_seconds else None
-        return {
-            "steps": steps,
-            "examples": steps * batch_size,
-            "parameters": parameters,
-            "final": self.final,
-            "best": self.best,
-            "images_per_second": rate,
-            "damaged_checkpoints": self.damaged,
-            "rollbacks": self.rollbacks,
-            "seconds": round(self.seconds, 3),
-            "versions": {"chanattn": __version__}
+    def summary(
+        self, *, steps: int, batch_size: int, parameters: int, metrics: Sequence[Metric]
+    ) -> Summary:
+        """What the run has achieved, once all its steps are made."""
+        return Summary(
+            steps=steps,
+            examples=steps * batch_size,
+            parameters=parameters,
+            final=self.final,
+            best=self.best,
+            images_per_second=self.train_images / self.train_seconds
+            if self.train_seconds
+            else None,
+            damaged_checkpoints=self.damaged,
+            rollbacks=self.rollbacks,
+            seconds=round(self.seconds, 3),
+            versions={"chanattn": __version__}
             | {name: metadata.version(name) for name in _PACKAGES},
-        }
+            metrics=tuple(metrics),
+        )

@@ -1,7 +1,7 @@
-"""The run directory: `config.json`, `environment.json`, `classes.json`, `summary.json`, written atomically.
+"""Begins, continues and ends a run directory, whose files are those of `chanattn.runs`.
 
-It is the only interface between training, sweeps and reports, so a reader never sees half a file,
-and the presence of `summary.json` means that the run is done.
+It is the only interface between training, sweeps and reports: every file is written atomically, so that a
+reader never sees half of one, and the presence of `summary.json` means that the run is done.
 """
 
 import os
@@ -9,10 +9,9 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -20,20 +19,20 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from chanattn import __version__
-from chanattn.class_names import CLASSES, difference, fingerprint, read_classes
+from chanattn.class_names import difference, fingerprint
 from chanattn.errors import RunFailed, UsageError
-from chanattn.files import write_json, write_text
 from chanattn.layers import kernels
+from chanattn.runs.classes import read_classes, write_classes
+from chanattn.runs.config import Config
+from chanattn.runs.environment import Environment
+from chanattn.runs.layout import CHECKPOINTS, CLASSES, CONFIG, SUMMARY
+from chanattn.runs.metric import EARLIER, Metric
+from chanattn.runs.summary import Summary
 from chanattn.training import plain_path
 from chanattn.training.agreement import decided
-from chanattn.training.config import changed_fields, from_json, has_field, to_json
+from chanattn.training.config import changed_fields, from_json
 from chanattn.training.space import check_writable
 
-CONFIG = "config.json"
-ENVIRONMENT = "environment.json"
-METRICS = "metrics.jsonl"
-SUMMARY = "summary.json"
-CHECKPOINTS = "checkpoints"
 _BELOW = 300  # bytes: the longest path in a run directory, which Orbax or an evaluation makes
 
 PACKAGES = (
@@ -88,8 +87,8 @@ def check_parts(workdir: str | os.PathLike[str], config: ConfigDict, *splits: st
     """
     from chanattn.data.sources import SOURCES  # readers of run directories do without
 
-    path = Path(workdir) / CONFIG
-    older = not has_field(path.read_text(encoding="utf-8"), "dataset.allow_overlap")
+    stored = Config.read(Path(workdir))
+    older = stored is not None and "dataset.allow_overlap" in stored.added
     for split in splits:
         if older and "[" in split and config.dataset.name in SOURCES:
             raise UsageError(
@@ -100,11 +99,21 @@ def check_parts(workdir: str | os.PathLike[str], config: ConfigDict, *splits: st
 
 
 def open_run(
-    workdir: str | os.PathLike[str], config: ConfigDict, *, allow_config_change: bool = False
+    workdir: str | os.PathLike[str],
+    config: ConfigDict,
+    metrics: tuple[Metric, ...],
+    *,
+    allow_config_change: bool = False,
 ) -> bool:
     """Makes `workdir` the directory of a run of `config`, or continues the run that it holds.
 
     With several processes all of them call this, and the first one writes.
+
+    Args:
+        workdir: the run directory.
+        config: of the run.
+        metrics: of its task, the one that decides what is best first.
+        allow_config_change: continue a run that has another config.
 
     Returns:
         Whether the directory holds a checkpoint to continue from.
@@ -112,10 +121,15 @@ def open_run(
     Raises:
         UsageError: as `check_run`; nothing is written then.
     """
-    return decided(lambda: _open_run(workdir, config, allow_config_change))
+    return decided(lambda: _open_run(workdir, config, metrics, allow_config_change))
 
 
-def _open_run(workdir: str | os.PathLike[str], config: ConfigDict, config_change: bool) -> bool:
+def _open_run(
+    workdir: str | os.PathLike[str],
+    config: ConfigDict,
+    metrics: tuple[Metric, ...],
+    config_change: bool,
+) -> bool:
     check_run(workdir, config, allow_config_change=config_change)
     directory = Path(workdir)
     resumed = _has_checkpoint(directory)
@@ -123,8 +137,8 @@ def _open_run(workdir: str | os.PathLike[str], config: ConfigDict, config_change
         directory.mkdir(parents=True, exist_ok=True)
         if (directory / CONFIG).exists() and changed_fields(read_config(directory), config):
             (directory / SUMMARY).unlink(missing_ok=True)  # it told of the run as it was
-        write_text(directory / CONFIG, to_json(config))
-        write_json(directory / ENVIRONMENT, environment())
+        Config(config.to_dict()).write(directory / CONFIG)
+        environment(metrics).write(directory)
     except OSError as error:
         raise UsageError(_unwritable(directory, error)) from error
     return resumed
@@ -168,7 +182,7 @@ def record_classes(workdir: str | os.PathLike[str], names: Sequence[str]) -> Non
         return
     if _has_checkpoint(directory) and read_classes(directory) is not None:
         return
-    write_json(directory / CLASSES, {"names": list(names)})
+    write_classes(directory, names)
 
 
 def _recorded(directory: Path, names: Sequence[str]) -> list[str] | None:
@@ -198,7 +212,7 @@ def read_config(workdir: str | os.PathLike[str]) -> ConfigDict:
         ) from error
 
 
-def finish(workdir: str | os.PathLike[str], summary: Mapping[str, Any]) -> None:
+def finish(workdir: str | os.PathLike[str], summary: Summary) -> None:
     """Writes `summary.json`, which says that a run is done; only the first process does.
 
     Raises:
@@ -206,37 +220,42 @@ def finish(workdir: str | os.PathLike[str], summary: Mapping[str, Any]) -> None:
     """
     if jax.process_index() != 0:
         return
-    path = Path(workdir) / SUMMARY
     try:
-        write_json(path, dict(summary))
+        summary.write(Path(workdir))
     except OSError as error:
+        path = Path(workdir) / SUMMARY
         raise RunFailed(
             f"the run is done and saved, but {path} could not be written ({error.strerror}); mend that, "
             "and the same command writes it"
         ) from error
 
 
-def environment() -> dict[str, Any]:
-    """What a run depends on beside its config: versions, devices, flags, source revision."""
+def environment(metrics: tuple[Metric, ...] = EARLIER) -> Environment:
+    """What a run depends on beside its config: versions, devices, flags, source revision.
+
+    Args:
+        metrics: that it is measured by.
+    """
     devices = jax.devices()
-    return {
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": command_line(),
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "packages": versions(),
-        "git": git_revision(),
-        "platform": devices[0].platform,
-        "devices": [device.device_kind for device in devices],
-        "processes": jax.process_count(),
-        "cpu_cores": os.cpu_count(),
-        "kernels": kernels.current(),
-        "variables": {
+    return Environment(
+        started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        command=command_line(),
+        python=platform.python_version(),
+        system=platform.platform(),
+        packages=versions(),
+        git=git_revision(),
+        platform=devices[0].platform,
+        devices=[device.device_kind for device in devices],
+        processes=jax.process_count(),
+        cpu_cores=os.cpu_count(),
+        kernels=kernels.current(),
+        variables={
             name: value
             for name, value in sorted(os.environ.items())
             if name.startswith(("JAX_", "XLA_", "GLIBC_", "TFDS_", "CUDA_VISIBLE", "OMP_"))
         },
-    }
+        metrics=metrics,
+    )
 
 
 def command_line() -> list[str]:

@@ -6,12 +6,13 @@ import pytest
 
 from chanattn.demo import renew
 from chanattn.errors import UsageError
+from chanattn.runs.metric import EARLIER
 from chanattn.training.run_directory import open_run
 from configs import digits
 
 
 def test_own_run_is_deleted(tmp_path: Path) -> None:
-    open_run(tmp_path / "se", digits.get_config("se"))
+    open_run(tmp_path / "se", digits.get_config("se"), EARLIER)
     renew(tmp_path / "se", digits.get_config("se"))
     assert not (tmp_path / "se").exists()
 
@@ -23,7 +24,7 @@ def test_absent_and_empty_folders_are_fine(tmp_path: Path) -> None:
 
 
 def test_run_of_something_else_is_left_alone(tmp_path: Path) -> None:
-    open_run(tmp_path / "se", digits.get_config("eca"))
+    open_run(tmp_path / "se", digits.get_config("eca"), EARLIER)
     with pytest.raises(UsageError, match="something else"):
         renew(tmp_path / "se", digits.get_config("se"))
     assert (tmp_path / "se" / "config.json").exists()

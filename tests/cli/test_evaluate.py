@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 from chanattn import data, models
 from chanattn.data.placement import replicated
 from chanattn.errors import UsageError
+from chanattn.report.run_pictures import draw_evaluation
 from chanattn.training import mesh as meshes
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.evaluate import evaluate_run, show
@@ -101,7 +102,9 @@ def test_json_says_how_it_was_made_and_the_picture_lies_beside_it(result: dict[s
     assert written["top1"] == result["top1"]
     assert written["how"]["batch_size"] == 64
     assert written["images_per_second"] > 0
-    assert Path(result["picture"]).read_bytes().startswith(b"\x89PNG")
+    picture = Path(draw_evaluation(result["json"])["picture"])
+    assert picture == Path(result["json"]).with_suffix(".png")
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_table_shows_the_numbers(result: dict[str, Any], capsys: pytest.CaptureFixture) -> None:

@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 from chanattn import data, models
 from chanattn.errors import UsageError
 from chanattn.interop import from_torch
+from chanattn.report.run_pictures import draw_evaluation
 from chanattn.training import evaluate_weights as program
 from chanattn.training import mesh as meshes
 from chanattn.training.evaluate_weights import evaluate_weights
@@ -59,7 +60,7 @@ def test_the_result_is_that_of_the_logits(
     assert result["examples"] == total == 40
     assert result["top1"] == right / total
     assert not result["classes_compared"]
-    written = {Path(result["json"]), Path(result["picture"])}
+    written = {Path(result["json"]), Path(draw_evaluation(result["json"])["picture"])}
     assert set((tmp_path / "out" / "a").iterdir()) == written
     assert all(path.name.startswith("synthetic-test-net-") for path in written)
 

@@ -11,7 +11,8 @@ from ml_collections import ConfigDict
 from tensorboardX.proto.event_pb2 import Event
 
 from chanattn.errors import UsageError
-from chanattn.training.metrics_log import MetricsLog, check_views, read_metrics
+from chanattn.runs.metrics_log import read_metrics
+from chanattn.training.metrics_log import MetricsLog, check_views
 from configs import base
 
 

@@ -11,6 +11,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from chanattn.errors import UsageError
+from chanattn.runs.metric import Metric
+from chanattn.runs.summary import Summary
 from chanattn.training import run_directory
 from chanattn.training.config import changed_fields
 from chanattn.training.run_directory import (
@@ -21,6 +23,8 @@ from chanattn.training.run_directory import (
     read_config,
 )
 from configs import base
+
+METRICS = (Metric("iou", "mean IoU", "%", higher_is_better=True),)
 
 
 @pytest.fixture
@@ -34,30 +38,33 @@ def snapshot(directory: Path) -> dict[str, bytes]:
 
 def test_new_run_holds_config_and_environment(tmp_path: Path, config: ConfigDict) -> None:
     run = tmp_path / "deep" / "run"
-    assert open_run(run, config) is False
+    assert open_run(run, config, METRICS) is False
     assert {path.name for path in run.iterdir()} == {"config.json", "environment.json"}
     assert changed_fields(read_config(run), config) == {}
     environment = json.loads((run / "environment.json").read_text())
     assert environment["packages"]["jax"] == jax.__version__
     assert environment["packages"]["numpy"] == np.__version__
     assert environment["platform"] == "cpu"
+    assert environment["metrics"] == [
+        {"name": "iou", "label": "mean IoU", "unit": "%", "higher_is_better": True}
+    ]
     assert len(environment["devices"]) == jax.device_count()
 
 
 def test_same_config_continues(tmp_path: Path, config: ConfigDict) -> None:
-    open_run(tmp_path, config)
-    assert open_run(tmp_path, config) is False  # nothing saved yet
+    open_run(tmp_path, config, METRICS)
+    assert open_run(tmp_path, config, METRICS) is False  # nothing saved yet
     (tmp_path / "checkpoints" / "100").mkdir(parents=True)
-    assert open_run(tmp_path, config) is True
+    assert open_run(tmp_path, config, METRICS) is True
 
 
 def test_other_config_is_refused_with_the_changes(tmp_path: Path, config: ConfigDict) -> None:
-    open_run(tmp_path, config)
+    open_run(tmp_path, config, METRICS)
     before = snapshot(tmp_path)
     config.optimizer.learning_rate = 0.5
     config.seed = 3
     with pytest.raises(UsageError) as caught:
-        open_run(tmp_path, config)
+        open_run(tmp_path, config, METRICS)
     assert "optimizer.learning_rate 0.1 -> 0.5" in str(caught.value)
     assert "seed 0 -> 3" in str(caught.value)
     assert "--allow_config_change" in str(caught.value)
@@ -68,12 +75,12 @@ def test_other_config_is_refused_with_the_changes(tmp_path: Path, config: Config
 def test_allowed_change_is_recorded_and_the_run_is_no_longer_done(
     tmp_path: Path, config: ConfigDict
 ) -> None:
-    open_run(tmp_path, config)
-    finish(tmp_path, {"test": 0.5})
-    open_run(tmp_path, config)
+    open_run(tmp_path, config, METRICS)
+    finish(tmp_path, Summary(steps=3))
+    open_run(tmp_path, config, METRICS)
     assert (tmp_path / "summary.json").exists()
     config.epochs = 5.0
-    open_run(tmp_path, config, allow_config_change=True)
+    open_run(tmp_path, config, METRICS, allow_config_change=True)
     assert read_config(tmp_path).epochs == 5.0
     assert not (tmp_path / "summary.json").exists()
 
@@ -99,7 +106,7 @@ def test_place_without_permission_is_refused(
 
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     with pytest.raises(UsageError, match=f"Permission denied in {tmp_path}; choose another"):
-        open_run(tmp_path / "run", config)
+        open_run(tmp_path / "run", config, METRICS)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -111,7 +118,7 @@ def test_failing_disk_is_a_usage_error(
 
     monkeypatch.setattr(run_directory.os, "fsync", full)
     with pytest.raises(UsageError, match="No space left on device"):
-        open_run(tmp_path, config)
+        open_run(tmp_path, config, METRICS)
     assert list(tmp_path.iterdir()) == []  # no half-written file
 
 

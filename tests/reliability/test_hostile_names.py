@@ -21,7 +21,6 @@ from ml_collections import ConfigDict
 from chanattn.errors import UsageError, visible
 from chanattn.report.comparison import compare_all
 from chanattn.report.curves import plot_curves
-from chanattn.report.metric import Metric
 from chanattn.report.sweep_report import write_files, write_report
 from chanattn.sweep import Sweep
 from chanattn.sweep.launchers import slurm
@@ -124,7 +123,7 @@ def test_two_sweeps_whose_labels_look_alike_keep_their_pictures(tmp_path: Path) 
         write_sweep(tmp_path / name, {"none": [0.9, 0.91], "se": [0.92, 0.93]})
         for name in ("a-b", "a_b", "a b")
     ]
-    page = write_files(compare_all(folders, Metric.parse("test/top1")), tmp_path / "out")
+    page = write_files(compare_all(folders, "test/top1"), tmp_path / "out")
     drawn = Counter(path.name.rpartition("_")[2] for path in page.parent.glob("*.png"))
     assert drawn["seeds.png"] == 3
 
@@ -176,7 +175,7 @@ def test_a_sweep_of_hostile_variants_stays_in_its_folder(tmp_path: Path) -> None
     assert {path.name for path in tmp_path.rglob("*")} >= {"S"}
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"]
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["S"]
-    assert set(read(folder)["variants"]) == set(VARIANTS)
+    assert set(read(folder).variants) == set(VARIANTS)
 
 
 def _classes(folder: Path) -> None:

@@ -11,9 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from chanattn.labels import for_picture
 from chanattn.report.comparison import Comparison, compare_all
-from chanattn.report.metric import Metric
-from chanattn.report.names import for_picture
 from chanattn.report.pictures import pictures
 
 VALUES = {"none": [0.90, 0.91, 0.92], "se": [0.92, 0.94, 0.93], "eca": [0.93, 0.91, None]}
@@ -42,7 +41,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
 def drawn(folder: Path, **kwargs: object) -> tuple[Comparison, list[str]]:
     write_sweep(folder, **{"values": VALUES, **kwargs})  # type: ignore[arg-type]
-    (comparison,) = compare_all([folder], Metric("test", "top1"))
+    (comparison,) = compare_all([folder], "test/top1")
     found = pictures(comparison, comparison.rows)
     assert all(picture.png.startswith(b"\x89PNG") and picture.alt for picture in found)
     return comparison, [picture.name for picture in found]

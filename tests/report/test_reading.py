@@ -8,10 +8,9 @@ from fake_sweep import write, write_sweep
 
 from chanattn.errors import UsageError
 from chanattn.report.comparison import Comparison, compare
-from chanattn.report.metric import Metric
 from chanattn.report.read import read_sweep
 
-TOP1 = Metric("test", "top1")
+TOP1 = "test/top1"
 
 
 def compared(folder: Path) -> Comparison:
@@ -36,7 +35,7 @@ def test_values_are_in_per_cent_by_seed(sweep: Path) -> None:
 
 
 def test_other_metrics_keep_their_unit(sweep: Path) -> None:
-    none, _ = compare(read_sweep(sweep), Metric.parse("test/loss")).rows
+    none, _ = compare(read_sweep(sweep), "test/loss").rows
     assert none.values == pytest.approx({0: 0.10, 1: 0.09})
     assert none.summary is not None
     assert none.summary.best == pytest.approx(0.09)
@@ -44,10 +43,10 @@ def test_other_metrics_keep_their_unit(sweep: Path) -> None:
 
 def test_a_metric_that_no_run_has_is_refused_with_those_there_are(sweep: Path) -> None:
     with pytest.raises(UsageError, match="there are test/loss, test/top1, test/top5") as refused:
-        compare(read_sweep(sweep), Metric.parse("test/top_1"))
+        compare(read_sweep(sweep), "test/top_1")
     assert "Did you mean 'test/top1'?" in str(refused.value)
     with pytest.raises(UsageError, match="SPLIT/NAME"):
-        Metric.parse("top1")
+        compare(read_sweep(sweep), "top1")
 
 
 @pytest.mark.parametrize("name", ["summary.json", "config.json"])
@@ -98,7 +97,7 @@ def test_a_failure_that_printed_nothing_is_told_by_its_launcher(tmp_path: Path) 
 def test_half_a_line_of_metrics_is_left_out(sweep: Path) -> None:
     path = run(sweep) / "metrics.jsonl"
     path.write_text(path.read_text() + 'nonsense\n[]\n{"step": 400, "split": "te')
-    curve = read_sweep(sweep).runs[3].curve(TOP1)
+    curve = compared(sweep).metric.curve(read_sweep(sweep).runs[3])
     assert list(curve) == [100, 200, 300]
     assert curve[300] == pytest.approx(93.0)
 

@@ -12,14 +12,13 @@ from markdown_it import MarkdownIt
 from scipy import stats
 
 from chanattn.errors import UsageError
+from chanattn.labels import labels
 from chanattn.report import latex, markdown, table
 from chanattn.report.comparison import Comparison, compare_all
-from chanattn.report.metric import Metric
-from chanattn.report.names import labels
 from chanattn.report.record import as_csv, as_json
 from chanattn.report.sweep_report import write_files, write_report
 
-TOP1 = Metric("test", "top1")
+TOP1 = "test/top1"
 PLAIN = {"none": [0.90, 0.91, 0.92], "se": [0.92, 0.94, 0.93], "eca": [0.93, 0.91, None]}
 FIGURES = [
     {
@@ -284,7 +283,7 @@ def test_rows_are_sorted_best_first(tmp_path: Path, sort: str, order: list[str])
 
 def test_losses_are_sorted_with_the_lowest_first(tmp_path: Path) -> None:
     write_sweep(tmp_path / "s", PLAIN)
-    (comparison,) = compare_all([tmp_path / "s"], Metric("test", "loss"))
+    (comparison,) = compare_all([tmp_path / "s"], "test/loss")
     found = table.single(comparison, "mean")
     assert [row[0].text for row in found.rows] == ["se", "eca", "none"]
     assert found.rows[0][2].text == "0.0700 ± 0.0100"

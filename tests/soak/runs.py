@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import ROOT
-from chanattn.training.metrics_log import read_metrics
+from chanattn.runs.metrics_log import read_metrics
 
 _CLOCK = ("time", "steps_per_second", "images_per_second")
 

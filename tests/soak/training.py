@@ -21,7 +21,7 @@ from absl import flags
 
 from benchmarks import results
 from chanattn import cli
-from chanattn.training.metrics_log import read_metrics
+from chanattn.runs.metrics_log import read_metrics
 from tests.soak import runs
 
 _EVERY = {"log_every": 50, "eval_every": 200, "checkpoint_every": 250}

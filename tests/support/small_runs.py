@@ -5,8 +5,8 @@ import os
 import signal
 from pathlib import Path
 
+from chanattn.runs.metrics_log import read_metrics
 from chanattn.training.checkpoint import Checkpoints
-from chanattn.training.metrics_log import read_metrics
 
 RECIPE = Path(__file__).resolve().parents[1] / "training" / "small_recipe.py"
 

@@ -6,11 +6,11 @@ import json
 import pytest
 from ml_collections import ConfigDict
 
+from chanattn.files import write_json
 from chanattn.sweep import Sweep, grid, launchers
 from chanattn.sweep.check import check
 from chanattn.sweep.launchers.base import Ended
 from chanattn.sweep.request import GridRequest
-from chanattn.training.run_directory import write_json
 from tests.conftest import ROOT
 
 TINY = ROOT / "tests" / "sweep" / "tiny_sweep.py"

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from chanattn.errors import UsageError
+from chanattn.runs.metrics_log import read_metrics
 from chanattn.sweep import grid, store
 from chanattn.sweep.controller import Controller
 from chanattn.sweep.launchers import ray as ray_launcher
 from chanattn.sweep.launchers.base import Ended, Job
 from chanattn.sweep.launchers.local import Local
 from chanattn.sweep.launchers.ray import Ray
-from chanattn.training.metrics_log import read_metrics
 from tests.conftest import ROOT
 
 needs_ray = pytest.mark.skipif(

@@ -15,6 +15,7 @@ from absl.testing import flagsaver
 
 from chanattn import cli
 from chanattn.errors import Preempted, UsageError
+from chanattn.runs.metric import EARLIER
 from chanattn.sweep import launchers, search_flags
 from chanattn.sweep.grid import resolve
 from chanattn.sweep.held_out import honest_splits
@@ -96,7 +97,7 @@ def request(workdir: Path, **changes: object) -> SearchRequest:
         "space": space(SPACE),
         "trials": 3,
         "seeds": (0, 1),
-        "metric": "top1",
+        "metric": EARLIER[0],
         "prune": False,
         "search_seed": 0,
         "workdir": workdir,
@@ -279,7 +280,7 @@ def test_flags_make_a_request() -> None:
         changes={"optimizer.momentum": 0.8},
     )
     assert made.space == space({"optimizer.learning_rate": ("log_uniform", 0.01, 1.0)})
-    assert (made.trials, made.metric, made.seeds, made.parallel) == (7, "loss", (0, 1), 2)
+    assert (made.trials, made.metric.name, made.seeds, made.parallel) == (7, "loss", (0, 1), 2)
     assert made.changed == {"optimizer.momentum": (0.9, 0.8)}
     assert made.recipe.dataset.split == "train[:90%]"
 
@@ -292,6 +293,10 @@ def test_flags_make_a_request() -> None:
         ({"launcher": "slurm", "parallel": 0}, "--search on slurm needs --parallel=N"),
         ({"changes": {"batch_size": 8}}, "--config.batch_size sets what the search is to choose"),
         ({"search_split": "test"}, "would make those worthless"),
+        (
+            {"search_metric": "top2"},
+            "has no such metric; there are top1, top5, loss. Did you mean 'top5'",
+        ),
     ],
 )
 def test_flags_that_make_no_sense_are_refused(values: dict, message: str) -> None:

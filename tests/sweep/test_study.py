@@ -8,6 +8,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from chanattn.errors import UsageError
+from chanattn.runs.metric import EARLIER, Metric
 from chanattn.sweep.request import SearchRequest
 from chanattn.sweep.space import space
 
@@ -25,7 +26,9 @@ SPACE = space(
 )
 
 
-def request(folder: Path, seed: int = 0, metric: str = "top1", **fields: object) -> SearchRequest:
+def request(
+    folder: Path, seed: int = 0, metric: Metric = EARLIER[0], **fields: object
+) -> SearchRequest:
     return SearchRequest(
         file="recipe.py",
         recipe=ConfigDict({"seed": 0, "epochs": 3.0, "sizes": (1, 2)} | fields),
@@ -123,7 +126,7 @@ def test_a_trial_below_the_median_of_the_others_is_hopeless(tmp_path: Path) -> N
     assert one.lags({10: 0.75, 20: 0.78}, others)
     assert not one.lags({}, others)
     (tmp_path / "down").mkdir()
-    down = study(tmp_path / "down", metric="loss")
+    down = study(tmp_path / "down", metric=EARLIER[2])
     assert not down.lags({10: 0.2}, others)
     assert down.lags({10: 0.85}, others)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from chanattn.runs.metrics_log import read_metrics
 from chanattn.sweep.store import job
 from chanattn.sweep.worker import command
 from chanattn.training.lock import is_held
-from chanattn.training.metrics_log import read_metrics
 from tests.conftest import ROOT
 
 TINY = "tests/sweep/tiny_sweep.py"

@@ -71,7 +71,7 @@ def test_without_a_terminal_every_event_is_a_line(shown, tmp_path: Path) -> None
         view.tell("failed", jobs[1], "exit code 1")
     lines = output.getvalue().splitlines()
     assert lines[0] == "running  none/seed0"
-    assert lines[1].startswith("done  none/seed0  accuracy 90.00%  20 s  (1 of 2 runs done")
+    assert lines[1].startswith("done  none/seed0  top-1 accuracy 90.00%  20 s  (1 of 2 runs done")
     assert lines[2] == "running  se[red]/seed0"
     assert lines[3] == "se[red]/seed0  running  step 40/100  loss 0.5000  after 1:01 min"
     assert lines[4] == "1 of 2 runs done, 1 running, about 6 s left"

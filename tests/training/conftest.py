@@ -8,7 +8,6 @@ from jax.sharding import AxisType
 from ml_collections import ConfigDict
 
 from chanattn import models
-from chanattn.training import loop
 from chanattn.training.metrics_log import MetricsLog
 
 
@@ -18,6 +17,7 @@ class TinyNet(nn.Module):
     dropout: float = 0.0
     dtype: jnp.dtype = jnp.float32
     width: int = 8
+    classes: int = 5
 
     @nn.compact
     def __call__(self, x, train=False):
@@ -26,7 +26,7 @@ class TinyNet(nn.Module):
         x = nn.relu(x).mean(axis=(1, 2))
         x = nn.Dense(8, dtype=self.dtype, name="attention")(x)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return nn.Dense(5, dtype=self.dtype, name="classifier")(x), {}
+        return nn.Dense(self.classes, dtype=self.dtype, name="classifier")(x), {}
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +43,6 @@ def mesh():
 def tiny_runs(monkeypatch, tiny_net):
     """Lets runs train the tiny network, which compiles sooner, and draw no curves."""
     monkeypatch.setattr(models, "from_config", lambda *_: tiny_net(dropout=0.2))
-    monkeypatch.setattr(loop, "plot_curves", lambda *_: None)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import small_runs
 
 from chanattn import data, models
 from chanattn.errors import UsageError
-from chanattn.training import evaluate, loop, run_directory
+from chanattn.training import evaluate, run_directory
 from chanattn.training.evaluate import evaluate_run, file_name, show
 from chanattn.training.loop import train_and_evaluate
 from chanattn.training.run_directory import check_classes, record_classes
@@ -48,7 +48,6 @@ def trained(tmp_path_factory, tiny_net):
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
         patched.setattr(models, "from_config", lambda *_: tiny_net(dropout=0.2))
-        patched.setattr(loop, "plot_curves", lambda *_: None)
         train_and_evaluate(config_of("D"), "run")
     return folder
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from chanattn.runs.metrics_log import read_metrics
 from chanattn.training.checkpoint import Checkpoints
-from chanattn.training.metrics_log import read_metrics
 
 RECIPE = Path(__file__).with_name("small_recipe.py")
 ROOT = RECIPE.parents[2]

@@ -11,11 +11,11 @@ from small_runs import Crash, crash, outcome, terminate, tiny_config
 
 from chanattn import cli, files
 from chanattn.errors import Preempted, RunFailed, SaveFailed
-from chanattn.training import loop
+from chanattn.runs.metrics_log import read_metrics
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.experiment import Experiment
 from chanattn.training.loop import train_and_evaluate
-from chanattn.training.metrics_log import MetricsLog, read_metrics
+from chanattn.training.metrics_log import MetricsLog
 
 pytestmark = pytest.mark.usefixtures("tiny_runs", "no_hang")
 
@@ -134,18 +134,6 @@ def test_a_reader_that_goes_away_does_not_end_a_run(expected, tmp_path, monkeypa
         train_and_evaluate(tiny_config(), tmp_path)
     assert capsys.readouterr().err.count("stdout takes nothing any more (Broken pipe)") == 1
     assert outcome(tmp_path) == expected
-
-
-def test_a_plot_that_fails_fails_no_run(tmp_path, monkeypatch, capsys):
-    def no_font(*arguments):
-        assert (tmp_path / "summary.json").exists()
-        raise ValueError("no font")
-
-    monkeypatch.setattr(loop, "plot_curves", no_font)
-    config = tiny_config()
-    config.steps = 4
-    assert train_and_evaluate(config, tmp_path)["steps"] == 4
-    assert "could not be drawn (ValueError: no font)" in capsys.readouterr().err
 
 
 def test_an_evaluation_that_is_interrupted_again_and_again_leaves_one_line(

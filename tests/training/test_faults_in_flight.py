@@ -7,11 +7,12 @@ import signal
 import pytest
 
 from chanattn import cli
+from chanattn.runs.metrics_log import read_metrics
 from chanattn.training import loop
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.experiment import Experiment
 from chanattn.training.loop import train_and_evaluate
-from chanattn.training.metrics_log import MetricsLog, read_metrics
+from chanattn.training.metrics_log import MetricsLog
 from chanattn.training.step import _Seeded
 from tests.training.test_loop import config_of, outcome
 

@@ -15,10 +15,10 @@ from small_runs import RECIPE, config_of, outcome, tiny_config
 from chanattn import models, onednn
 from chanattn.errors import NonFinite, Preempted, UsageError
 from chanattn.onednn import ffi
-from chanattn.training import loop
+from chanattn.runs.metrics_log import read_metrics
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.loop import train_and_evaluate
-from chanattn.training.metrics_log import MetricsLog, read_metrics
+from chanattn.training.metrics_log import MetricsLog
 from chanattn.training.step import _Seeded
 from tests.training.conftest import TinyNet
 
@@ -181,7 +181,6 @@ def test_the_host_prepares_the_next_step_while_the_device_computes_and_never_run
     ahead, done, call = [], [], _Seeded.__call__
     ffi.register("chanattn.test.slow", compute)
     monkeypatch.setattr(models, "from_config", lambda *_: SlowNet())
-    monkeypatch.setattr(loop, "plot_curves", lambda *_: None)
     monkeypatch.setattr(_Seeded, "__call__", dispatch)
     train_and_evaluate(
         tiny_config(log_every=100, eval_every=100, checkpoint_every=100), tmp_path / "run"

@@ -8,10 +8,10 @@ import pytest
 from small_runs import Crash, crash, outcome, tiny_config
 
 from chanattn.errors import SaveFailed, UsageError
+from chanattn.runs.metrics_log import read_metrics
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.evaluate import evaluate_run
 from chanattn.training.loop import train_and_evaluate
-from chanattn.training.metrics_log import read_metrics
 
 pytestmark = pytest.mark.usefixtures("tiny_runs")
 

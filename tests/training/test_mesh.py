@@ -108,7 +108,7 @@ def test_deterministic_operations_are_asked_for_once_beside_other_flags_and_reco
     for _ in range(2):
         meshes.setup(config_of(deterministic=True, cpu_devices=1))
     flags = "--xla_dump_to=somewhere --xla_gpu_deterministic_ops=true"
-    assert environment()["variables"]["XLA_FLAGS"] == flags
+    assert environment().variables["XLA_FLAGS"] == flags
 
 
 def test_a_gpu_that_has_started_without_deterministic_operations_is_refused(devices, monkeypatch):

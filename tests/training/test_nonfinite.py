@@ -14,12 +14,12 @@ from small_runs import Crash, config_of, crash, outcome, terminate, tiny_config
 from chanattn.data.placement import put_copies
 from chanattn.data.training_data import DeviceTrainingData
 from chanattn.errors import NonFinite, Preempted
+from chanattn.runs.metrics_log import read_metrics
 from chanattn.tasks.classification import Classification
 from chanattn.training import nonfinite
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.folders import complete
 from chanattn.training.loop import train_and_evaluate
-from chanattn.training.metrics_log import read_metrics
 from chanattn.training.state import create_state, make_init
 from chanattn.training.step import make_train_step
 

@@ -8,7 +8,6 @@ import small_runs
 
 from chanattn import models, random_streams
 from chanattn.errors import UsageError
-from chanattn.training import loop
 from chanattn.training.config import changed_fields
 from chanattn.training.evaluate import evaluate_run
 from chanattn.training.loop import train_and_evaluate
@@ -36,7 +35,6 @@ def trained(tmp_path_factory, tiny_net):
     run = tmp_path_factory.mktemp("trained") / "run"
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(models, "from_config", lambda *_: tiny_net(dropout=0.2))
-        patched.setattr(loop, "plot_curves", lambda *_: None)
         train_and_evaluate(config_of("train[:60%]", "train[60%:]"), run)
     return run
 

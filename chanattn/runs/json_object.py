@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,22 @@ def read_json(path: Path) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         raise Damaged(f"{path} is damaged: it holds {_kind(value)} instead of an object")
     return value
+
+
+def check_format(values: Mapping[str, Any], newest: int, path: Path) -> None:
+    """Refuses a file of a format that this version does not read; one that tells none is of the first.
+
+    Args:
+        values: what the file holds.
+        newest: the newest format that is known here.
+        path: the file, for the message.
+
+    Raises:
+        Damaged: it is of another format.
+    """
+    format_ = values.get("format", 1)
+    if not isinstance(format_, int) or not 1 <= format_ <= newest:
+        raise Damaged(f"{path} has format {format_!r}, and this version reads {newest}")
 
 
 def take(values: dict[str, Any], key: str, kind: type, path: Path, where: str = "") -> Any:

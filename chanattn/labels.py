@@ -1,4 +1,4 @@
-"""Names of variants, which may be any text, as labels: one line, of bounded length, still distinct."""
+"""Names of variants and classes, which may be any text, as labels: one line, bounded, still distinct."""
 
 import functools
 import unicodedata

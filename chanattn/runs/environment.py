@@ -1,0 +1,84 @@
+"""`environment.json`: what a run depends on beside its config, and what it is measured by."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from chanattn.files import write_json
+from chanattn.runs import FORMAT
+from chanattn.runs.json_object import check_format, read_json
+from chanattn.runs.layout import ENVIRONMENT
+from chanattn.runs.metric import EARLIER, Metric, from_list, to_list
+
+
+@dataclasses.dataclass(frozen=True)
+class Environment:
+    """Written anew by each process that begins or continues a run. What a file lacks is None or empty.
+
+    Attributes:
+        started: when the process began.
+        command: the program and its arguments.
+        python: version.
+        system: operating system.
+        packages: versions of the packages that numbers depend on.
+        git: commit of the source tree, "-dirty" if files differ; None if it is under no version control.
+        platform: "cpu", "gpu", "tpu".
+        devices: their kinds.
+        processes: how many train together.
+        cpu_cores: of the machine.
+        kernels: what computes convolutions on a CPU.
+        variables: environment variables that may change numbers or speed.
+        metrics: of the task, the one that decides what is best first; format 1 names none: `EARLIER`.
+    """
+
+    started: str | None = None
+    command: Sequence[str] = ()
+    python: str | None = None
+    system: str | None = None
+    packages: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    git: str | None = None
+    platform: str | None = None
+    devices: Sequence[str] = ()
+    processes: int | None = None
+    cpu_cores: int | None = None
+    kernels: str | None = None
+    variables: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    metrics: tuple[Metric, ...] = EARLIER
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """What a file of any version tells; fields that this version does not know are left out."""
+        known = {field.name for field in dataclasses.fields(cls)} - {"metrics"}
+        told = {name: value for name, value in values.items() if name in known}
+        for name in ("packages", "variables"):
+            if not isinstance(told.get(name), dict):
+                told[name] = {}
+        return cls(**told, metrics=from_list(values.get("metrics")))
+
+    @classmethod
+    def read(cls, directory: Path) -> Self | None:
+        """That of a run directory; None if it has none.
+
+        Raises:
+            Damaged: the file cannot be read, or is of a later format.
+        """
+        path = directory / ENVIRONMENT
+        values = read_json(path)
+        if values is None:
+            return None
+        check_format(values, FORMAT, path)
+        return cls.from_json(values)
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of the file."""
+        return {"format": FORMAT, **self.facts(), "metrics": to_list(self.metrics)}
+
+    def write(self, directory: Path) -> None:
+        """Writes it into a run directory, atomically."""
+        write_json(directory / ENVIRONMENT, self.to_json())
+
+    def facts(self) -> dict[str, Any]:
+        """Everything but the metrics, in the order of the file."""
+        names = [field.name for field in dataclasses.fields(self) if field.name != "metrics"]
+        return {name: getattr(self, name) for name in names}

@@ -1,0 +1,17 @@
+"""Names of the files and folders of a run and of a sweep; see `chanattn.runs`."""
+
+CONFIG = "config.json"
+ENVIRONMENT = "environment.json"
+CLASSES = "classes.json"
+METRICS = "metrics.jsonl"
+CHECKPOINTS = "checkpoints"
+EVALUATION = "evaluation"
+SUMMARY = "summary.json"
+FAILED = "failed.json"
+OUTPUT = "output.log"
+CURVES = "curves.png"
+
+INDEX = "sweep.json"
+JOBS = "jobs"
+RUNS = "runs"
+COST = "cost.json"

@@ -1,0 +1,54 @@
+"""What command lines draw of a run: its curves, and the confusion matrix of an evaluation."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from chanattn.errors import UsageError
+from chanattn.report import curves
+from chanattn.report.run_pictures import draw_evaluation, draw_run
+
+
+def test_a_plot_that_fails_fails_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def no_font(*arguments: object) -> None:
+        raise ValueError("no font")
+
+    monkeypatch.setattr(curves, "plot_curves", no_font)
+    draw_run(tmp_path)
+    assert "could not be drawn (ValueError: no font)" in capsys.readouterr().err
+
+
+def test_curves_show_the_loss_and_the_metric_that_the_run_is_judged_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics = [
+        {"name": "error", "label": "pixel error", "unit": "%", "higher_is_better": False},
+        {"name": "loss", "label": "loss", "unit": "nats", "higher_is_better": False},
+    ]
+    (tmp_path / "environment.json").write_text(json.dumps({"format": 2, "metrics": metrics}))
+    line = {"step": 1, "split": "test", "loss": 2.0, "error": 0.25, "top1": 0.5}
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    labels = []
+    monkeypatch.setattr(curves, "_dress", lambda axes, label: labels.append((label, axes)))
+    draw_run(tmp_path)
+    assert (tmp_path / "curves.png").exists()
+    assert [label for label, _ in labels] == ["loss (nats)", "pixel error (%)"]
+    assert labels[1][1].lines[0].get_ydata().tolist() == [25.0]
+
+
+def test_the_picture_of_an_evaluation_lies_beside_it_and_one_that_counts_nothing_has_none(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "digits-test.json"
+    evaluation = {"run": "runs/a", "dataset": "digits", "split": "test", "top1": 0.5}
+    path.write_text(json.dumps(evaluation))
+    assert draw_evaluation(path) == {}
+    counted = {"per_class_accuracy": {"a": 1.0, "b": 0.0}, "confusion_matrix": [[1, 0], [1, 0]]}
+    path.write_text(json.dumps(evaluation | counted))
+    assert draw_evaluation(path) == {"picture": str(tmp_path / "digits-test.png")}
+    assert (tmp_path / "digits-test.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(UsageError, match=r"there is no .*other\.json"):
+        draw_evaluation(tmp_path / "other.json")
