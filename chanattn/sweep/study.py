@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from chanattn.config import FIELDS
 from chanattn.errors import UsageError
 from chanattn.sweep.request import SearchRequest
 from chanattn.sweep.space import Dimension
@@ -50,10 +51,12 @@ class Study:
                 direction="maximize" if request.metric.higher_is_better else "minimize",
                 load_if_exists=True,
             )
-        now = json.loads(json.dumps(request.fixed()))  # tuples come back as lists
+        now = _through_json(request.fixed())
         if _FIXED not in self._study.user_attrs:
             self._study.set_user_attr(_FIXED, now)
-        before = self._study.user_attrs[_FIXED]
+        # A study of an earlier version lacks the fields of the config that came later.
+        older = {path: field.older for path, field in FIELDS.items() if path in now}
+        before = _through_json(older) | self._study.user_attrs[_FIXED]
         changes = [
             f"{name} {before.get(name)!r} -> {now.get(name)!r}"
             for name in {**before, **now}
@@ -141,6 +144,12 @@ class Study:
         for step, value in curve.items():
             trial.report(value, step)
         return trial.should_prune()
+
+
+def _through_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """As they come back from the database: tuples are lists there."""
+    read: dict[str, Any] = json.loads(json.dumps(values))
+    return read
 
 
 def _storage(file: Path) -> optuna.storages.RDBStorage:

@@ -107,6 +107,14 @@ def test_another_search_is_refused_with_what_differs(tmp_path: Path) -> None:
         study(tmp_path, epochs=4.0)
 
 
+def test_fields_that_came_later_are_as_earlier_versions_had_them(tmp_path: Path) -> None:
+    study(tmp_path)
+    later = {"model": {"head": ""}, "imports": (), "optimizer": {"new_option": None}}
+    assert len(study(tmp_path, **later)) == 0
+    with pytest.raises(UsageError, match=r"model.head '' -> 'fpn'\)"):
+        study(tmp_path, **later | {"model": {"head": "fpn"}})
+
+
 def test_a_trial_that_died_while_it_chose_counts_as_failed(tmp_path: Path) -> None:
     one = study(tmp_path)
     one._study.ask()  # a trial without a choice
