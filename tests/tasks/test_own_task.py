@@ -1,13 +1,20 @@
 """A task that is one file, one head and one recipe: trained, evaluated, swept, searched and reported."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from chanattn.report.evaluation_table import show
+from chanattn.report.run_pictures import draw_evaluation, draw_run
 from chanattn.training.evaluate import evaluate_run
 from chanattn.training.loop import train_and_evaluate
+from tests.conftest import ROOT
 
 OWN = Path(__file__).parent / "own"
 
@@ -47,3 +54,55 @@ def test_an_evaluation_afterwards_gives_the_numbers_of_the_one_in_training(run):
     for name, value in summary["final"]["test"].items():
         np.testing.assert_allclose(found[name], value, rtol=1e-6)
     assert found["examples"] == 355
+    with (console := Console(highlight=False, width=100)).capture() as capture:
+        show(found | draw_evaluation(found["json"]), console)
+    printed = capture.get()
+    assert f"mean absolute error {found['mae']:.4f}" in " ".join(printed.replace("│", " ").split())
+    assert "calibration" not in printed
+    assert not list((run / "evaluation").glob("*.png"))  # there are no confusions to draw
+    draw_run(run)
+    assert (run / "curves.png").stat().st_size > 10_000
+
+
+def command(*arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "chanattn.sweep", f"--config={OWN / 'recipe.py'}", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(OWN)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_it_is_swept_and_reported_by_its_own_metrics(tmp_path):
+    short = ("--config.steps=8", "--config.eval_every=8", "--config.logging.tensorboard=false")
+    command(f"--workdir={tmp_path / 'sweep'}", "--nocost", *short)
+    report = tmp_path / "sweep" / "report"
+    table = (report / "table.md").read_text()
+    assert "mean absolute error" in table
+    assert "top-1" not in table
+    (told,) = json.loads((report / "table.json").read_text())
+    assert told["metric"] == {"name": "test/mae", "unit": "", "higher_is_better": False}
+    for row in told["rows"]:
+        run = tmp_path / "sweep" / "runs" / row["variant"] / "seed0"
+        summary = json.loads((run / "summary.json").read_text())
+        assert row["mean"] == summary["final"]["test"]["mae"]
+
+
+@pytest.mark.slow
+def test_it_is_searched_for_the_lowest_error(tmp_path):
+    command(
+        f"--workdir={tmp_path / 'search'}",
+        *("--search", "--trials=2", "--seeds=1", "--parallel=1", "--noprune"),
+        *("--config.dataset.split=train[:80%]", "--search_split=train[80%:]"),
+        "--search_space=optimizer.learning_rate=choice:1e-9,0.01",
+        *("--config.steps=20", "--config.eval_every=20", "--config.logging.tensorboard=false"),
+    )
+    found = json.loads((tmp_path / "search" / "search.json").read_text())
+    assert found["metric"] == "mae"
+    values = [trial["value"] for trial in found["trials"]]
+    assert found["best"]["value"] == min(values)

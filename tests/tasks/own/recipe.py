@@ -2,6 +2,7 @@
 
 from ml_collections import ConfigDict
 
+from chanattn.sweep import Sweep
 from configs import base
 
 
@@ -15,3 +16,16 @@ def get_config() -> ConfigDict:
     config.update(steps=60, batch_size=64, eval_every=30, log_every=30)
     config.optimizer.update(name="adamw", learning_rate=0.01)
     return config
+
+
+def sweep() -> Sweep:
+    """With and without attention."""
+    return Sweep(
+        title="Digits as numbers",
+        variants={
+            "none": {"model.attention.name": "identity"},
+            "se": {"model.attention.name": "se"},
+        },
+        baseline="none",
+        seeds=1,
+    )
