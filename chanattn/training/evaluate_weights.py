@@ -21,7 +21,7 @@ from chanattn.training.evaluate import (
     with_overrides,
     write_result,
 )
-from chanattn.training.run_directory import check_writable
+from chanattn.training.space import check_writable
 
 
 @process.as_before()
