@@ -3,7 +3,7 @@
     python train.py --config=configs/digits.py --workdir=runs/digits
     python train.py --config=configs/cifar10.py:eca --workdir=runs/eca --config.batch_size=256
 
-Every field of configs/base.py can be set with --config.FIELD=VALUE. Started again with the same
+Every field of chanattn/config.py can be set with --config.FIELD=VALUE. Started again with the same
 command, it continues from the newest checkpoint. Exit codes: 0 done, 2 bad flags or config, 75
 preempted and saved (SIGTERM, Ctrl-C, a broken connection, Slurm's signals), 130 ended by a second
 Ctrl-C without saving, 1 anything else.

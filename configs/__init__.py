@@ -1,1 +1,1 @@
-"""Recipes: what a user edits. `base.py` has every field; each other file is one recipe."""
+"""Recipes: what a user edits. `base.py` is what they start from; each other file is one recipe."""

@@ -24,7 +24,7 @@ def training(config: ConfigDict, mesh: Mesh) -> TrainingData:
     """The training split `config.dataset.split`, batches of `config.batch_size`.
 
     Args:
-        config: The whole config (`configs/base.py`).
+        config: The whole config (`chanattn.config`).
         mesh: Devices, with an axis `data` over which batches are split.
 
     Raises:

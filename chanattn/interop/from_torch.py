@@ -50,7 +50,9 @@ def from_torch(
             cannot.
 
     Returns:
-        `{"params": ..., "batch_stats": ...}`, the latter only where there are running statistics. The running
+        `{"params": ..., "batch_stats": ...}`, the latter only where there are running statistics. Of a
+        network with another head than a classifier, or none, they are those of the backbone, and a classifier
+        in the state is left out. The running
         variance is taken as it is: PyTorch's is the unbiased estimate, ours the biased one, which differ by
         n / (n - 1) in training and not at all in inference.
 
@@ -69,6 +71,8 @@ def from_torch(
         attention.check_options(target, {k: v for k, v in options.items() if k not in context})
         return convert(state_dict, table, groups=options.get("groups") or 1)
     model = models.create(target, **options) if isinstance(target, str) else target
+    if model.head != "classifier":
+        model = model.clone(head="")
     groups = model.cardinality if isinstance(model, models.ResNet) else 1
     check_family(model, dict(_items(state_dict)))
     variables = convert(state_dict, network_table(model), groups=groups)

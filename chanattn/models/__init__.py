@@ -3,6 +3,8 @@
 model = models.create("resnet50", num_classes=10, attention={"name": "eca"})
 variables = model.init(key, images)                 # images: (N, H, W, 3)
 logits, endpoints = model.apply(variables, images)  # see `Network`
+
+`num_classes=0` makes a backbone without a head, `head` chooses another one than a classifier.
 """
 
 from collections.abc import Mapping
@@ -12,6 +14,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from chanattn.errors import UsageError, did_you_mean
+from chanattn.models import heads
 from chanattn.models.architectures import ARCHITECTURES
 from chanattn.models.blocks import SHORTCUTS
 from chanattn.models.folding import folding
@@ -32,6 +35,7 @@ __all__ = [
     "create",
     "folding",
     "from_config",
+    "heads",
     "names",
 ]
 
@@ -47,6 +51,7 @@ def create(
     name: str,
     *,
     num_classes: int = 1000,
+    head: str = "classifier",
     attention: Mapping[str, Any] | str | None = None,
     shortcut: str = "",
     **arguments: Any,
@@ -55,14 +60,16 @@ def create(
 
     Args:
         name: Row of the table (`python -m chanattn.models` prints it).
-        num_classes: Outputs.
+        num_classes: What the head tells apart; 0: a backbone without a head, whose outputs are the pooled
+            features.
+        head: A name of `chanattn.models.heads`; "": none, as with no classes.
         attention: A mechanism's name, or a mapping with its `name` and by choice `placement`, `stages` and
             the mechanism's options.
         shortcut: Of a ResNet: zero_pad, projection, projection3x3 or avg_pool; empty: the architecture's own.
         **arguments: Further attributes of the network, e.g. `dropout`, `dtype`.
 
     Raises:
-        UsageError: Unknown architecture, mechanism or option, or a mechanism that it cannot hold.
+        UsageError: Unknown architecture, head, mechanism or option, or a mechanism that it cannot hold.
     """
     if name not in ARCHITECTURES:
         raise UsageError(
@@ -80,21 +87,29 @@ def create(
         if shortcut not in SHORTCUTS:
             raise UsageError(f"unknown shortcut {shortcut!r}; valid: {', '.join(SHORTCUTS)}")
         row["shortcut"] = shortcut
-    return network(**row, num_classes=num_classes, slots=slots, **arguments)
+    return network(**row, num_classes=num_classes, head=head, slots=slots, **arguments)
 
 
-def from_config(config: ConfigDict, num_classes: int, precision: str, param_dtype: str) -> Network:
+def from_config(
+    config: ConfigDict,
+    num_classes: int,
+    precision: str,
+    param_dtype: str,
+    head: str = "classifier",
+) -> Network:
     """The network of a config's `model` section.
 
     Args:
-        config: `model` of `configs/base.py`.
+        config: `model` of `chanattn.config`.
         num_classes: Outputs; the config's own `num_classes` only checks the data set.
         precision: Type of the activations, "float32" or "bfloat16".
         param_dtype: Type of the parameters.
+        head: Where the config names none (`chanattn.tasks.network` knows that of the task).
     """
     return create(
         config.name,
         num_classes=num_classes,
+        head=config.head or head,
         attention=config.attention.to_dict(),
         shortcut=config.shortcut,
         zero_init_residual=config.zero_init_residual,

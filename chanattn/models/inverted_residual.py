@@ -99,11 +99,12 @@ class InvertedResidualNet(Network):
         return self._strides(2, 2)
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool = False) -> Outputs:
-        """(N, H, W, 3) -> logits (N, num_classes) and the endpoints, see `Network`.
+    def __call__(self, x: jax.Array, train: bool = False, **inputs: Any) -> Outputs:
+        """(N, H, W, 3) -> the head's outputs and the endpoints, see `Network`; `inputs` are for the head.
 
         In training, stochastic depth and dropout need the `dropout` random stream.
         """
+        size = x.shape[1], x.shape[2]
         types = self._types()
         x = Conv(self.stem_width, stride=2, name="stem_conv", **types)(x)
         x = BatchNorm(train, name="stem_bn", act=self.activation, **types)(x)
@@ -119,4 +120,4 @@ class InvertedResidualNet(Network):
                     **self._of_every_block(stage, number, x, train),
                 )(x)
             x = endpoints[f"stage{stage}"] = self._end_stage(x, stage, train)
-        return self._head(x, endpoints, train)
+        return self._finish(x, endpoints, size, train, inputs)

@@ -1,5 +1,6 @@
-"""What all networks share: the fields that a config sets, attention outside the blocks, the head."""
+"""What all networks share: the fields that a config sets, attention outside the blocks, the end."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -8,26 +9,28 @@ import jax.numpy as jnp
 
 from chanattn.errors import UsageError
 from chanattn.layers import BatchNorm, Conv
+from chanattn.models import heads
 from chanattn.models.slots import Slots, check
 
-_torch_linear_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-
-Outputs = tuple[jax.Array, dict[str, jax.Array]]
+#: What the head gives, and the endpoints.
+Outputs = tuple[Any, dict[str, jax.Array]]
 
 
 class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
-    """Base of all networks: pictures (N, H, W, 3) -> logits (N, num_classes) and the endpoints.
+    """Base of all networks: a backbone and a head, pictures (N, H, W, 3) -> outputs and the endpoints.
 
-    Endpoints are the last map of the stem before the picture is halved a second time (`stem`), the outputs of
-    every stage (`stage1`, ...), of the convolution after them if there is one (`final`), whose strides
-    `strides` gives, and `pooled`, the global mean (N, C).
+    The outputs are those of the head, for a classifier logits (N, num_classes). Endpoints are the last map of
+    the stem before the picture is halved a second time (`stem`), the outputs of every stage (`stage1`, ...),
+    of the convolution after them if there is one (`final`), whose strides `strides` gives, and `pooled`, the
+    global mean (N, C).
 
     Attributes:
-        num_classes: Outputs.
+        num_classes: What the head tells apart; 0: there is no head.
+        head: A name of `chanattn.models.heads`; "": there is none, and the outputs are `pooled`.
         slots: Attention mechanisms.
         zero_init_residual: Start with silent residual branches.
         stochastic_depth: Drop probability of the last block; grows linearly from 0 at the first.
-        dropout: Before the classifier.
+        dropout: Before the last layer of the head.
         activation: A name of `layers.activation`.
         num_features: Width of a 1x1 convolution after the last stage; 0: none.
         dtype: Type of the activations; logits, statistics and pooled features are float32.
@@ -35,6 +38,7 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
     """
 
     num_classes: int = 1000
+    head: str = "classifier"
     slots: Slots = Slots()
     zero_init_residual: bool = True
     stochastic_depth: float = 0.0
@@ -47,6 +51,8 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
     def __post_init__(self) -> None:
         stages = range(1, len(self.depths) + 1)
         check(self.slots, len(stages))
+        if self.head:
+            heads.check(self.head)
         gate = self.slots.gate
         bare = [i for i in stages if gate.at("identity", i) and not self._has_shortcuts(i)]
         if bare:
@@ -117,8 +123,23 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
             x = self._build_gate(f"stage{stage}_attention")(x, train=train)
         return x
 
-    def _head(self, x: jax.Array, endpoints: dict[str, jax.Array], train: bool) -> Outputs:
-        """Final convolution, attention, global mean, dropout, classifier."""
+    def _finish(
+        self,
+        x: jax.Array,
+        endpoints: dict[str, jax.Array],
+        size: tuple[int, int],
+        train: bool,
+        inputs: Mapping[str, Any],
+    ) -> Outputs:
+        """Final convolution, attention, global mean, head.
+
+        Args:
+            x: The last map.
+            endpoints: Of the stem and the stages.
+            size: Height and width of the pictures.
+            train: As of the network.
+            inputs: What the head is given beside.
+        """
         if self.num_features:
             types = self._types()
             x = Conv(self.num_features, kernel_size=1, name="final_conv", **types)(x)
@@ -126,13 +147,9 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
             endpoints["final"] = x
         if self.slots.gate.at("head", len(self.depths)):
             x = self._build_gate("head_attention")(x, train=train)
-        x = endpoints["pooled"] = jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        classifier = nn.Dense(
-            self.num_classes,
-            dtype=jnp.float32,
-            param_dtype=self.param_dtype,
-            kernel_init=_torch_linear_init,
-            name="classifier",
-        )
-        return classifier(x), endpoints
+        endpoints["pooled"] = jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
+        if not (self.head and self.num_classes):
+            return endpoints["pooled"], endpoints
+        drop = nn.Dropout(self.dropout, deterministic=not train)
+        head = heads.create(self.head, num_classes=self.num_classes, **self._types())
+        return head(endpoints, size=size, drop=drop, train=train, **inputs), endpoints

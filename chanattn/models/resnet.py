@@ -101,11 +101,12 @@ class ResNet(Network):
         }
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool = False) -> Outputs:
-        """(N, H, W, 3) -> logits (N, num_classes) and the endpoints, see `Network`.
+    def __call__(self, x: jax.Array, train: bool = False, **inputs: Any) -> Outputs:
+        """(N, H, W, 3) -> the head's outputs and the endpoints, see `Network`; `inputs` are for the head.
 
         In training, stochastic depth and dropout need the `dropout` random stream.
         """
+        size = x.shape[1], x.shape[2]
         types = {"activation": self.activation, "train": train, **self._types()}
         strided = self.stem_pool == "strided"
         stem = Stem(self.stem, self.stem_width, strided, name="stem", **types)
@@ -129,4 +130,4 @@ class ResNet(Network):
 
         if block.pre_activation:
             x = BatchNorm(train, name="bn", act=self.activation, **self._types())(x)
-        return self._head(x, endpoints, train)
+        return self._finish(x, endpoints, size, train, inputs)

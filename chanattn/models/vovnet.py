@@ -154,11 +154,12 @@ class VoVNet(Network):
         return self._strides(2, 4)
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool = False) -> Outputs:
-        """(N, H, W, 3) -> logits (N, num_classes) and the endpoints, see `Network`.
+    def __call__(self, x: jax.Array, train: bool = False, **inputs: Any) -> Outputs:
+        """(N, H, W, 3) -> the head's outputs and the endpoints, see `Network`; `inputs` are for the head.
 
         In training, stochastic depth and dropout need the `dropout` random stream.
         """
+        size = x.shape[1], x.shape[2]
         stem = OSAStem(
             widths=self.stem_widths,
             depthwise=self.depthwise,
@@ -184,4 +185,4 @@ class VoVNet(Network):
                     **(self._of_every_block(stage, number, x, train) | {"slots": slots}),
                 )(x, state)
             x = endpoints[f"stage{stage}"] = self._end_stage(x, stage, train)
-        return self._head(x, endpoints, train)
+        return self._finish(x, endpoints, size, train, inputs)

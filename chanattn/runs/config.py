@@ -1,18 +1,17 @@
 """`config.json`: every field of a run's config."""
 
+import copy
 import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from chanattn.config import add_later_fields
 from chanattn.fields import flatten
 from chanattn.files import write_text
 from chanattn.runs.json_object import read_json
 from chanattn.runs.layout import CONFIG
-
-_LATER = {"dataset.allow_overlap": False}
-"""Fields that runs of earlier versions lack, with the value that means what these versions did."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,15 +29,8 @@ class Config:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """A config that any version has written."""
-        complete = dict(values)
-        added = set()
-        for path, value in _LATER.items():
-            group, _, name = path.rpartition(".")
-            section = complete.get(group)
-            if isinstance(section, dict) and name not in section:
-                complete[group] = {**section, name: value}
-                added.add(path)
-        return cls(complete, frozenset(added))
+        complete = copy.deepcopy(dict(values))
+        return cls(complete, frozenset(add_later_fields(complete)))
 
     @classmethod
     def from_text(cls, text: str) -> Self:

@@ -1,51 +1,18 @@
-"""What is learnt: a task turns the network's output and a batch into a loss and metrics.
+"""What is learnt. A new task is one file with a class like `Classification`, and one line in `_TASKS`."""
 
-A new task is one file with a class that has the members of `Task`, and one line in `_TASKS`.
-"""
-
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
-
-import jax
 from ml_collections import ConfigDict
 
-from chanattn.batch import Batch, Pair
+from chanattn import models
 from chanattn.errors import UsageError, did_you_mean
-from chanattn.runs.metric import Metric
+from chanattn.tasks import auxiliary
 from chanattn.tasks.classification import Classification
+from chanattn.tasks.task import Answers, Task
 
+__all__ = ["Answers", "Task", "create", "names", "network", "register"]
 
-class Task(Protocol):
-    """The interface between a task and the training step."""
-
-    @property
-    def metrics(self) -> tuple[Metric, ...]:
-        """What is measured; the first one decides which of two evaluations is the better."""
-        ...
-
-    @property
-    def metric_names(self) -> tuple[str, ...]:
-        """Names of the metrics, in the order in which they are printed and logged."""
-        ...
-
-    def loss(self, logits: jax.Array, batch: Batch) -> Pair:
-        """The objective that is differentiated, as (sum over real examples, number of them)."""
-        ...
-
-    def extra_losses(self, sown: Mapping[str, Any], batch: Batch) -> dict[str, Pair]:
-        """What is added to the objective, from what modules have sown: pairs by the names of `auxiliary`."""
-        ...
-
-    def measure(self, logits: jax.Array, batch: Batch) -> dict[str, Pair]:
-        """Every metric of `metrics`, each as (sum over real examples, number of them)."""
-        ...
-
-
-_TASKS: dict[str, Callable[[ConfigDict], Task]] = {
-    "classification": lambda config: Classification(
-        label_smoothing=config.label_smoothing, se_loss_weight=config.se_loss_weight
-    ),
-}
+_TASKS: dict[str, type[Task]] = {"classification": Classification}
+#: The kinds of annotations that fields of the data are.
+_KINDS = {"label": "label", "label_map": "mask", "boxes": "boxes", "captions": "captions"}
 
 
 def names() -> list[str]:
@@ -53,15 +20,62 @@ def names() -> list[str]:
     return sorted(_TASKS)
 
 
+def register(name: str, task: type[Task]) -> None:
+    """Adds a task that lives elsewhere, so that `config.task.name` can name it.
+
+    Raises:
+        ValueError: Another task has that name.
+    """
+    if _TASKS.setdefault(name, task) is not task:
+        raise ValueError(f"there is a task called {name!r} already")
+
+
+def annotations(name: str) -> tuple[str, ...] | None:
+    """The kinds of annotations that a task learns from (label, mask, boxes, captions); None: no such task."""
+    if name not in _TASKS:
+        return None
+    return tuple(_KINDS[field] for field in _TASKS[name].fields)
+
+
 def create(config: ConfigDict) -> Task:
     """The task of a config's `task` section.
 
     Raises:
-        UsageError: there is no task of that name.
+        UsageError: There is no task of that name.
     """
     if config.name not in _TASKS:
         raise UsageError(
             f"unknown task {config.name!r}; there are: {', '.join(names())}."
             + did_you_mean(config.name, names())
         )
-    return _TASKS[config.name](config)
+    return _TASKS[config.name].from_config(config)
+
+
+def network(config: ConfigDict, num_classes: int) -> models.Network:
+    """The network of a whole config, with the head that its task needs.
+
+    Args:
+        config: As `configs/base.py` describes it.
+        num_classes: Of the data set.
+
+    Raises:
+        UsageError: As `chanattn.models.create`, or `config.model.head` gives other outputs than the task
+            takes, or a mechanism learns which classes a picture contains and the task cannot say.
+    """
+    task = create(config.task)
+    heads = task.heads
+    if config.model.head and config.model.head not in heads:
+        models.heads.check(config.model.head)
+        raise UsageError(
+            f"config.model.head={config.model.head} is not for the task {config.task.name}, which takes "
+            f"{' or '.join(heads)}: choose one of these, or leave it empty"
+        )
+    model = models.from_config(
+        config.model, num_classes, config.precision, config.param_dtype, heads[0]
+    )
+    if task.presence_loss is None and "presence" in auxiliary.names(model):
+        raise UsageError(
+            f"attention {config.model.attention.name!r} learns which classes a picture contains, which the "
+            f"task {config.task.name} cannot tell: set config.model.attention.se_loss=False"
+        )
+    return model

@@ -38,7 +38,8 @@ def collect(sown: Mapping[str, Any], batch: Batch, presence: Any) -> dict[str, P
     Args:
         sown: Collections that the pass returned.
         batch: The batch.
-        presence: `(logits, batch) -> loss of each example (B,)`, for the sown presence logits.
+        presence: `(logits, batch) -> loss of each example (B,)`, for the sown presence logits; None: the task
+            has none, and there may be no such logits.
     """
     mask = batch["mask"].astype(jnp.float32)
     total = mask.sum()
@@ -51,5 +52,6 @@ def collect(sown: Mapping[str, Any], batch: Batch, presence: Any) -> dict[str, P
     for path, value in jax.tree_util.tree_leaves_with_path(sown.get("losses", {})):
         add(str(path[-1].key), value * total)
     for logits in jax.tree.leaves(sown.get("presence", {})):
+        assert presence is not None, "`chanattn.tasks.network` refuses such mechanisms"
         add("presence", jnp.where(mask > 0, presence(logits, batch), 0.0).sum())
     return pairs

@@ -6,19 +6,22 @@ cutmix a batch carries a second label: `mix_weight` is the weight of `label`, th
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
+from ml_collections import ConfigDict
 
 from chanattn.batch import Batch, Pair
 from chanattn.runs.metric import Metric
-from chanattn.tasks import auxiliary
+from chanattn.tasks.predictions import Predictions, measures
+from chanattn.tasks.task import Answers, Task, mean
 
 
 @dataclasses.dataclass(frozen=True)
-class Classification:
+class Classification(Task):
     """The task `classification`.
 
     Attributes:
@@ -34,32 +37,52 @@ class Classification:
         Metric("top5", "top-5 accuracy", "%", higher_is_better=True),
         Metric("loss", "loss", "nats", higher_is_better=False),
     )
+    monitored: ClassVar[tuple[str, ...]] = ("top1", "top5")
 
-    @property
-    def metric_names(self) -> tuple[str, ...]:
-        """Names of the metrics, in the order in which they are printed and logged."""
-        return tuple(sorted(metric.name for metric in self.metrics))
+    @classmethod
+    def from_config(cls, config: ConfigDict) -> Self:
+        """See `Task.from_config`."""
+        return cls(label_smoothing=config.label_smoothing, se_loss_weight=config.se_loss_weight)
 
-    def loss(self, logits: jax.Array, batch: Batch) -> Pair:
-        """Cross-entropy with label smoothing, as (sum, count); logits (B, classes)."""
-        return masked(cross_entropy(logits, batch, self.label_smoothing), batch["mask"])
+    def loss(self, outputs: jax.Array, batch: Batch) -> dict[str, jax.Array]:
+        """Cross-entropy of logits (B, classes) with label smoothing."""
+        values = cross_entropy(outputs, batch, self.label_smoothing)
+        return {"loss": masked(values, batch["mask"])[0]}
 
-    def extra_losses(self, sown: Mapping[str, Any], batch: Batch) -> dict[str, Pair]:
-        """What mechanisms in the network add to the objective, see `chanattn.tasks.auxiliary`."""
-        return auxiliary.collect(
-            sown,
-            batch,
-            lambda logits, batch: self.se_loss_weight * presence_loss(logits, batch),
-        )
+    def presence_loss(self, logits: jax.Array, batch: Batch) -> jax.Array:
+        """See `Task.presence_loss`; weighted."""
+        return self.se_loss_weight * presence_loss(logits, batch)
 
-    def measure(self, logits: jax.Array, batch: Batch) -> dict[str, Pair]:
-        """Plain cross-entropy and accuracies, as (sum, count); logits (B, classes)."""
-        values = {
-            "loss": cross_entropy(logits, batch),
-            "top1": top_k(logits, batch, 1),
-            "top5": top_k(logits, batch, 5),
-        }
+    def monitor(self, outputs: jax.Array, batch: Batch) -> dict[str, Pair]:
+        """Accuracies of logits (B, classes)."""
+        values = {"top1": top_k(outputs, batch, 1), "top5": top_k(outputs, batch, 5)}
         return {name: masked(value, batch["mask"]) for name, value in values.items()}
+
+    def measure(self, outputs: jax.Array, batch: Batch) -> dict[str, Pair]:
+        """Plain cross-entropy and accuracies of logits (B, classes)."""
+        loss = masked(cross_entropy(outputs, batch), batch["mask"])
+        return {"loss": loss, **self.monitor(outputs, batch)}
+
+    def answers(
+        self, model: nn.Module, weights: Mapping[str, Any], outputs: jax.Array, batch: Batch
+    ) -> dict[str, jax.Array]:
+        """The columns of `Predictions`."""
+        del model, weights
+        logits = outputs.astype(jnp.float32)
+        return {
+            "label": batch["label"],
+            "predicted": jnp.argmax(logits, axis=1),
+            "confidence": jax.nn.softmax(logits).max(axis=1),
+        }
+
+    def results(
+        self, totals: dict[str, Any], answers: Answers | None, class_names: tuple[str, ...]
+    ) -> dict[str, Any]:
+        """Metrics; with answers also the calibration error, per-class accuracies and the confusion matrix."""
+        found = {name: mean(totals[name]) for name in ("loss", "top1", "top5")}
+        if answers is None:
+            return found
+        return found | measures(Predictions(**answers), class_names)
 
 
 def presence_loss(logits: jax.Array, batch: Batch) -> jax.Array:

@@ -14,7 +14,7 @@ def to_json(config: ConfigDict) -> str:
 
 
 def from_json(text: str) -> ConfigDict:
-    """The locked config that `to_json` wrote; every list is a tuple again, as in `configs/base.py`.
+    """The locked config that `to_json` wrote; every list is a tuple again, as in `chanattn.config`.
 
     Fields that came later than the text are added, so that the run of an earlier version can be evaluated and
     continued.

@@ -1,11 +1,9 @@
 """Evaluates a run directory: one checkpoint on one split, every example counted once."""
 
-import contextlib
 import hashlib
 import json
 import os
 import re
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,14 +11,13 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from chanattn import data, models
+from chanattn import data, tasks
 from chanattn.class_names import difference
 from chanattn.data.placement import replicated
 from chanattn.errors import UsageError
@@ -32,20 +29,18 @@ from chanattn.runs.classes import read_classes
 from chanattn.runs.evaluation import Evaluation
 from chanattn.runs.layout import CHECKPOINTS, CLASSES, EVALUATION
 from chanattn.runs.run import metrics_of
-from chanattn.tasks.classification import Classification, cross_entropy, top_k
 from chanattn.training import mesh as meshes
 from chanattn.training import process
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.config import changed_fields, flatten
+from chanattn.training.evaluator import Evaluator
 from chanattn.training.metrics_log import read_scores
-from chanattn.training.predictions import BINS, Predictions, measures
 from chanattn.training.retention import ranked
 from chanattn.training.run_directory import check_parts, command_line, read_config
 from chanattn.training.state import Weights
 from chanattn.training.validate import validate
 
 MOST_CLASSES_PRINTED = 10
-RUNNING_AHEAD = 3  # batches
 _LONGEST_NAME = 200  # file systems take 255 bytes
 _TOLD = ("dataset.name", "dataset.eval_split")  # by the name of an evaluation
 
@@ -87,9 +82,7 @@ def evaluate_run(
         mesh = meshes.setup(config)
         examples = data.evaluation(config, mesh)
         compared = _check_classes(run, trained, config, examples.class_names)
-        model = models.from_config(
-            config.model, examples.num_classes, config.precision, config.param_dtype
-        )
+        model = tasks.network(config, examples.num_classes)
         averaged = trained.ema.decay > 0 if ema is None else ema
         template = template_of(model, examples.image_shape, mesh, averaged)
         weights = checkpoints.restore_weights(step, template, ema=averaged)
@@ -112,16 +105,19 @@ def measured(
     config: ConfigDict, mesh: Mesh, model: nn.Module, weights: Weights, examples: Any
 ) -> dict[str, Any]:
     """What weights achieve on all examples, and how that was found out; JSON values."""
-    with contextlib.closing(examples):  # ends its workers
-        predictions, seconds = predict(model, weights, examples)
+    with examples:  # ends its workers
+        task = tasks.create(config.task)
+        evaluate = Evaluator(model, task, examples, mesh, answers=True)
+        found = evaluate(weights)
+    assert found is not None
     return {
         "dataset": config.dataset.name,
         "split": config.dataset.eval_split,
         "class_names": list(examples.class_names),
-        "metrics": metrics_of_runs.to_list(Classification.metrics),
-        **measures(predictions, examples.class_names),
+        "metrics": metrics_of_runs.to_list(task.metrics),
+        **found,
         "corrupt_examples": examples.num_corrupt,
-        "images_per_second": len(predictions.label) / seconds,
+        "images_per_second": found["examples"] / evaluate.seconds,
         "how": {
             "command": command_line(),
             "batch_size": config.batch_size,
@@ -129,8 +125,7 @@ def measured(
             "kernels": kernels.current(),
             "devices": [device.device_kind for device in mesh.devices.flat],
             "jax": jax.__version__,
-            "calibration_bins": BINS,
-            "seconds": seconds,
+            "seconds": evaluate.seconds,
             "timed": "reading, preparing and predicting the whole split; compilation left out",
         },
     }
@@ -176,55 +171,6 @@ def write_result(folder: Path, name: str, result: dict[str, Any]) -> dict[str, A
             f"cannot write to {folder}: {error.strerror}; free the place or its permissions"
         ) from error
     return evaluation.to_json() | {"json": str(path)}
-
-
-def predict(model: nn.Module, weights: Weights, examples: Any) -> tuple[Predictions, float]:
-    """The model's answers on all examples, and the seconds they took, compilation left out.
-
-    Args:
-        model: returns `(logits, endpoints)`.
-        weights: {"params", "batch_stats"}.
-        examples: `data.evaluation(...)`.
-
-    Raises:
-        RuntimeError: the data pipeline delivered more or fewer examples than it has.
-    """
-
-    def answer(weights: Weights, feed: Any) -> dict[str, jax.Array]:
-        batch = examples.prepare(feed)
-        with models.folding():
-            logits, _ = model.apply(weights, batch["image"], train=False)
-        logits = logits.astype(jnp.float32)
-        return {
-            "mask": batch["mask"],
-            "label": batch["label"],
-            "predicted": jnp.argmax(logits, axis=1),
-            "confidence": jax.nn.softmax(logits).max(axis=1),
-            "loss": cross_entropy(logits, batch),
-            "in_top5": top_k(logits, batch, 5),
-        }
-
-    start = time.perf_counter()
-    compiled = None
-    answers: list[dict[str, jax.Array]] = []
-    for feed in examples.feeds():
-        if compiled is None:
-            compiling = time.perf_counter()
-            compiled = jax.jit(answer).lower(weights, feed).compile()
-            start += time.perf_counter() - compiling
-        answers.append(compiled(weights, feed))
-        # Dispatch runs ahead of the device: without a limit all pictures would be in its memory.
-        jax.block_until_ready(answers[-RUNNING_AHEAD:][0])
-    batches = jax.device_get(answers)
-    seconds = time.perf_counter() - start
-    columns = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
-    real = columns.pop("mask") > 0
-    readable = examples.num_examples - examples.num_corrupt
-    if real.sum() != readable:
-        raise RuntimeError(
-            f"evaluated {real.sum()} examples of a split of {readable}: the data pipeline is broken"
-        )
-    return Predictions(**{name: column[real] for name, column in columns.items()}), seconds
 
 
 def show(result: dict[str, Any], console: Console | None = None) -> None:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from chanattn import data, models
+from chanattn import data, tasks
 from chanattn.errors import UsageError
 from chanattn.interop import from_torch, read_weights
 from chanattn.training import mesh as meshes
@@ -60,9 +60,7 @@ def evaluate_weights(
             )
     mesh = meshes.setup(config)
     examples = data.evaluation(config, mesh)
-    model = models.from_config(
-        config.model, examples.num_classes, config.precision, config.param_dtype
-    )
+    model = tasks.network(config, examples.num_classes)
     variables = from_torch(model, state, image_size=examples.image_shape[0])
     weights = jax.tree.map(
         lambda wanted, value: jax.device_put(jnp.asarray(value, wanted.dtype), wanted.sharding),

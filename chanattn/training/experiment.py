@@ -12,16 +12,17 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from chanattn import data, models, tasks
+from chanattn import data, tasks
 from chanattn.class_names import check_distinct, difference
 from chanattn.errors import UsageError
 from chanattn.tasks import Task
 from chanattn.training import nonfinite
+from chanattn.training.evaluator import Evaluator
 from chanattn.training.mesh import setup
 from chanattn.training.optimizer import make_optimizer
 from chanattn.training.schedule import Schedule, make_schedule, total_steps
 from chanattn.training.state import TrainState, abstract_state, create_state, make_init
-from chanattn.training.step import make_eval_step, make_train_step
+from chanattn.training.step import make_train_step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,9 +63,7 @@ class Experiment:
         _check_classes(config, train.class_names, test.class_names)
         data.check_splits(config, train.source, test.source)
         data.check_shared_memory(train, test)
-        model = models.from_config(
-            config.model, train.num_classes, config.precision, config.param_dtype
-        )
+        model = tasks.network(config, train.num_classes)
         length = total_steps(config, train.steps_per_epoch, config.batch_size)
         schedule = make_schedule(config, length, train.steps_per_epoch)
         experiment = cls(
@@ -121,9 +120,9 @@ class Experiment:
             skip_nonfinite=self.config.nonfinite.policy == nonfinite.SKIP,
         )
 
-    def eval_step(self) -> Any:
-        """The jitted evaluation step."""
-        return make_eval_step(self.model, self.task, self.test.prepare, mesh=self.mesh)
+    def evaluation(self) -> Evaluator:
+        """What measures weights on the evaluation data."""
+        return Evaluator(self.model, self.task, self.test, self.mesh)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,9 +157,7 @@ def outline(config: ConfigDict) -> Outline:
             f"config.batch_size={config.batch_size} is larger than the {train.num_examples} examples of "
             f"split {config.dataset.split!r}: choose a smaller batch"
         )
-    model = models.from_config(
-        config.model, train.num_classes, config.precision, config.param_dtype
-    )
+    model = tasks.network(config, train.num_classes)
     image = jax.ShapeDtypeStruct((1, *train.image_shape), jnp.float32)
     jax.eval_shape(
         lambda image: model.init(jax.random.key(0), image), image

@@ -23,7 +23,6 @@ from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.experiment import Experiment
 from chanattn.training.interrupt import Interrupt
 from chanattn.training.lock import exclusive
-from chanattn.training.measure import measure
 from chanattn.training.mesh import is_primary
 from chanattn.training.metrics_log import MetricsLog, check_views, read_scores
 from chanattn.training.overview import head
@@ -61,7 +60,7 @@ def train_and_evaluate(
     A continued run ends with the same numbers as one that was never stopped.
 
     Args:
-        config: as `configs/base.py` describes it.
+        config: as `chanattn.config` declares it.
         workdir: the run directory.
         allow_config_change: continue a run with another config than it was begun with.
 
@@ -183,7 +182,7 @@ class _Run:
         self._log_every = experiment.every(config.log_every)
         self._eval_every = experiment.every(config.eval_every)
         self._save_every = experiment.every(config.checkpoint_every)
-        self._eval_step = experiment.eval_step()
+        self._evaluation = experiment.evaluation()
         self._train_step: Any = None
 
     def train(self, state: TrainState) -> Record:
@@ -353,22 +352,16 @@ class _Run:
         weights = {"test": state.weights}
         if state.ema is not None:
             weights["ema"] = state.ema
-        experiment, batches = self._experiment, itertools.count(1)
+        batches = itertools.count(1)
         results: dict[str, dict[str, float]] = {}
         with self._progress.paused():
             for split, values in weights.items():
-                metrics = measure(
-                    self._eval_step,
-                    values,
-                    experiment.task,
-                    experiment.test,
-                    experiment.mesh,
-                    lambda: self._told_to_stop(next(batches)),
-                )
-                if metrics is None:
+                found = self._evaluation(values, lambda: self._told_to_stop(next(batches)))
+                if found is None:
                     self._stop(state, window)
-                results[split] = metrics
-        decides = experiment.task.metrics[0]
+                names = [metric.name for metric in self._experiment.task.metrics]
+                results[split] = {name: found[name] for name in found if name in names}
+        decides = self._experiment.task.metrics[0]
         self._record.add_evaluation(self._step, results, decides)
         if (result := deciding(results)) is not None:
             self._checkpoints.scores[self._step] = decides.score(result[decides.name])

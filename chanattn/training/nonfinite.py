@@ -13,7 +13,7 @@ from chanattn import random_streams
 from chanattn.errors import NonFinite
 from chanattn.training.state import Window
 
-STOP, SKIP, ROLLBACK = POLICIES = ("stop", "skip", "rollback")
+STOP, SKIP, ROLLBACK = "stop", "skip", "rollback"
 
 
 def check(window: Window, config: ConfigDict, last_saved: Callable[[], int | None]) -> None:

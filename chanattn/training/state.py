@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import flax.linen as nn
 import jax
@@ -25,42 +25,62 @@ Weights = dict[str, PyTree]  # {"params", "batch_stats"}: what a forward pass ne
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Totals:
-    """Sums of metrics over any number of batches.
+    """Sums over any number of batches.
 
     A float32 counts to 2^24 and no further. What an addition rounds off is therefore kept (Knuth, The Art of
-    Computer Programming 2, section 4.2.2, theorem B), which makes counts exact up to 2^48.
+    Computer Programming 2, section 4.2.2, theorem B), which makes counts exact up to 2^48. Integers are exact
+    as they are.
 
     Attributes:
-        sums: every metric as (sum, count).
+        sums: a pytree; of metrics (sum, count) pairs by name.
         rest: of the same structure, what the sums have lost.
     """
 
-    sums: dict[str, Pair]
-    rest: dict[str, Pair]
+    sums: PyTree
+    rest: PyTree
 
     @classmethod
-    def zero(cls, names: tuple[str, ...]) -> "Totals":
-        """Of no batch."""
+    def zero(cls, names: tuple[str, ...]) -> Self:
+        """Of the metrics of no batch."""
         return cls(zero_totals(names), zero_totals(names))
 
-    def add(self, batch: dict[str, Pair]) -> "Totals":
-        """With the (sum, count) pairs of one more batch."""
-        batch = {name: batch[name] for name in self.sums}
-        sums = jax.tree.map(jnp.add, self.sums, batch)
-        return Totals(sums, jax.tree.map(_rounded_off, self.sums, batch, sums, self.rest))
+    @classmethod
+    def like(cls, sums: PyTree) -> Self:
+        """Zeros of the shapes and types of some sums, which may be abstract."""
 
-    def exact(self) -> dict[str, tuple[float, float]]:
-        """(sum, count) of every metric in double precision; waits for the device."""
+        def zeros(sum: Any) -> jax.Array:
+            return jnp.zeros(sum.shape, sum.dtype)
+
+        return cls(jax.tree.map(zeros, sums), jax.tree.map(zeros, sums))
+
+    def add(self, batch: PyTree) -> Self:
+        """With the sums of one more batch."""
+        sums = jax.tree.map(jnp.add, self.sums, batch)
+        rest = jax.tree.map(_rounded_off, self.sums, batch, sums, self.rest)
+        return type(self)(sums, rest)
+
+    def exact(self) -> PyTree:
+        """The sums on the host, in double precision or as integers of 64 bits; waits for the device."""
         sums, rest = jax.device_get((self.sums, self.rest))
-        return jax.tree.map(lambda total, lost: float(total) + float(lost), sums, rest)
+        return jax.tree.map(_together, sums, rest)
 
     def means(self) -> dict[str, float]:
         """The quotient sum / count of every metric, nan for a count of 0; waits for the device."""
         return means(self.exact())
 
 
+def _together(total: np.ndarray, lost: np.ndarray) -> Any:
+    if not np.issubdtype(total.dtype, np.integer):
+        wide = total.astype(np.float64) + lost.astype(np.float64)
+    else:
+        wide = total.astype(np.int64)
+    return wide if wide.ndim else wide.item()
+
+
 def _rounded_off(a: jax.Array, b: jax.Array, total: jax.Array, rest: jax.Array) -> jax.Array:
     """`rest`, and a + b less its rounded `total`; nothing is lost of a total that is not finite."""
+    if jnp.issubdtype(total.dtype, jnp.integer):
+        return rest
     part = total - a
     lost = (a - (total - part)) + (b - part)
     return rest + jnp.where(jnp.isfinite(total), lost, 0.0)
@@ -168,9 +188,14 @@ _STEP_METRICS = ("learning_rate", "grad_norm", "param_norm")
 
 
 def reported(model: nn.Module, task: Task) -> tuple[str, ...]:
-    """Names of what is reported of training steps; losses that mechanisms add end in `_loss`."""
+    """Names of what is reported of training steps, in the order of the line."""
+    return (*of_batch(model, task), *_STEP_METRICS)
+
+
+def of_batch(model: nn.Module, task: Task) -> tuple[str, ...]:
+    """Names of what is added up over the parts of a batch; losses that mechanisms add end in `_loss`."""
     extra = tuple(f"{name}_loss" for name in auxiliary.names(model))
-    return (*task.metric_names, *extra, *_STEP_METRICS)
+    return ("loss", *task.monitored, *task.terms, *extra)
 
 
 def make_init(

@@ -1,4 +1,4 @@
-"""One step of training, and one of evaluation: pure functions, jitted once."""
+"""One step of training: a pure function, jitted once."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,15 +14,14 @@ from jax.sharding import Mesh
 from chanattn import random_streams
 from chanattn.batch import Batch, Pair
 from chanattn.data.placement import batch_sharding, put_copies, replicated
-from chanattn.models import folding
 from chanattn.tasks import Task, auxiliary
 from chanattn.training.schedule import Schedule
 from chanattn.training.state import (
-    Totals,
     TrainState,
     Weights,
     Window,
     add_totals,
+    of_batch,
     with_statistics,
     zero_totals,
 )
@@ -30,7 +29,6 @@ from chanattn.training.state import (
 PyTree = Any
 Prepare = Callable[[PyTree, jax.Array, jax.Array], Batch]
 TrainStep = Callable[[TrainState, PyTree], tuple[TrainState, Window]]
-EvalStep = Callable[[Weights, PyTree, Totals], Totals]
 
 
 def make_train_step(
@@ -52,7 +50,7 @@ def make_train_step(
     All randomness is a function of `(seed, state.step)`.
 
     Args:
-        model: called as `apply(variables, image, train=True)`, returns `(logits, endpoints)`.
+        model: called as `apply(variables, image, train=True)`, returns `(outputs, endpoints)`.
         optimizer: see `make_optimizer`.
         schedule: the optimizer's learning rate, to report it.
         task: loss and metrics.
@@ -76,7 +74,7 @@ def make_train_step(
             jax.random.fold_in(random_streams.key(seed, name), state.step)
             for name in ("augmentation", "model")
         )
-        batch = prepare(feed, state.step, data_key)
+        batch = task.targets(prepare(feed, state.step, data_key))
         grads, batch_stats, metrics = _gradients(
             model, task, state.weights, batch, model_key, accumulate, mesh
         )
@@ -144,27 +142,6 @@ class _Seeded:
         return getattr(self.program, name)
 
 
-def make_eval_step(
-    model: nn.Module, task: Task, prepare: Callable[[PyTree], Batch], *, mesh: Mesh
-) -> Any:
-    """The jitted evaluation step `(weights, feed, totals) -> totals`, which adds a batch's metrics.
-
-    Args:
-        model: called as `apply(variables, image, train=False)`.
-        task: metrics.
-        prepare: `feed -> batch`, traced inside the step.
-        mesh: devices of the run.
-    """
-
-    def eval_step(weights: Weights, feed: PyTree, totals: Totals) -> Totals:
-        batch = prepare(feed)
-        with folding():
-            logits, _ = model.apply(weights, batch["image"], train=False)
-        return totals.add(task.measure(logits, batch))
-
-    return jax.jit(eval_step, out_shardings=replicated(mesh))
-
-
 def global_norm(tree: PyTree) -> jax.Array:
     """L2 norm of all values of a tree together, in float32."""
     squares = [jnp.sum(jnp.square(leaf.astype(jnp.float32))) for leaf in jax.tree.leaves(tree)]
@@ -191,28 +168,34 @@ def _gradients(
     accumulate: int,
     mesh: Mesh,
 ) -> tuple[PyTree, PyTree, dict[str, Pair]]:
-    """Gradients of the mean loss, new batch statistics and the sums of all metrics over the batch."""
+    """Gradients of the loss, new batch statistics and the sums of all metrics over the batch."""
     count = batch["mask"].astype(jnp.float32).sum()
+    weights_of_terms = task.weights(batch)
 
     def objective(params: PyTree, batch_stats: PyTree, part: Batch, key: jax.Array) -> Any:
-        (logits, _), new = model.apply(
+        (outputs, _), new = model.apply(
             {"params": params, "batch_stats": batch_stats},
             part["image"],
             train=True,
             mutable=["batch_stats", *auxiliary.COLLECTIONS],
             rngs={"dropout": key},
+            **task.inputs(part),
         )
-        loss, examples = task.loss(logits, part)
+        examples = part["mask"].astype(jnp.float32).sum()
+        terms = task.loss(outputs, part)
         extra = task.extra_losses(new, part)
+        loss = _by_example(terms, weights_of_terms, count)
         total = loss + sum(pair[0] for pair in extra.values())
-        metrics = task.measure(logits, part) | {"loss": (loss, examples)}
+        metrics = task.monitor(outputs, part) | {"loss": (loss, examples)}
+        for name in task.terms:
+            weight = weights_of_terms.get(name, count)
+            metrics[name] = (terms[name], weight * (examples / count))
         metrics |= {f"{name}_loss": pair for name, pair in extra.items()}
         return total / count, (new.get("batch_stats", {}), metrics)
 
     start = batch_stats = weights["batch_stats"]
     grads = jax.tree.map(jnp.zeros_like, weights["params"])
-    extra = tuple(f"{name}_loss" for name in auxiliary.names(model))
-    totals = zero_totals(task.metric_names + extra)
+    totals = zero_totals(of_batch(model, task))
     # Unrolled, because XLA runs convolutions inside a loop on one core of a CPU and without its fast paths.
     for i, next_part in enumerate(_parts(batch, accumulate, mesh)):
         # Each part waits for the one before: computed side by side they would save no memory.
@@ -226,6 +209,14 @@ def _gradients(
         grads = jax.tree.map(jnp.add, grads, part_grads)
         totals = add_totals(totals, metrics)
     return grads, batch_stats, totals
+
+
+def _by_example(
+    terms: dict[str, jax.Array], weights: dict[str, jax.Array], count: jax.Array
+) -> jax.Array:
+    """The terms of a loss together, as a sum over the examples of the batch: what `count` is to divide."""
+    by_weight = [terms[name] / weights[name] * count for name in terms if name in weights]
+    return sum([terms[name] for name in terms if name not in weights] + by_weight, jnp.zeros(()))
 
 
 def _parts(batch: Batch, number: int, mesh: Mesh) -> list[Batch]:

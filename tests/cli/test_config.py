@@ -4,6 +4,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from chanattn import attention, cli
+from chanattn import config as page
+from chanattn.fields import Field, integer
 from chanattn.training.config import changed_fields, flatten, from_json, to_json
 from chanattn.training.validate import validate
 from configs import base
@@ -48,6 +50,17 @@ def test_option_that_came_later_is_no_change_while_it_is_unset() -> None:
     assert changed_fields(old, new) == {}
     new.model.attention.reduction = 8
     assert changed_fields(old, new) == {"model.attention.reduction": (None, 8)}
+
+
+def test_field_that_came_later_has_the_value_of_earlier_runs(monkeypatch) -> None:
+    field = Field(8, integer(0), "A field that came later.", older=3)
+    paths = ("later", "dataset.augment.later", "absent.later", "seed.later")
+    monkeypatch.setattr(page, "FIELDS", dict.fromkeys([*paths, "dataset.workers"], field))
+    restored = from_json(to_json(base.get_config()))
+    assert changed_fields(restored, base.get_config()) == {
+        "later": (3, None),
+        "dataset.augment.later": (3, None),
+    }
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)

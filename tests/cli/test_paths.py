@@ -8,13 +8,15 @@ import pytest
 from absl import flags
 
 from chanattn import cli
+from chanattn.config import FIELDS
 from chanattn.data.sources import open_source
 from chanattn.data.sources.tfds_sets import data_dirs
 from chanattn.errors import UsageError
+from chanattn.fields import path
 from chanattn.paths import to_path
 from chanattn.training import compilation_cache
 from chanattn.training.loop import train_and_evaluate
-from chanattn.training.validate import RULES, field_mistakes, path
+from chanattn.training.validate import field_mistakes
 from configs import base
 from tests.conftest import ROOT
 
@@ -94,7 +96,7 @@ def test_what_is_no_path_is_refused_as_a_flag_and_as_a_field(text: str, home: Pa
         given(text)
     assert "\n" not in str(caught.value)
     if text:
-        fields = [name for name, rule in RULES.items() if rule.wanted == path().wanted]
+        fields = [name for name, each in FIELDS.items() if each.rule.wanted == path().wanted]
         assert fields == ["compilation_cache", "dataset.data_dir"]
         for field in fields:
             config = base.get_config()

@@ -3,10 +3,14 @@
 import pytest
 from ml_collections import ConfigDict
 
-from chanattn import attention
+from chanattn import attention, tasks
+from chanattn.config import FIELDS
 from chanattn.errors import UsageError
+from chanattn.fields import ANNOTATIONS, Field, number
+from chanattn.layers import kernels
+from chanattn.training import validate as validation
 from chanattn.training.config import flatten
-from chanattn.training.validate import RULES, validate
+from chanattn.training.validate import validate
 from configs import base
 
 OPTIONS = [f"model.attention.{name}" for name in attention.options()]
@@ -14,6 +18,7 @@ OPTIONS = [f"model.attention.{name}" for name in attention.options()]
 # A value of the right type that the field must refuse; None: every value of the type is valid.
 OUT_OF_RANGE = {
     "seed": -1,
+    "imports": ("no_such_module",),
     "steps": -1,
     "epochs": -0.5,
     "examples": -1,
@@ -54,6 +59,7 @@ OUT_OF_RANGE = {
     "dataset.augment.cutmix": float("nan"),
     "model.name": "",
     "model.num_classes": -1,
+    "model.head": "no_such_head",
     "model.shortcut": "none",
     "model.zero_init_residual": None,
     "model.stochastic_depth": 1.0,
@@ -111,19 +117,35 @@ def with_field(path: str, value: object) -> ConfigDict:
     return config
 
 
-def test_every_field_has_a_rule_and_a_bad_example() -> None:
-    assert set(flatten(base.get_config())) == set(RULES) | set(OPTIONS)
-    assert set(OUT_OF_RANGE) == set(RULES)
+def test_every_field_is_declared_and_has_a_bad_example() -> None:
+    assert set(flatten(base.get_config())) == set(FIELDS) | set(OPTIONS)
+    assert set(OUT_OF_RANGE) == set(FIELDS)
+
+
+@pytest.mark.parametrize("path", FIELDS)
+def test_a_declaration_agrees_with_itself(path: str) -> None:
+    field = FIELDS[path]
+    assert type(field.default) is field.rule.kind
+    assert field.rule.allows(field.default) == (path != "dataset.name")  # which has to be given
+    assert field.older is None or field.rule.allows(field.older)
+    assert field.meaning.endswith(".")
+    assert set(field.tasks) <= set(tasks.names())
+    assert set(field.data) <= set(ANNOTATIONS)
+
+
+def test_names_known_elsewhere_too_are_the_same() -> None:
+    assert FIELDS["kernels"].rule.choices == kernels.NAMES
+    assert set(validation.ANNOTATIONS_OF_TASKS) == set(tasks.names())
 
 
 def test_runnable_config_is_valid() -> None:
     validate(runnable())
 
 
-@pytest.mark.parametrize("path", RULES)
+@pytest.mark.parametrize("path", FIELDS)
 def test_wrong_type_is_refused(path: str) -> None:
     with pytest.raises(UsageError, match=rf"^{path} must be ") as caught:
-        validate(with_field(path, WRONG_TYPE[RULES[path].kind]))
+        validate(with_field(path, WRONG_TYPE[FIELDS[path].rule.kind]))
     assert "\n" not in str(caught.value)
 
 
@@ -193,3 +215,50 @@ def test_field_that_is_missing_is_refused() -> None:
     del config.ema["decay"]
     with pytest.raises(UsageError, match=r"lacks ema\.decay"):
         validate(config)
+
+
+def test_field_of_another_task_keeps_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    field = Field(0.5, number(0, 1), "Overlap of two boxes of one thing.", tasks=("detection",))
+    monkeypatch.setattr(validation, "FIELDS", FIELDS | {"task.overlap": field})
+    config = runnable().unlock()
+    config.task.overlap = 0.5
+    validate(config)
+    config.task.overlap = 0.7
+    reason = r"^task\.overlap=0\.7 is for detection, not for classification; set it to its default, 0\.5$"
+    with pytest.raises(UsageError, match=reason):
+        validate(config)
+    config.task.overlap = 1.7
+    with pytest.raises(UsageError, match=r"^task\.overlap must be a number in \[0, 1\], not 1\.7"):
+        validate(config)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "others"),
+    [
+        ("dataset.augment.flip", True, ()),
+        ("dataset.augment.pad_crop", 4, ()),
+        ("dataset.augment.color_jitter", 0.4, ()),
+        ("dataset.augment.random_resized_crop", True, ()),
+        ("dataset.augment.eval_crop", 1.0, ("mask", "boxes")),
+        ("dataset.augment.rand_augment_ops", 2, ("mask", "boxes", "captions")),
+        ("dataset.augment.cutout", 4, ("mask", "boxes", "captions")),
+        ("dataset.augment.mixup", 0.2, ("mask", "boxes", "captions")),
+        ("dataset.augment.cutmix", 1.0, ("mask", "boxes", "captions")),
+        ("task.label_smoothing", 0.1, ("mask", "boxes", "captions")),
+    ],
+)
+def test_augmentation_that_annotations_cannot_follow_is_refused(
+    path: str, value: object, others: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = with_field(path, value)
+    config.dataset.image_size = 32
+    for kind in ANNOTATIONS:
+        monkeypatch.setattr(validation, "ANNOTATIONS_OF_TASKS", {"classification": (kind,)})
+        if kind not in others:
+            validate(config)
+            continue
+        learns = f"classification learns from {ANNOTATIONS[kind]};"
+        reason = f"^{path}={value} works with labels.* alone, and {learns}"
+        with pytest.raises(UsageError, match=reason) as caught:
+            validate(config)
+        assert str(caught.value).endswith(f"set it to its default, {FIELDS[path].default!r}")

@@ -18,8 +18,7 @@ from chanattn.data.fit import Fit
 from chanattn.data.source import ArraySource
 from chanattn.data.sources.digits import open_split
 from chanattn.tasks.classification import Classification
-from chanattn.training.state import Totals
-from chanattn.training.step import make_eval_step
+from chanattn.training.evaluator import Evaluator
 from configs import base
 from tests.conftest import ROOT
 
@@ -82,28 +81,44 @@ class Linear:
         return images.reshape(len(images), -1) @ weights["kernel"], {}
 
 
+class Examples:
+    """The first of the pictures, as an evaluation reads them."""
+
+    class_names = tuple(map(str, range(CLASSES)))
+    num_corrupt = 0
+
+    def __init__(self, size):
+        self.size = size
+
+    def read(self, source):
+        rows = np.arange(self.size)
+        self.batches = EvaluationBatches(source, FIT, batch_size=self.size, rows=rows)
+        self.num_examples = len(source)
+
+    def feeds(self):
+        for i in range(len(self.batches)):
+            yield {name: self.batches[i][name] for name in ("image", "label", "mask")}
+
+    def prepare(self, feed):
+        return feed | {"image": feed["image"].astype(jnp.float32) / 255}
+
+
 @functools.cache
-def eval_step():
+def evaluation(size):
     mesh = jax.make_mesh((1,), ("data",), devices=jax.devices()[:1])
-    return make_eval_step(
-        Linear(),
-        Classification(),
-        lambda feed: feed | {"image": feed["image"].astype(jnp.float32) / 255},
-        mesh=mesh,
-    )
+    data = Examples(size)
+    return data, Evaluator(Linear(), Classification(), data, mesh)
 
 
 @settings(max_examples=12)
 @given(number=st.integers(1, 100), size=st.sampled_from([1, 7, 32, 120]))
 def test_metrics_are_those_of_numpy_whatever_the_batch_size(number, size):
     source = examples(number)
-    batches = EvaluationBatches(source, FIT, batch_size=size, rows=np.arange(size))
-    totals = Totals.zero(Classification().metric_names)
-    for i in range(len(batches)):
-        feed = {name: batches[i][name] for name in ("image", "label", "mask")}
-        totals = eval_step()({"kernel": WEIGHTS}, feed, totals)
-    assert int(totals.exact()["loss"][1]) == number
-    assert totals.means() == pytest.approx(by_numpy(source, WEIGHTS), rel=1e-5, abs=1e-7)
+    data, evaluate = evaluation(size)
+    data.read(source)
+    found = evaluate({"kernel": WEIGHTS})
+    assert found.pop("examples") == number
+    assert found == pytest.approx(by_numpy(source, WEIGHTS), rel=1e-5, abs=1e-7)
 
 
 DEVICES = """
@@ -113,8 +128,7 @@ import numpy as np
 jax.config.update("jax_num_cpu_devices", 8)
 from chanattn import data
 from chanattn.tasks.classification import Classification
-from chanattn.training.measure import measure
-from chanattn.training.step import make_eval_step
+from chanattn.training.evaluator import Evaluator
 from configs import base
 
 class Linear:
@@ -128,8 +142,7 @@ task, found = Classification(), {}
 for devices, size in ((1, 355), (3, 100), (5, 64), (8, 1)):
     mesh = jax.make_mesh((devices,), ("data",), devices=jax.devices()[:devices])
     test = data.evaluation(config, mesh, batch_size=size)
-    step = make_eval_step(Linear(), task, test.prepare, mesh=mesh)
-    found[f"{devices} {size}"] = measure(step, {"kernel": kernel}, task, test, mesh)
+    found[f"{devices} {size}"] = Evaluator(Linear(), task, test, mesh)({"kernel": kernel})
 print(json.dumps(found))
 """
 
@@ -145,6 +158,7 @@ def test_any_number_of_devices_gives_the_metrics_of_numpy():
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
+    assert all(metrics.pop("examples") == 355 for metrics in found.values())
     assert len(found) == 4
     source = open_split(base.get_config().dataset, "test")
     kernel = np.random.default_rng(0).normal(size=(192, 10)).astype(np.float32)

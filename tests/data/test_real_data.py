@@ -19,8 +19,8 @@ def one_epoch(config, mesh):
         prepare = jax.jit(train.prepare)
         for step, feed in zip(range(train.steps_per_epoch), train.feeds(0), strict=False):
             found += examples(prepare(feed, jnp.int32(step), jax.random.key(0)))
-    evaluation = data.evaluation(config, mesh, batch_size=64)
-    passed = [e for feed in evaluation.feeds() for e in examples(evaluation.prepare(feed))]
+    with data.evaluation(config, mesh, batch_size=64) as evaluation:
+        passed = [e for feed in evaluation.feeds() for e in examples(evaluation.prepare(feed))]
     return sorted(found), sorted(passed)
 
 

@@ -21,7 +21,7 @@ PROGRAMS = [
 ]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 CONFIGS = re.compile(r"(.*[._])?(config|recipe|cfg|trained|dataset|c|ConfigDict\(.*\))")
-# Parts of a config by the names that they have in base.py, as in `config.model.attention.get(...)`.
+# Parts of a config by the names that they have in recipes, as in `config.model.attention.get(...)`.
 PARTS = re.compile(r"(config|recipe|cfg|trained|c)(\.\w+)+")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from fake_sweep import ENVIRONMENT, configured, write, write_sweep
 
+from chanattn.config import FIELDS
 from chanattn.errors import UsageError
 from chanattn.report import environment, recipe
 from chanattn.report.comparison import compare, compare_all
@@ -28,6 +29,11 @@ def configure(sweep: Path, **changes: Any) -> None:
     """Gives the run of `se` with seed 1 other fields; `__` stands for a dot."""
     fields = {**OVERRIDES["se"], "seed": 1, **{k.replace("__", "."): v for k, v in changes.items()}}
     write(sweep / "runs" / "variant1" / "seed1" / "config.json", configured(fields))
+
+
+def test_the_fields_that_are_treated_apart_exist() -> None:
+    for named in (*recipe.MACHINE, *recipe.UNRELATED, *recipe.BETWEEN_SWEEPS):
+        assert any(recipe.below(path, [named]) for path in FIELDS), named
 
 
 def test_rows_of_one_recipe_pass(sweep: Path) -> None:

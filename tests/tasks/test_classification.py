@@ -28,8 +28,7 @@ def log_softmax(z):
 def test_loss_is_the_cross_entropy_with_the_smoothed_target(smoothing):
     target = (1 - smoothing) * np.eye(7)[LABEL] + smoothing / 7
     expected = -(target * log_softmax(LOGITS)).sum()
-    total, count = Classification(smoothing).loss(LOGITS, batch())
-    assert count == 6
+    total = Classification(smoothing).loss(LOGITS, batch())["loss"]
     np.testing.assert_allclose(total, expected, rtol=1e-6)
 
 
@@ -38,10 +37,10 @@ def test_loss_under_mixup_is_the_weighted_loss_of_both_labels():
     target = weight[:, None] * np.eye(7)[LABEL] + (1 - weight[:, None]) * np.eye(7)[other]
     expected = -(target * log_softmax(LOGITS)).sum()
     mixed = batch(mix_label=other, mix_weight=weight)
-    np.testing.assert_allclose(Classification().loss(LOGITS, mixed)[0], expected, rtol=1e-6)
+    np.testing.assert_allclose(Classification().loss(LOGITS, mixed)["loss"], expected, rtol=1e-6)
     hit = weight * (LOGITS.argmax(1) == LABEL) + (1 - weight) * (LOGITS.argmax(1) == other)
     np.testing.assert_allclose(
-        Classification().measure(LOGITS, mixed)["top1"][0], hit.sum(), rtol=1e-6
+        Classification().monitor(LOGITS, mixed)["top1"][0], hit.sum(), rtol=1e-6
     )
 
 
@@ -56,7 +55,7 @@ def test_masked_examples_count_for_nothing_even_if_they_are_not_finite():
         "top1": (order[:, 0] == LABEL)[real].sum(),
         "top5": (order[:, :5] == LABEL[:, None]).any(1)[real].sum(),
     }
-    assert set(all_metrics) == set(expected) == set(Classification().metric_names)
+    assert set(all_metrics) == set(expected) == {metric.name for metric in Classification.metrics}
     for name, (total, count) in all_metrics.items():
         assert count == 4
         np.testing.assert_allclose(total, expected[name], rtol=1e-6)
@@ -70,8 +69,8 @@ def test_a_constant_output_is_no_better_than_chance():
 
 def test_loss_of_bfloat16_logits_is_computed_in_float32():
     logits = jnp.asarray(LOGITS, jnp.bfloat16)
-    total, _ = Classification(0.1).loss(logits, batch())
-    exact, _ = Classification(0.1).loss(logits.astype(jnp.float32), batch())
+    total = Classification(0.1).loss(logits, batch())["loss"]
+    exact = Classification(0.1).loss(logits.astype(jnp.float32), batch())["loss"]
     assert total.dtype == jnp.float32
     assert total == exact
 

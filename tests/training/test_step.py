@@ -11,11 +11,13 @@ import optax
 import pytest
 
 from chanattn import attention
+from chanattn.runs.metric import Metric
+from chanattn.tasks import Task
 from chanattn.tasks.classification import Classification
-from chanattn.training.measure import measure
+from chanattn.training.evaluator import Evaluator
 from chanattn.training.optimizer import make_optimizer
 from chanattn.training.state import Totals, create_state, make_init, means
-from chanattn.training.step import make_eval_step, make_train_step
+from chanattn.training.step import make_train_step
 
 RNG = np.random.default_rng(0)
 FEED = {
@@ -37,9 +39,10 @@ def build(tiny_net, mesh, optimizer_config):
         ema_decay=0.0,
         prepare=None,
         rate=0.1,
+        task=None,
         **options,
     ):
-        model, task = model or tiny_net(dropout, dtype), Classification(0.1)
+        model, task = model or tiny_net(dropout, dtype), task or Classification(0.1)
 
         def schedule(step):
             return rate / (1 + step)
@@ -222,20 +225,89 @@ def test_sums_and_counts_of_metrics_stay_exact_beyond_the_digits_of_a_float32():
 
 
 def test_an_evaluation_counts_every_example_of_more_than_a_float32_can(mesh):
-    class Task:
-        metric_names = ("loss",)
+    class Sums(Classification):
+        def measure(self, outputs, batch):
+            matrix = jnp.full((2, 2), batch["count"], jnp.int32)
+            return {"loss": (batch["sum"], batch["count"]), "matrix": matrix}
 
-        def measure(self, logits, batch):
-            return {"loss": (batch["sum"], batch["count"])}
+        def results(self, totals, answers, class_names):
+            assert answers is None
+            return totals
 
-    def model_apply(weights, image, train):
-        return image, {}
+    counts = [2**24] + [1] * 9
+    feeds = [{"sum": np.float32(c), "count": np.float32(c)} for c in counts]
+    data = evaluation_data(feeds, lambda feed: feed | {"image": 0, "mask": jnp.ones(1)})
+    model = SimpleNamespace(apply=lambda weights, image, train: (image, {}))
+    found = Evaluator(model, Sums(), data, mesh)({})
+    assert found["examples"] == len(counts)
+    assert found["loss"] == (2**24 + 9, 2**24 + 9)
+    np.testing.assert_array_equal(found["matrix"], np.full((2, 2), 2**24 + 9))
 
-    model = SimpleNamespace(apply=model_apply)
-    step = make_eval_step(model, Task(), lambda feed: feed | {"image": 0}, mesh=mesh)
-    feeds = [{"sum": np.float32(c), "count": np.float32(c)} for c in [2**24] + [1] * 9]
-    data = SimpleNamespace(num_examples=2**24 + 9, num_corrupt=0, feeds=lambda: feeds)
-    assert measure(step, {}, Task(), data, mesh) == {"loss": 1.0}
+
+def evaluation_data(feeds, prepare=lambda feed: feed, num_corrupt=0):
+    """What `Evaluation` needs of data: feeds, each of as many examples as its mask holds ones."""
+    number = sum(int(np.sum(prepare(feed)["mask"])) for feed in feeds)
+    return SimpleNamespace(
+        feeds=lambda: iter(feeds),
+        prepare=prepare,
+        num_examples=number,
+        num_corrupt=num_corrupt,
+        class_names=tuple("abcde"),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TwoTerms(Task):
+    """A sum over examples, and one over the valid of four values an example, whose numbers differ."""
+
+    metrics = (Metric("loss", "loss", "", higher_is_better=False),)
+    terms = ("fit", "valid")
+
+    def targets(self, batch):
+        valid = jnp.arange(4) < (batch["label"] % 4)[:, None]
+        return batch | {"valid": valid.astype(jnp.float32)}
+
+    def weights(self, batch):
+        return {"valid": batch["valid"].sum()}
+
+    def loss(self, outputs, batch):
+        fit = (outputs[:, 0] - 1) ** 2
+        valid = ((outputs[:, 1:] - 2) ** 2 * batch["valid"]).sum(axis=1)
+        return {"fit": fit.sum(), "valid": valid.sum()}
+
+    def measure(self, outputs, batch):
+        return {}
+
+    def results(self, totals, answers, class_names):
+        return {"loss": None}
+
+
+class Pixels(nn.Module):
+    """Five numbers an example, without a norm, so that parts of a batch know nothing of each other."""
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        return nn.Dense(5)(x.mean(axis=(1, 2))), {}
+
+
+def test_terms_of_a_loss_are_divided_by_the_weight_of_the_whole_batch_however_it_is_cut(build):
+    states, logged = [], []
+    for parts in (1, 2, 4):
+        step, state = build(model=Pixels(), task=TwoTerms(), accumulate=parts)
+        start = jax.device_get(state.params)
+        state, (window,) = run(step, state, 1)
+        states.append(state.params)
+        logged.append(window.means())
+    for params, means_ in zip(states[1:], logged[1:], strict=True):
+        assert_equal(params, states[0], rtol=1e-5, atol=1e-7)
+        assert means_ == pytest.approx(logged[0], rel=1e-5)
+
+    outputs = np.asarray(Pixels().apply({"params": start}, FEED["image"])[0], np.float64)
+    valid = np.arange(4) < (FEED["label"] % 4)[:, None]
+    fit = ((outputs[:, 0] - 1) ** 2).mean()
+    error = ((outputs[:, 1:] - 2) ** 2)[valid].mean()
+    expected = {"fit": fit, "valid": error, "loss": fit + error}
+    assert {name: logged[0][name] for name in expected} == pytest.approx(expected, rel=1e-5)
 
 
 def test_convolutions_are_never_inside_a_loop(build):
@@ -273,16 +345,41 @@ def test_bfloat16_network_keeps_float32_loss_parameters_and_statistics(build):
 def test_evaluation_adds_masked_batches_and_uses_running_statistics(build, tiny_net, mesh):
     _, state = build()
     task = Classification(0.1)
-    eval_step = make_eval_step(tiny_net(), task, lambda feed: feed, mesh=mesh)
     logits, _ = tiny_net().apply(state.weights, FEED["image"], train=False)
     expected = means(task.measure(logits, jax.tree.map(jnp.asarray, FEED)))
-    zero = Totals.zero(task.metric_names)
     half = {name: np.concatenate([a[:4], a[:4]]) for name, a in FEED.items()}
     rest = {name: np.concatenate([a[4:], a[:4]]) for name, a in FEED.items()}
     half["mask"] = rest["mask"] = np.array([1, 1, 1, 1, 0, 0, 0, 0], np.float32)
-    totals = eval_step(state.weights, rest, eval_step(state.weights, half, zero))
-    assert totals.exact()["loss"][1] == 8
-    assert totals.means() == pytest.approx(expected, rel=1e-6)
+    data = evaluation_data([half, rest])
+    evaluation = Evaluator(tiny_net(), task, data, mesh)
+    assert evaluation(state.weights) == pytest.approx(expected | {"examples": 8}, rel=1e-6)
+    data.num_examples = 9
+    with pytest.raises(RuntimeError, match="8 of 9 examples"):
+        evaluation(state.weights)
+
+
+def test_answers_are_those_of_the_real_examples_in_their_order(build, tiny_net, mesh):
+    _, state = build()
+    half = {name: np.concatenate([a[:4], a[:4]]) for name, a in FEED.items()}
+    half["mask"] = np.array([1, 0, 1, 1, 0, 0, 0, 0], np.float32)
+    data = evaluation_data([half, FEED])
+    plain = Evaluator(tiny_net(), Classification(), data, mesh)(state.weights)
+    found = Evaluator(tiny_net(), Classification(), data, mesh, answers=True)(state.weights)
+    assert {name: found[name] for name in plain} == plain
+    logits, _ = tiny_net().apply(state.weights, FEED["image"], train=False)
+    label = np.concatenate([FEED["label"][[0, 2, 3]], FEED["label"]])
+    predicted = np.concatenate([logits[np.array([0, 2, 3])], logits]).argmax(axis=1)
+    expected = np.zeros((5, 5), int)
+    np.add.at(expected, (label, predicted), 1)
+    np.testing.assert_array_equal(found["confusion_matrix"], expected)
+
+
+def test_an_evaluation_that_is_told_to_stop_gives_nothing(build, tiny_net, mesh):
+    _, state = build()
+    asked = iter([False, True])
+    evaluation = Evaluator(tiny_net(), Classification(), evaluation_data([FEED] * 3), mesh)
+    assert evaluation(state.weights, lambda: next(asked)) is None
+    assert next(asked, "both were asked") == "both were asked"
 
 
 def test_runs_that_differ_in_their_seed_alone_share_one_program_and_not_their_noise(build):

@@ -7,7 +7,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from chanattn import data, models
+from chanattn import data, tasks
 from chanattn.analysis.cost.programs import Programs, compile_programs
 from chanattn.analysis.hardware import hardware
 from chanattn.analysis.modules import CONVENTIONS, NetworkCost, network_cost
@@ -121,10 +121,7 @@ def counts(config: ConfigDict, pictures: data.Pictures) -> dict[str, Any]:
 
 def network(config: ConfigDict, pictures: data.Pictures) -> NetworkCost:
     """The network of a config, counted."""
-    model = models.from_config(
-        config.model, pictures.num_classes, config.precision, config.param_dtype
-    )
-    return network_cost(model, pictures.image_shape)
+    return network_cost(tasks.network(config, pictures.num_classes), pictures.image_shape)
 
 
 _SPEED = (

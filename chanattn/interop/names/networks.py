@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from chanattn.attention import describe
 from chanattn.interop.names.mechanisms import mechanism_table
-from chanattn.interop.names.rules import Part, Rule, Table
+from chanattn.interop.names.rules import Part, Rule, Skip, Table
 from chanattn.models import InvertedResidualNet, Network, ResNet, VoVNet
 
-_HEAD: Table = (
-    Rule(r"fc|linear|last_linear|head\.fc|classifier", "classifier"),
+_CLASSIFIER = r"fc|linear|last_linear|head\.fc|classifier"
+_FINAL: Table = (
     Rule(r"final_conv\.(conv|bn)", r"final_\1"),
     Rule(r"conv_head", "final_conv"),
 )
@@ -65,18 +65,25 @@ def network_table(model: Network) -> Table:
         UsageError: The names of its attention are not known.
     """
     if isinstance(model, ResNet):
-        return (*_resnet_stem(model), *_HEAD, *_stages(model))
+        return (*_resnet_stem(model), *_end(model), *_stages(model))
     if isinstance(model, VoVNet):
         stem = tuple(
             rule for index in range(3) for rule in _separable(rf"stem\.{index}", index + 1)
         )
-        return (*(Part("", "stem/", (rule,)) for rule in stem), *_HEAD, *_stages(model))
+        return (*(Part("", "stem/", (rule,)) for rule in stem), *_end(model), *_stages(model))
     stem = (
         Rule(r"conv_stem", "stem_conv"),
         Rule(r"bn1", "stem_bn"),
         Rule(r"bn2", "final_bn"),
     )
-    return (*stem, *_HEAD, *_stages(model))
+    return (*stem, *_end(model), *_stages(model))
+
+
+def _end(model: Network) -> Table:
+    """What stands behind the stages; under another head than a classifier, one in the state is left out."""
+    if model.head == "classifier":
+        return (Rule(_CLASSIFIER, "classifier"), *_FINAL)
+    return (Skip(rf"({_CLASSIFIER})\.(weight|bias)"), *_FINAL)
 
 
 def _separable(name: str, number: int) -> Table:

@@ -17,19 +17,15 @@ class Predictions:
         label: true class, (N,) int.
         predicted: class of the largest logit, (N,) int.
         confidence: softmax probability of that class, (N,) float.
-        loss: cross-entropy in nats, (N,) float.
-        in_top5: whether the true class is among the five largest logits, (N,) 0 or 1.
     """
 
     label: np.ndarray
     predicted: np.ndarray
     confidence: np.ndarray
-    loss: np.ndarray
-    in_top5: np.ndarray
 
 
 def measures(predictions: Predictions, class_names: Sequence[str]) -> dict[str, Any]:
-    """Loss, accuracies, calibration error and confusion matrix, ready for JSON.
+    """Calibration error, per-class accuracies and confusion matrix, ready for JSON.
 
     Accuracies are fractions. A class without examples has the per-class accuracy None.
     """
@@ -42,13 +38,10 @@ def measures(predictions: Predictions, class_names: Sequence[str]) -> dict[str, 
         for i, (name, row) in enumerate(zip(class_names, matrix, strict=True))
     }
     return {
-        "examples": len(p.label),
-        "loss": float(p.loss.mean(dtype=np.float64)),
-        "top1": float(np.mean(p.label == p.predicted)),
-        "top5": float(p.in_top5.mean(dtype=np.float64)),
         "expected_calibration_error": expected_calibration_error(
             p.confidence, p.predicted == p.label
         ),
+        "calibration_bins": BINS,
         "per_class_accuracy": per_class,
         "confusion_matrix": matrix.tolist(),
     }

@@ -1,0 +1,237 @@
+"""Every field of every config: default, what it may hold and what it means, declared here and nowhere else.
+
+    "momentum": Field(0.9, number(0, 1, ends="[)"), "Of sgd."),
+
+Recipes start from `get_config()`, a config of all defaults, and change what they need; the command line
+changes any field: `--config.optimizer.momentum=0.95`. `chanattn.training.validate` checks a config by this
+page, and has the checks that concern several fields. A field with `tasks=` is for these tasks alone, one with
+`data=` for tasks that learn from these kinds of annotations alone: beside others it must keep its default.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from chanattn.fields import Field, boolean, choice, flatten, integer, number, path, several, text
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
+# One line a field where it fits.
+# fmt: off
+RUN = {
+    "seed": Field(0, integer(0, 2**32 - 1),
+        "Decides everything random: initialisation, order, augmentation, dropout."),
+
+    "imports": Field((), several(text(empty=False), empty=True),
+        "Modules of your own to import first, which register tasks, heads or mechanisms.", older=()),
+
+    # Length of the training: exactly one of the three is positive.
+    "steps": Field(0, integer(0), "Optimizer steps."),
+    "epochs": Field(0.0, number(0),
+        "Passes over the training split, each of floor(size / batch_size) steps."),
+    "examples": Field(0, integer(0), "Training images seen, repetitions counted."),
+    "batch_size": Field(128, integer(1), "Global: images a step over all devices and processes."),
+    "accumulate": Field(1, integer(1), "Parts of a batch, computed one after another, to save memory."),
+
+    # How often. The last step always evaluates and saves.
+    "log_every": Field(50, integer(0), "Steps between lines of training metrics; 0: once an epoch."),
+    "eval_every": Field(0, integer(0), "Steps between evaluations; 0: once an epoch."),
+    "checkpoint_every": Field(0, integer(0), "Steps between checkpoints; 0: once an epoch."),
+
+    # The machine.
+    "platform": Field("auto", choice("auto", "cpu", "gpu", "tpu"), "One that is absent is an error."),
+    "cpu_devices": Field(0, integer(0),
+        "Virtual devices on the CPU; 0: one with oneDNN, else one a core as the batch divides."),
+    "kernels": Field("auto", choice("auto", "onednn", "xla", "plain"),
+        "Convolutions on the CPU, see `chanattn.layers.kernels`."),
+    "compilation_cache": Field("", path(),
+        "Folder for compiled programs; empty: none, or $JAX_COMPILATION_CACHE_DIR."),
+    "deterministic": Field(False, boolean(),
+        "GPU: only operations that give the same bits every time; slower."),
+    "precision": Field("float32", choice("float32", "bfloat16"),
+        "Type of activations; norm statistics stay float32."),
+    "param_dtype": Field("float32", choice("float32", "bfloat16"), "Type of the stored parameters."),
+}
+
+# Where the pictures come from.
+DATASET = {
+    "name": Field("", text(empty=False),
+        "digits | synthetic | folder | any TFDS classification set (cifar10, fashion_mnist, ...)."),
+    "split": Field("train", text(empty=False),
+        "With parts: train[:90%], train[:1000]; each a fair sample, see `chanattn.data.split`."),
+    "eval_split": Field("test", text(empty=False), "What evaluations are made on, written in the same way."),
+    "allow_overlap": Field(False, boolean(), "Train although pictures of eval_split are in split too.",
+        older=False),
+    "data_dir": Field("", path(), "folder: its root; TFDS: else $TFDS_DATA_DIR, else ~/tensorflow_datasets."),
+    "image_size": Field(0, integer(0, 16_384),
+        "Height = width after decoding; 0: as stored, if all share one size."),
+    "mean": Field((0.5, 0.5, 0.5), several(number(), 3), "Mean of the pixel values in [0, 1], by channel."),
+    "std": Field((0.5, 0.5, 0.5), several(number(0, ends="()"), 3), "Their standard deviation, by channel."),
+    "loader": Field("auto", choice("auto", "device", "stream"),
+        "device: the whole set in device memory; stream: Grain; auto: device if it fits."),
+    "workers": Field(0, integer(0), "Grain worker processes; 0: decode in this process."),
+    "max_corrupt": Field(0, integer(0),
+        "Unreadable pictures skipped, named and counted before the run stops."),
+    "synthetic_examples": Field(512, integer(1), "Size of `synthetic`."),
+    "synthetic_classes": Field(10, integer(2), "Classes of `synthetic`."),
+}
+
+# What is done to the pictures.
+AUGMENT = {
+    "random_resized_crop": Field(False, boolean(), "Streamed data: area 8-100 %, aspect 3/4-4/3."),
+    "eval_crop": Field(0.875, number(0, 1, ends="(]"),
+        "Pictures of different sizes, but those of image_size: centre crop, part of the resized picture.",
+        data=("label", "captions")),
+    "pad_crop": Field(0, integer(0),
+        "Pixels of zero padding on each side, then a random crop of the original size."),
+    "flip": Field(False, boolean(), "Mirror left-right with probability 1/2."),
+    "color_jitter": Field(0.0, number(0, 1), "Strength of random brightness, contrast and saturation."),
+    # Five of RandAugment's operations are geometric, and move no annotations.
+    "rand_augment_ops": Field(0, integer(0), "RandAugment: operations a picture.", data=("label",)),
+    "rand_augment_magnitude": Field(9.0, number(0, 10), "RandAugment: strength.", data=("label",)),
+    "cutout": Field(0, integer(0), "Side of the erased square in pixels.", data=("label",)),
+    "mixup": Field(0.0, number(0), "Alpha of the Beta distribution; 0: off.", data=("label",)),
+    "cutmix": Field(0.0, number(0), "Alpha; with mixup too, each batch takes one of the two at random.",
+        data=("label",)),
+}
+
+# The network: an architecture with a mechanism.
+MODEL = {
+    "name": Field("resnet20", text(empty=False), "The architecture, see `python -m chanattn.models`."),
+    "num_classes": Field(0, integer(0), "Of the classifier; 0: as many as the dataset has."),
+    "head": Field("", text(empty=True),
+        "What is made of the endpoints, see `chanattn.models.heads`; empty: the task's own.", older=""),
+    "shortcut": Field("", choice("", "zero_pad", "projection", "avg_pool"), "Empty: the architecture's own."),
+    "zero_init_residual": Field(True, boolean(),
+        "The last norm of a block starts at zero: the block is the identity."),
+    "stochastic_depth": Field(0.0, number(0, 1, ends="[)"),
+        "Drop probability of the last block; grows linearly up to it."),
+    "dropout": Field(0.0, number(0, 1, ends="[)"), "Rate before the classifier."),
+}
+
+# `get_config` adds a field for every option of every mechanism. None: the mechanism's default. An option that
+# the chosen mechanism does not take is refused; the mechanism knows its range.
+ATTENTION = {
+    "name": Field("identity", text(empty=False), "The mechanism, see `python -m chanattn.attention`."),
+    "placement": Field("", text(empty=True), "Where in the block; empty: the mechanism's own place."),
+    "stages": Field((), several(integer(1, 5), empty=True),
+        "Numbers of stages, from 1; empty: all (at stage_end: all but the last)."),
+}
+
+# What is learnt.
+TASK = {
+    "name": Field("classification", text(empty=False), "The task."),
+    "label_smoothing": Field(0.0, number(0, 1, ends="[)"),
+        "Share of the target that is spread evenly over all classes.", data=("label",)),
+    "se_loss_weight": Field(0.2, number(0),
+        "Of EncNet's loss on the presence of classes (model.attention.se_loss).", tasks=("classification",)),
+}
+
+# The optimizer; weight decay never touches biases and norms, see `chanattn.attention.decays`.
+OPTIMIZER = {
+    "name": Field("sgd", choice("sgd", "adamw", "lamb"), "The method."),
+    "learning_rate": Field(0.1, number(0, ends="()"), "Peak, for the batch size given: it is not scaled."),
+    "momentum": Field(0.9, number(0, 1, ends="[)"), "Of sgd."),
+    "nesterov": Field(True, boolean(), "Of sgd."),
+    "beta1": Field(0.9, number(0, 1, ends="[)"), "Of adamw and lamb."),
+    "beta2": Field(0.999, number(0, 1, ends="[)"), "Of adamw and lamb."),
+    "eps": Field(1e-8, number(0, ends="()"), "Of adamw and lamb."),
+    "weight_decay": Field(1e-4, number(0), "sgd: added to the gradient; adamw, lamb: decoupled."),
+    "decay_attention": Field(True, boolean(), "False: parameters of the attention modules do not decay."),
+    "clip_norm": Field(0.0, number(0), "Largest global gradient norm; 0: off."),
+}
+
+# The learning rate over time, after a linear warm-up: lr * (t + 1) / warmup_steps.
+SCHEDULE = {
+    "name": Field("cosine", choice("cosine", "step", "polynomial", "constant"), "The curve that follows."),
+    "warmup_epochs": Field(0.0, number(0), "Length of the warm-up; at most one of the two is positive."),
+    "warmup_steps": Field(0, integer(0), "Length of the warm-up in steps."),
+    "boundaries": Field((0.5, 0.75), several(number(0, 1, ends="()")),
+        "step: fractions of the whole training at which the rate drops."),
+    "factor": Field(0.1, number(0, ends="()"), "step: what it is multiplied by."),
+    "power": Field(1.0, number(0, ends="()"), "polynomial: the exponent."),
+    "end_factor": Field(0.0, number(0, 1), "cosine, polynomial: final rate as a fraction of the peak."),
+}
+
+EMA = {
+    "decay": Field(0.0, number(0, 1, ends="[)"),
+        "Of the moving averages of parameters and batch statistics; 0: off."),
+}
+
+# Which checkpoints stay; one that any of the fields wants does.
+CHECKPOINT = {
+    "keep": Field(2, integer(1), "How many of the newest."),
+    "keep_best": Field(0, integer(0),
+        "How many with the highest top-1 accuracy (of the averages with EMA); each is saved when found."),
+    "keep_every": Field(0, integer(0), "Those of steps that are multiples of this; 0: none for that."),
+}
+
+# What becomes of a run whose loss, gradient or weights are no longer finite numbers.
+NONFINITE = {
+    "policy": Field("stop", choice("stop", "skip", "rollback"),
+        "stop: the run ends; skip: the step changes nothing but its number; rollback: to the last checkpoint,"
+        " and on from it with the data in another order."),
+    "limit": Field(10, integer(1), "skip: steps, rollback: times; one more in the whole run stops it."),
+}
+
+# Views of metrics.jsonl.
+LOGGING = {
+    "tensorboard": Field(True, boolean(), "Event files in RUN/tensorboard."),
+    "wandb_project": Field("", text(empty=True), "Weights & Biases project; needs the `wandb` extra."),
+}
+# fmt: on
+
+DECLARED: dict[str, Any] = RUN | {
+    "dataset": DATASET | {"augment": AUGMENT},
+    "model": MODEL | {"attention": ATTENTION},
+    "task": TASK,
+    "optimizer": OPTIMIZER,
+    "schedule": SCHEDULE,
+    "ema": EMA,
+    "checkpoint": CHECKPOINT,
+    "nonfinite": NONFINITE,
+    "logging": LOGGING,
+}
+FIELDS: dict[str, Field] = flatten(DECLARED)
+"""Every field by its dotted path, but for the options of mechanisms."""
+
+
+def get_config() -> "ConfigDict":
+    """The complete config; trains nothing by itself, because `dataset.name` and the length are empty."""
+    # Of no use to those that only read the declarations.
+    from ml_collections import ConfigDict, config_dict
+
+    from chanattn import attention
+
+    config = ConfigDict(_defaults(DECLARED))
+    for option, kind in attention.options().items():
+        config.model.attention[option] = config_dict.placeholder(kind)
+    return config.lock()
+
+
+def _defaults(declared: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: entry.default if isinstance(entry, Field) else _defaults(entry)
+        for name, entry in declared.items()
+    }
+
+
+def add_later_fields(values: dict[str, Any]) -> set[str]:
+    """Adds to the config of an earlier version the fields that came later, with the values of `Field.older`.
+
+    Args:
+        values: nested dicts, as read from JSON; changed in place. A group that is missing stays so.
+
+    Returns:
+        The dotted paths of the fields that were added.
+    """
+    added = set()
+    for dotted, field in FIELDS.items():
+        *groups, name = dotted.split(".")
+        section: Any = values
+        for group in groups:
+            section = section.get(group) if isinstance(section, dict) else None
+        if field.older is not None and isinstance(section, dict) and name not in section:
+            section[name] = field.older
+            added.add(dotted)
+    return added

@@ -1,0 +1,125 @@
+"""What a task is: it turns outputs of a network and a batch into a loss, and into metrics.
+
+Arrays of a batch have the examples as their first dimension, and padding may hold anything: what is summed is
+summed under the batch's `mask` (1 for real examples), by `where` and not by a product: 0 * inf is not 0.
+"""
+
+import abc
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self
+
+import flax.linen as nn
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from chanattn.batch import Batch, Pair
+from chanattn.runs.metric import Metric
+from chanattn.tasks import auxiliary
+
+#: What a network answered on every example, by name; on the host, padding left out.
+Answers = Mapping[str, np.ndarray]
+
+
+class Task(abc.ABC):
+    """The interface between a task and the rest; a task says what differs from these defaults.
+
+    Attributes:
+        fields: Names of the fields of the data that it needs (`chanattn.data`).
+        heads: Names of the heads whose outputs it takes (`chanattn.models.heads`); the first is the default.
+        metrics: What `results` gives of every evaluation; the first decides which checkpoint is best. One is
+            `loss`.
+        monitored: Names of what `monitor` gives.
+        terms: Names of the terms of the loss that are reported one by one, where there are several.
+        measured_from_answers: Whether some of `metrics` come from answers, so that an evaluation during
+            training has to collect them.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = ("label",)
+    heads: ClassVar[tuple[str, ...]] = ("classifier",)
+    metrics: ClassVar[tuple[Metric, ...]]
+    monitored: ClassVar[tuple[str, ...]] = ()
+    terms: ClassVar[tuple[str, ...]] = ()
+    measured_from_answers: ClassVar[bool] = False
+    #: `(logits, batch) -> loss of each example (B,)` of logits (B, classes) that tell which classes a picture
+    #: contains, for mechanisms that learn from it (EncNet); None: the task cannot say.
+    presence_loss: Callable[[jax.Array, Batch], jax.Array] | None = None
+
+    @classmethod
+    def from_config(cls, config: ConfigDict) -> Self:
+        """The task of a config's `task` section."""
+        del config
+        return cls()
+
+    def inputs(self, batch: Batch) -> dict[str, jax.Array]:
+        """What the head is given beside the endpoints (the words so far), by name."""
+        del batch
+        return {}
+
+    def targets(self, batch: Batch) -> Batch:
+        """The batch, with what the loss compares outputs to; traced, once for the whole batch."""
+        return batch
+
+    def weights(self, batch: Batch) -> dict[str, jax.Array]:
+        """What each term of the loss is divided by, from the batch alone; scalars.
+
+        A term that is not named is divided by the number of real examples. Because the weight is that of the
+        whole batch, a batch that is computed in parts has the same gradient.
+        """
+        del batch
+        return {}
+
+    @abc.abstractmethod
+    def loss(self, outputs: Any, batch: Batch) -> dict[str, jax.Array]:
+        """The terms of the objective that is differentiated, each as a sum over real examples; scalars."""
+
+    def extra_losses(self, sown: Mapping[str, Any], batch: Batch) -> dict[str, Pair]:
+        """What mechanisms in the network add to the objective, see `chanattn.tasks.auxiliary`."""
+        return auxiliary.collect(sown, batch, self.presence_loss)
+
+    def monitor(self, outputs: Any, batch: Batch) -> dict[str, Pair]:
+        """What is reported of training steps beside the loss, as (sum over real examples, number of them)."""
+        del outputs, batch
+        return {}
+
+    @abc.abstractmethod
+    def measure(self, outputs: Any, batch: Batch) -> Any:
+        """What an evaluation adds up on the device: a pytree of sums.
+
+        Floating-point sums lose nothing up to 2^48, integers up to 2^31 (`Totals`).
+        """
+
+    def answers(
+        self, model: nn.Module, weights: Mapping[str, Any], outputs: Any, batch: Batch
+    ) -> dict[str, jax.Array]:
+        """The answers on a batch, of a size that does not depend on them; each (B, ...), traced.
+
+        Args:
+            model: The network, for answers that need more of it than its outputs.
+            weights: {"params", "batch_stats"}.
+            outputs: Of the network on the batch.
+            batch: The batch.
+        """
+        del model, weights, outputs, batch
+        return {}
+
+    @abc.abstractmethod
+    def results(
+        self, totals: Any, answers: Answers | None, class_names: tuple[str, ...]
+    ) -> dict[str, Any]:
+        """Every metric, and with answers whatever else there is to tell; JSON values.
+
+        Args:
+            totals: What `measure` gave, added up over all examples; float64 and integers.
+            answers: What `answers` gave, over all examples; None: nobody has asked.
+            class_names: Of the data set, in the order of the labels.
+
+        Returns:
+            A metric is None where there is nothing to measure.
+        """
+
+
+def mean(pair: tuple[Any, Any]) -> float | None:
+    """Sum / count of a pair on the host; None for a count of 0."""
+    total, count = pair
+    return float(total) / float(count) if count else None

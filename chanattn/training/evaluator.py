@@ -1,0 +1,133 @@
+"""What weights achieve on a whole split, every example counted once: during a training and after it."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from chanattn.data import EvaluationData
+from chanattn.data.placement import replicated
+from chanattn.models import folding
+from chanattn.tasks import Answers, Task
+from chanattn.training.state import Totals, Weights
+
+PyTree = Any
+
+RUNNING_AHEAD = 3
+"""Batches: dispatch runs ahead of the device, and without a limit all pictures would be in its memory."""
+
+
+class Evaluator:
+    """Passes over a split; programs are compiled once for every type of weights.
+
+    Attributes:
+        seconds: What the last pass took: reading, preparing and answering, compilation left out.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        task: Task,
+        data: EvaluationData,
+        mesh: Mesh,
+        *,
+        answers: bool = False,
+    ) -> None:
+        """Of one split, by one network.
+
+        Args:
+            model: called as `apply(variables, image, train=False)`, returns `(outputs, endpoints)`.
+            task: what is measured.
+            data: `data.evaluation(...)`.
+            mesh: devices.
+            answers: collect the answers on every example too, though the metrics need none.
+        """
+        self._model, self._task, self._data, self._mesh = model, task, data, mesh
+        self._answers = answers or task.measured_from_answers
+        self._programs: dict[Any, Any] = {}
+        self.seconds = 0.0
+
+    def __call__(
+        self, weights: Weights, told_to_stop: Callable[[], bool] = lambda: False
+    ) -> dict[str, Any] | None:
+        """`Task.results` of some weights, and `examples`, how many there were; None if it was told to stop.
+
+        Args:
+            weights: {"params", "batch_stats"}, raw or averaged.
+            told_to_stop: asked before every batch.
+
+        Raises:
+            RuntimeError: the data pipeline delivered more or fewer examples than it has.
+        """
+        start = time.perf_counter()
+        totals, program = None, None
+        answers: list[PyTree] = []
+        running: deque[Totals] = deque()
+        for feed in self._data.feeds():
+            if told_to_stop():
+                return None
+            if program is None:
+                compiling = time.perf_counter()
+                program, totals = self._program(weights, feed)
+                start += time.perf_counter() - compiling
+            totals, answered = program(weights, feed, totals)
+            answers.append(answered)
+            running.append(totals)
+            if len(running) == RUNNING_AHEAD:
+                jax.block_until_ready(running.popleft())
+        assert totals is not None
+        examples, sums = totals.exact()
+        collected = _collect(jax.device_get(answers)) if self._answers else None
+        self.seconds = time.perf_counter() - start
+        readable = self._data.num_examples - self._data.num_corrupt
+        if examples != readable:
+            raise RuntimeError(
+                f"evaluated {examples} of {readable} examples: the data pipeline loses or repeats some"
+            )
+        results = self._task.results(sums, collected, self._data.class_names)
+        return {"examples": examples, **results}
+
+    def _program(self, weights: Weights, feed: PyTree) -> tuple[Any, Totals]:
+        """The compiled program `(weights, feed, totals) -> (totals, answers)`, and totals of no batch."""
+        kind = str(jax.tree.map(lambda leaf: leaf.dtype, weights))
+        if kind not in self._programs:
+            everywhere = replicated(self._mesh)
+            sums, _ = jax.eval_shape(self._sums, weights, feed)
+            zero = jax.device_put(Totals.like(sums), everywhere)
+            program = jax.jit(self._step, out_shardings=everywhere)
+            self._programs[kind] = program.lower(weights, feed, zero).compile(), zero
+        program, zero = self._programs[kind]
+        return program, zero
+
+    def _step(
+        self, weights: Weights, feed: PyTree, totals: Totals
+    ) -> tuple[Totals, dict[str, jax.Array]]:
+        sums, answers = self._sums(weights, feed)
+        return totals.add(sums), answers
+
+    def _sums(self, weights: Weights, feed: PyTree) -> tuple[PyTree, dict[str, jax.Array]]:
+        """(number of examples, what the task measures) of a batch, and the answers that are asked for."""
+        batch = self._data.prepare(feed)
+        with folding():
+            outputs, _ = self._model.apply(
+                weights, batch["image"], train=False, **self._task.inputs(batch)
+            )
+        examples = (batch["mask"] > 0).sum(dtype=jnp.int32)
+        answers: dict[str, jax.Array] = {}
+        if self._answers:
+            answers = self._task.answers(self._model, weights, outputs, batch)
+            answers["mask"] = batch["mask"]
+        return (examples, self._task.measure(outputs, batch)), answers
+
+
+def _collect(batches: list[dict[str, np.ndarray]]) -> Answers:
+    """The answers on the real examples of all batches, in their order."""
+    columns = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    real = columns.pop("mask") > 0
+    return {name: column[real] for name, column in columns.items()}
