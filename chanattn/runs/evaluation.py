@@ -79,14 +79,17 @@ class Evaluation:
         return cls.from_json(values)
 
     def to_json(self) -> dict[str, Any]:
-        """The content of the file, without what is None."""
+        """The content of the file, without fields that are None; a result may be None."""
         told: dict[str, Any] = {"format": FORMAT}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            told |= value if field.name == "results" else {field.name: value}
+            if field.name == "results":
+                told |= value
+            elif value is not None:
+                told[field.name] = value
         told["class_names"], told["metrics"] = list(self.class_names), to_list(self.metrics)
         told["details"] = to_list(self.details)
-        return {name: value for name, value in told.items() if value is not None}
+        return told
 
     def write(self, path: Path) -> None:
         """Writes it atomically; the folder is made if absent."""
