@@ -100,6 +100,28 @@ def decode(data: bytes, channels: int, reduction: int = 1) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
+def decode_labels(data: bytes) -> np.ndarray:
+    """Decodes a label map: the numbers of a picture of one channel, as stored.
+
+    Returns:
+        (H, W) uint8 or uint16.
+
+    Raises:
+        CorruptImage: As `decode`, or it has several channels, as a map in colours has.
+    """
+    if not is_complete(data):
+        raise CorruptImage("the label map ends too early")
+    try:
+        labels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # there is nothing in it, or too much
+        labels = None
+    if labels is None:
+        raise CorruptImage("the label map is not a picture that OpenCV reads")
+    if labels.ndim != 2:
+        raise CorruptImage(f"the label map has {labels.shape[2]} channels, as one of colours has")
+    return labels
+
+
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
     """(height, width) from the header of a JPEG, without decoding; None if there is none to be found.
 
