@@ -61,7 +61,7 @@ def evaluate_weights(
     mesh = meshes.setup(config)
     examples = data.evaluation(config, mesh)
     model = tasks.network(config, examples.num_classes)
-    variables = from_torch(model, state, image_size=examples.image_shape[0])
+    variables = from_torch(model, state, image_size=examples.image_shape[:2])
     weights = jax.tree.map(
         lambda wanted, value: jax.device_put(jnp.asarray(value, wanted.dtype), wanted.sharding),
         template_of(model, examples.image_shape, mesh, averaged=False),
