@@ -59,7 +59,7 @@ def evaluate_weights(
                 f"{file} holds numbers that are not finite, in {name!r}: it is damaged"
             )
     mesh = meshes.setup(config)
-    examples = data.evaluation(config, mesh)
+    examples = data.evaluation(config, mesh, fields=tasks.create(config.task).fields)
     model = tasks.network(config, examples.num_classes)
     variables = from_torch(model, state, image_size=examples.image_shape[:2])
     weights = jax.tree.map(
