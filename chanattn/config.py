@@ -162,7 +162,7 @@ EMA = {
 CHECKPOINT = {
     "keep": Field(2, integer(1), "How many of the newest."),
     "keep_best": Field(0, integer(0),
-        "How many that are best by the task's first metric (of the averages with EMA); each is saved when found."),
+        "How many are best by the task's first metric (of the averages with EMA); each is saved when found."),
     "keep_every": Field(0, integer(0), "Those of steps that are multiples of this; 0: none for that."),
 }
 
