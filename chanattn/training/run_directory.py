@@ -239,13 +239,13 @@ def environment(metrics: tuple[Metric, ...] = EARLIER) -> Environment:
     devices = jax.devices()
     return Environment(
         started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        command=command_line(),
+        command=tuple(command_line()),
         python=platform.python_version(),
         system=platform.platform(),
         packages=versions(),
         git=git_revision(),
         platform=devices[0].platform,
-        devices=[device.device_kind for device in devices],
+        devices=tuple(device.device_kind for device in devices),
         processes=jax.process_count(),
         cpu_cores=os.cpu_count(),
         kernels=kernels.current(),
