@@ -75,7 +75,7 @@ def evaluate_run(
     with Checkpoints(run / CHECKPOINTS, read_only=True) as checkpoints:
         step = _choose_step(run, checkpoints, step)
         mesh = meshes.setup(config)
-        examples = data.evaluation(config, mesh)
+        examples = data.evaluation(config, mesh, fields=tasks.create(config.task).fields)
         compared = _check_classes(run, trained, config, examples.class_names)
         model = tasks.network(config, examples.num_classes)
         averaged = trained.ema.decay > 0 if ema is None else ema
