@@ -230,11 +230,10 @@ def allow_any_type(config: "ConfigDict") -> "ConfigDict":
 
     for dotted in [dotted for dotted, field in FIELDS.items() if field.rule.kind is object]:
         group, _, name = dotted.rpartition(".")
-        section = config.get(group, {})  # what is absent is told of elsewhere
-        if name in section:
-            value = section[name]
-            del section[name]
-            section[name] = config_dict.FieldReference(value, field_type=object)
+        if group in config and name in config[group]:  # what is absent is told of elsewhere
+            value = config[group][name]
+            del config[group][name]
+            config[group][name] = config_dict.FieldReference(value, field_type=object)
     return config
 
 
