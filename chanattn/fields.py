@@ -14,6 +14,8 @@ from chanattn.paths import to_path
 ANNOTATIONS = {"label": "labels", "mask": "masks", "boxes": "boxes", "captions": "captions"}
 """The kinds of what pictures are annotated with, and their plurals."""
 
+_LARGEST = 2**63 - 1  # beyond it arrays have no integers
+
 NAMES_OF_KINDS = {
     int: "an integer",
     float: "a number",
@@ -100,7 +102,8 @@ class Field:
 def integer(low: int, high: int | None = None) -> Rule:
     """A whole number in [low, high]."""
     wanted = f"an integer >= {low}" if high is None else f"an integer from {low} to {high}"
-    return Rule(int, wanted, lambda value: value >= low and (high is None or value <= high))
+    most = _LARGEST if high is None else high
+    return Rule(int, wanted, lambda value: low <= value <= most)
 
 
 def number(low: float = -math.inf, high: float = math.inf, *, ends: str = "[]") -> Rule:
@@ -110,7 +113,8 @@ def number(low: float = -math.inf, high: float = math.inf, *, ends: str = "[]") 
         float,
         f"a number in {ends[0]}{low:g}, {upper}",
         lambda value: (
-            math.isfinite(value)
+            (isinstance(value, float) or -_LARGEST <= value <= _LARGEST)
+            and math.isfinite(value)
             and (value > low or (value == low and ends[0] == "["))
             and (value < high or (value == high and ends[1] == "]"))
         ),

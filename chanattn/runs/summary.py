@@ -56,6 +56,8 @@ class Summary:
         }
         for name in ("final", "best"):
             told[name] = _results(told.get(name))
+        for name in ("steps", "examples", "parameters", "seconds", "images_per_second"):
+            told[name] = told[name] if number(told.get(name)) is not None else None
         return cls(**told, metrics=from_list(values.get("metrics")))
 
     @classmethod

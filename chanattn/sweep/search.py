@@ -18,6 +18,7 @@ from rich.console import Console
 from chanattn import cli
 from chanattn.errors import Preempted, UsageError
 from chanattn.files import write_json, write_text
+from chanattn.runs.json_object import number as finite
 from chanattn.runs.layout import INDEX, SUMMARY
 from chanattn.runs.metrics_log import deciding, deciding_curve, read_lines
 from chanattn.runs.summary import Summary
@@ -99,7 +100,13 @@ class _Search:
                 self._study.tell(number, "pruned" if "is not finite" in reason else "fail")
                 self._end(number, f" failed: {reason}")
             elif all(map(is_done, jobs)):
-                value = sum(_value(job, self._request.metric.name) for job in jobs) / len(jobs)
+                values = [_value(job, self._request.metric.name) for job in jobs]
+                measured = [value for value in values if value is not None]
+                if len(measured) < len(values):
+                    self._study.tell(number, "fail")
+                    self._end(number, f" failed: {self._request.metric.name} could not be measured")
+                    continue
+                value = sum(measured) / len(measured)
                 self._study.tell(number, "complete", value)
                 best = self._study.best()
                 assert best is not None
@@ -191,15 +198,15 @@ def _conclude(request: SearchRequest, study: Study, console: Console) -> None:
     console.print(f"  python train.py {shlex.join(words)} --workdir=RUN", markup=False)
 
 
-def _value(job: Job, metric: str) -> float:
-    """The metric of the last evaluation, of the averaged weights where there are any."""
+def _value(job: Job, metric: str) -> float | None:
+    """The metric of the last evaluation, of the averaged weights where there are any; None: not measured."""
     summary = Summary.read(job.workdir)
     final = None if summary is None else deciding(summary.final)
     if final is None:
         raise UsageError(
             f"{job.workdir / SUMMARY} tells no result; delete it, and the run is evaluated again"
         )
-    return float(final[metric])
+    return finite(final.get(metric))
 
 
 def _short(value: object) -> str:

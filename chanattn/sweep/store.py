@@ -105,7 +105,13 @@ def check_unchanged(sweep: Path, recipe: ConfigDict, grid: Sweep, name: str) -> 
         except UsageError as error:  # only of a variant that is gone: the others have been checked
             changes.append((variant, str(error)))
             continue
-        before = from_json(begun.config.read_text(encoding="utf-8"))
+        try:
+            before = from_json(begun.config.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise UsageError(
+                f"{begun.config} is damaged ({reason}); delete it, and the sweep writes it again"
+            ) from error
         for path, (old, new) in changed_fields(before, now).items():
             changes.append((variant, f"{path} {old!r} -> {new!r}"))
     if not changes:

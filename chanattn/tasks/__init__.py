@@ -1,12 +1,14 @@
 """What is learnt. A new task is one file with a class like `Classification`, and one line in `_TASKS`."""
 
+from collections.abc import Iterator
+
 from ml_collections import ConfigDict
 
 from chanattn import models
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.tasks import auxiliary
 from chanattn.tasks.classification import Classification
-from chanattn.tasks.task import Answers, Task
+from chanattn.tasks.task import RESERVED, STEP_METRICS, Answers, Task
 
 __all__ = ["Answers", "Task", "create", "names", "network", "register"]
 
@@ -24,10 +26,37 @@ def register(name: str, task: type[Task]) -> None:
     """Adds a task that lives elsewhere, so that `config.task.name` can name it.
 
     Raises:
-        ValueError: Another task has that name.
+        ValueError: Another task has that name, or what the task declares cannot work.
     """
-    if _TASKS.setdefault(name, task) is not task:
+    known = _TASKS.get(name, task)
+    if (known.__module__, known.__qualname__) != (task.__module__, task.__qualname__):
         raise ValueError(f"there is a task called {name!r} already")
+    for mistake in _mistakes(task):
+        raise ValueError(f"task {name!r}: {mistake}")
+    _TASKS[name] = task
+
+
+def _mistakes(task: type[Task]) -> Iterator[str]:
+    """What a task declares and cannot be: names that the files of runs have for something else."""
+    if not task.metrics:
+        yield "metrics must name one at least, which decides what is best"
+    if not task.heads:
+        yield "heads must name one at least"
+    for field in task.fields:
+        if field not in _KINDS:
+            yield f"there is no field {field!r} of data; there are: {', '.join(_KINDS)}"
+    results = [metric.name for metric in (*task.metrics, *task.details)]
+    reported = [*task.monitored, *task.terms]
+    for kind, names, taken in (
+        ("metrics and details", results, RESERVED),
+        ("monitored and terms", reported, RESERVED | {"loss", *STEP_METRICS}),
+    ):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            yield f"{kind} have the name {twice[0]!r} twice"
+        for name in names:
+            if name in taken:
+                yield f"{kind} cannot have the name {name!r}, which a run has for something else"
 
 
 def annotations(name: str) -> tuple[str, ...] | None:

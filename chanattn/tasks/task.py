@@ -5,6 +5,7 @@ summed under the batch's `mask` (1 for real examples), by `where` and not by a p
 """
 
 import abc
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
@@ -14,9 +15,18 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from chanattn.batch import Batch, Pair
+from chanattn.runs.evaluation import Evaluation
 from chanattn.runs.metric import Metric
 from chanattn.tasks import auxiliary
 
+#: What is reported of every training step, whatever is learnt.
+STEP_METRICS = ("learning_rate", "grad_norm", "param_norm")
+#: Names that metrics cannot have, because lines of metrics and evaluations have them for something else.
+RESERVED = {
+    *("step", "split", "time", "epoch", "format", "json", "picture"),
+    *("skipped_steps", "rollbacks", "steps_per_second", "images_per_second"),
+    *(field.name for field in dataclasses.fields(Evaluation)),
+}
 #: What a network answered on every example, by name; on the host, padding left out.
 Answers = Mapping[str, np.ndarray]
 

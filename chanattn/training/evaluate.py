@@ -171,6 +171,7 @@ def write_result(folder: Path, name: str, result: dict[str, Any]) -> dict[str, A
 
 def with_overrides(trained: ConfigDict, overrides: dict[str, Any]) -> ConfigDict:
     """A config, changed for the evaluation and checked."""
+    validate(trained)
     config = trained.copy_and_resolve_references()
     # The whole batch at once, over as many devices as divide it: neither changes an answer.
     changes = {"accumulate": 1, "cpu_devices": 0, "kernels": "auto"} | overrides
@@ -202,11 +203,13 @@ def _choose_step(run: Path, checkpoints: Checkpoints, step: int | str | None) ->
 
 def _best_step(run: Path, steps: list[int]) -> int:
     """The step with the best result among those kept, if the run was told to keep it."""
-    scores = read_scores(run)
+    scores, metric = read_scores(run), metrics_of(run)[0]
     there, all_steps = ranked(steps, scores), ranked(list(scores), scores)
     if not all_steps:
-        raise UsageError(f"{run} has no evaluation yet, so no best step; leave the step out")
-    best, metric = all_steps[0], metrics_of(run)[0]
+        raise UsageError(
+            f"no evaluation of {run} has measured {metric.name}, so there is no best step; leave the step out"
+        )
+    best = all_steps[0]
     if there and (best in there or read_config(run).checkpoint.keep_best):
         return there[0]  # a run killed between an evaluation and its saving makes both again
     value = metric.shown(metric.score(scores[best]))

@@ -1,8 +1,9 @@
 """What weights achieve on a whole split, every example counted once: during a training and after it."""
 
+import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -61,6 +62,8 @@ class Evaluator:
     ) -> dict[str, Any] | None:
         """`Task.results` of some weights, and `examples`, how many there were; None if it was told to stop.
 
+        Numbers that are not finite are None: there is nothing that could be compared.
+
         Args:
             weights: {"params", "batch_stats"}, raw or averaged.
             told_to_stop: asked before every batch.
@@ -94,7 +97,12 @@ class Evaluator:
                 f"evaluated {examples} of {readable} examples: the data pipeline loses or repeats some"
             )
         results = self._task.results(sums, collected, self._data.class_names)
-        return {"examples": examples, **results}
+        missing = [metric.name for metric in self._task.metrics if metric.name not in results]
+        if missing:
+            raise RuntimeError(
+                f"{type(self._task).__name__}.results gives no {', '.join(missing)}, which `metrics` names"
+            )
+        return {"examples": examples, **_plain(results)}
 
     def _program(self, weights: Weights, feed: PyTree) -> tuple[Any, Totals]:
         """The compiled program `(weights, feed, totals) -> (totals, answers)`, and totals of no batch."""
@@ -127,6 +135,17 @@ class Evaluator:
             answers = self._task.answers(self._model, weights, outputs, batch)
             answers["mask"] = batch["mask"]
         return (examples, self._task.measure(outputs, batch)), answers
+
+
+def _plain(value: Any) -> Any:
+    """Values of NumPy and JAX as those that JSON has; a number that is not finite is None."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic | jax.Array):
+        return _plain(np.asarray(value).tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _collect(batches: list[dict[str, np.ndarray]]) -> Answers:

@@ -17,6 +17,7 @@ from chanattn.batch import Pair
 from chanattn.data.placement import replicated
 from chanattn.few_calls import jit_for_few_calls
 from chanattn.tasks import Task, auxiliary
+from chanattn.tasks.task import STEP_METRICS
 
 PyTree = Any
 Weights = dict[str, PyTree]  # {"params", "batch_stats"}: what a forward pass needs
@@ -184,12 +185,9 @@ def state_of(parts: Mapping[str, PyTree]) -> TrainState:
     return TrainState(**parts["weights"], **training, ema=parts.get("ema"))
 
 
-_STEP_METRICS = ("learning_rate", "grad_norm", "param_norm")
-
-
 def reported(model: nn.Module, task: Task) -> tuple[str, ...]:
     """Names of what is reported of training steps, in the order of the line."""
-    return (*of_batch(model, task), *_STEP_METRICS)
+    return (*of_batch(model, task), *STEP_METRICS)
 
 
 def of_batch(model: nn.Module, task: Task) -> tuple[str, ...]:

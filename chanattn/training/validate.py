@@ -44,13 +44,13 @@ def import_modules(config: ConfigDict) -> None:
         UsageError: one of them is not there, or raises an error.
     """
     names = config.imports if "imports" in config else ()
-    for name in (
-        names if isinstance(names, tuple) else ()
-    ):  # of another type: told with the other fields
+    for name in names if isinstance(names, tuple) else ():
+        if not isinstance(name, str):
+            continue  # told with the other fields
         try:
-            importlib.import_module(str(name))
-        except Exception as error:
-            why = f"{type(error).__name__}: {error}"
+            importlib.import_module(name)
+        except (Exception, SystemExit) as error:
+            why = " ".join(f"{type(error).__name__}: {error}".split())
             raise UsageError(
                 f"imports names the module {name!r}, which cannot be imported ({why}); install it, or add its"
                 " folder to $PYTHONPATH"

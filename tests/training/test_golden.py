@@ -122,14 +122,14 @@ def test_training_equals_that_of_pytorch(golden, mesh, name):
         optimizer,
         schedule,
         task,
-        lambda feed, step, key: training_batch(key, *feed, config.dataset),
+        lambda feed, step, key: training_batch(key, feed, {}, config.dataset),
         mesh=mesh,
         seed=0,
         ema_decay=config.ema.decay,
     )
     metrics = []
-    for feed in zip(run["images"], run["labels"], strict=True):
-        state, window = step(state, feed)
+    for image, label in zip(run["images"], run["labels"], strict=True):
+        state, window = step(state, {"image": image, "label": label})
         metrics.append(window.means())
 
     for metric, array, tolerance in (

@@ -1,6 +1,7 @@
 """The training step: what it computes, and of what it is a function."""
 
 import dataclasses
+import json
 from types import SimpleNamespace
 
 import flax.linen as nn
@@ -226,6 +227,8 @@ def test_sums_and_counts_of_metrics_stay_exact_beyond_the_digits_of_a_float32():
 
 def test_an_evaluation_counts_every_example_of_more_than_a_float32_can(mesh):
     class Sums(Classification):
+        metrics = (Metric("loss", "loss", "nats", higher_is_better=False),)
+
         def measure(self, outputs, batch):
             matrix = jnp.full((2, 2), batch["count"], jnp.int32)
             return {"loss": (batch["sum"], batch["count"]), "matrix": matrix}
@@ -240,7 +243,7 @@ def test_an_evaluation_counts_every_example_of_more_than_a_float32_can(mesh):
     model = SimpleNamespace(apply=lambda weights, image, train: (image, {}))
     found = Evaluator(model, Sums(), data, mesh)({})
     assert found["examples"] == len(counts)
-    assert found["loss"] == (2**24 + 9, 2**24 + 9)
+    assert found["loss"] == [2**24 + 9, 2**24 + 9]
     np.testing.assert_array_equal(found["matrix"], np.full((2, 2), 2**24 + 9))
 
 
@@ -372,6 +375,23 @@ def test_answers_are_those_of_the_real_examples_in_their_order(build, tiny_net, 
     expected = np.zeros((5, 5), int)
     np.add.at(expected, (label, predicted), 1)
     np.testing.assert_array_equal(found["confusion_matrix"], expected)
+
+
+def test_what_a_task_gives_of_numpy_becomes_json_and_what_is_not_finite_nothing(mesh):
+    class Odd(Classification):
+        def results(self, totals, answers, class_names):
+            found = {"top1": np.float32(0.5), "top5": float("nan"), "loss": jnp.float32(np.inf)}
+            return found | {"matrix": np.eye(2, dtype=int), "per_class_x": {1: np.float64(2)}}
+
+    model = SimpleNamespace(apply=lambda weights, image, train: (jnp.ones((8, 5)), {}))
+    found = Evaluator(model, Odd(), evaluation_data([FEED]), mesh)({})
+    assert json.loads(json.dumps(found, allow_nan=False)) == {
+        **{"examples": 8, "top1": 0.5, "top5": None, "loss": None},
+        **{"matrix": [[1, 0], [0, 1]], "per_class_x": {"1": 2.0}},
+    }
+    Odd.results = lambda *given: {"top5": 1.0}
+    with pytest.raises(RuntimeError, match=r"Odd\.results gives no top1, loss"):
+        Evaluator(model, Odd(), evaluation_data([FEED]), mesh)({})
 
 
 def test_an_evaluation_that_is_told_to_stop_gives_nothing(build, tiny_net, mesh):

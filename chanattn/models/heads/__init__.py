@@ -42,7 +42,7 @@ class Head(Protocol):
 
 
 #: Name -> what makes it of `num_classes`, `dtype` (of activations), `param_dtype` and `name`.
-_HEADS: dict[str, Callable[..., nn.Module]] = {"classifier": Classifier}
+_HEADS: dict[str, type[nn.Module]] = {"classifier": Classifier}
 
 
 def names() -> list[str]:
@@ -50,7 +50,7 @@ def names() -> list[str]:
     return sorted(_HEADS)
 
 
-def register(name: str, head: Callable[..., nn.Module]) -> None:
+def register(name: str, head: type[nn.Module]) -> None:
     """Adds a head that lives elsewhere, so that `config.model.head` can name it.
 
     Args:
@@ -60,8 +60,10 @@ def register(name: str, head: Callable[..., nn.Module]) -> None:
     Raises:
         ValueError: Another head has that name.
     """
-    if _HEADS.setdefault(name, head) is not head:
+    known = _HEADS.get(name, head)
+    if (known.__module__, known.__qualname__) != (head.__module__, head.__qualname__):
         raise ValueError(f"there is a head called {name!r} already")
+    _HEADS[name] = head
 
 
 def check(name: str) -> None:
