@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from chanattn.data import EvaluationData
+from chanattn.data import Batch, EvaluationData
 from chanattn.data.placement import replicated
 from chanattn.models import folding
 from chanattn.tasks import Answers, Task
@@ -114,16 +114,20 @@ class Evaluator:
     def _sums(self, weights: Weights, feed: PyTree) -> tuple[PyTree, dict[str, jax.Array]]:
         """(number of examples, what the task measures) of a batch, and the answers that are asked for."""
         batch = self._data.prepare(feed)
-        with folding():
-            outputs, _ = self._model.apply(
-                weights, batch["image"], train=False, **self._task.inputs(batch)
-            )
+        outputs = outputs_of(self._model, self._task, weights, batch)
         examples = (batch["mask"] > 0).sum(dtype=jnp.int32)
         answers: dict[str, jax.Array] = {}
         if self._answers:
             answers = self._task.answers(self._model, weights, outputs, batch)
             answers["mask"] = batch["mask"]
         return (examples, self._task.measure(outputs, batch)), answers
+
+
+def outputs_of(model: nn.Module, task: Task, weights: Weights, batch: Batch) -> PyTree:
+    """What a network makes of a batch once it is trained; to be traced."""
+    with folding():
+        outputs, _ = model.apply(weights, batch["image"], train=False, **task.inputs(batch))
+    return outputs
 
 
 def _collect(batches: list[dict[str, np.ndarray]]) -> Answers:
