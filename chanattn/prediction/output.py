@@ -1,7 +1,7 @@
 """Predictions on the terminal, as JSON, and as pictures with their answers."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ def predict(
         save: folder for a drawing of each picture with its answer, `0001-NAME.png` and so on.
 
     Raises:
-        UsageError: at the end, if pictures could not be read; or a drawing cannot be written.
+        UsageError: at the end, if pictures could not be read; or something cannot be written.
     """
     answered: list[tuple[str, dict[str, Any]]] = []
     unreadable: list[Unreadable] = []
@@ -67,10 +67,11 @@ def predict(
             continue
         answered.append((str(file), answer))
         if save is not None:
-            _write_drawing(predictor, file, answer, save / _name(number, file))
+            drawn = cv2.cvtColor(predictor.draw(file, answer), cv2.COLOR_RGB2BGR)
+            png = cv2.imencode(".png", drawn)[1].tobytes()
+            _write(write_bytes, save / _name(number, file), png, "--save")
     if json is not None:
-        json.parent.mkdir(parents=True, exist_ok=True)
-        write_json(json, _told(predictor, answered, unreadable, top))
+        _write(write_json, json, _told(predictor, answered, unreadable, top), "--json")
     if answered:
         show(predictor.origin, answered)
         written = [str(path) for path in (json, save) if path is not None]
@@ -127,15 +128,12 @@ def _told(
     }
 
 
-def _write_drawing(predictor: Predictor, file: Path, answer: dict[str, Any], path: Path) -> None:
-    drawn = cv2.cvtColor(predictor.draw(file, answer), cv2.COLOR_RGB2BGR)
+def _write(write: Callable[[Path, Any], None], path: Path, content: Any, flag: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, cv2.imencode(".png", drawn)[1].tobytes())
+        write(path, content)
     except OSError as error:
-        raise UsageError(
-            f"cannot write to {path.parent}: {error.strerror}; choose another --save"
-        ) from error
+        raise UsageError(f"cannot write {path}: {error.strerror}; choose another {flag}") from error
 
 
 def _name(number: int, file: Path) -> str:

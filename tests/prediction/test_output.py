@@ -69,6 +69,10 @@ def test_where_nothing_can_be_read_one_line_says_so(capsys: pytest.CaptureFixtur
 
 def test_places_that_cannot_be_written_are_refused_first(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
+    with pytest.raises(
+        UsageError, match=r"^cannot write .*/file/a.json: .*; choose another --json"
+    ):
+        predict("a.png", json=tmp_path / "file" / "a.json")
     for options in (
         {"json": tmp_path / "file" / "a.json"},
         {"json": tmp_path},
