@@ -1,3 +1,18 @@
 """Channel-wise soft attention in JAX and Flax."""
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from chanattn.prediction import Predictor
+
 __version__ = "0.1.0"
+__all__ = ["Predictor", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """`chanattn.Predictor`, which brings what a training needs, is imported when it is asked for."""
+    if name == "Predictor":
+        from chanattn.prediction import Predictor
+
+        return Predictor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

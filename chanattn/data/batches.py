@@ -11,7 +11,7 @@ import numpy as np
 from chanattn.data.decode import CorruptImage
 from chanattn.data.fields import Array, Field, WrongValue, arrays_of
 from chanattn.data.fit import Fit, Seed, WrongSize
-from chanattn.data.source import Record, Source
+from chanattn.data.source import ImageShape, Record, Source
 from chanattn.errors import UsageError
 from chanattn.random_streams import generator
 
@@ -38,6 +38,11 @@ def example_bytes(source: Source, fit: Fit) -> int:
     """What one example takes."""
     arrays = layout(fit, source.fields).values()
     return sum(math.prod(array.shape) * np.dtype(array.dtype).itemsize for array in arrays)
+
+
+def stored_shape(source: Source, fit: Fit) -> ImageShape:
+    """Of the stored pictures: one that does not resize knows what the source may not."""
+    return source.image_shape if fit.resize else fit.shape
 
 
 def blank(source: Source, fit: Fit, examples: int) -> HostBatch:

@@ -36,7 +36,8 @@ class CorruptCount:
             if int(index) in self._met:
                 continue
             self._met.add(int(index))
-            name = f"{self.source.describe(int(index))}{self._reason(int(index))}"
+            reason = why_unreadable(self.source, self.fit, int(index)) or "it can be read now"
+            name = f"{self.source.describe(int(index))} ({reason})"
             if len(self._met) > self.limit:
                 raise UsageError(
                     f"corrupt picture {name}, number {len(self._met)}: more than "
@@ -49,14 +50,15 @@ class CorruptCount:
                 flush=True,
             )
 
-    def _reason(self, index: int) -> str:
-        """What is wrong with a picture, ` (in brackets)`, found out by reading it once more."""
-        (record,) = self.source.read([index])
-        try:
-            with Decoding():
-                decoded(self.source, self.fit, index, record)
-        except OSError as error:
-            return f" ({error.strerror or error})"
-        except ValueError as error:
-            return f" ({error})"
-        return " (it can be read now)"
+
+def why_unreadable(source: Source, fit: Fit, index: int) -> str | None:
+    """What is wrong with a picture, found out by reading it once more; None: nothing."""
+    (record,) = source.read([index])
+    try:
+        with Decoding():
+            decoded(source, fit, index, record)
+    except OSError as error:
+        return error.strerror or str(error)
+    except ValueError as error:
+        return str(error)
+    return None

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 _JPEG_START, _PNG_START = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
+_GIF_STARTS = (b"GIF87a", b"GIF89a")
 #: First bytes of the formats that OpenCV reads, where they are long enough to tell one from a text.
 _BEGINNINGS = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|BM.{4}\0\0\0\0|II\*\0|MM\0\*|RIFF.{4}WEBP"
@@ -141,6 +142,17 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
             return int(height), int(width)
         position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
     return None
+
+
+def stored_size(data: bytes) -> tuple[int, int] | None:
+    """(height, width) from the header of a JPEG, PNG or GIF, without decoding; None for all else."""
+    if data.startswith(_PNG_START) and len(data) >= 24:
+        width, height = np.frombuffer(data, ">u4", 2, 16)
+        return int(height), int(width)
+    if data.startswith(_GIF_STARTS) and len(data) >= 10:
+        width, height = np.frombuffer(data, "<u2", 2, 6)
+        return int(height), int(width)
+    return jpeg_size(data)
 
 
 def _reason(data: bytes) -> str:

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from chanattn.batch import Batch
 from chanattn.data import placement
-from chanattn.data.batches import EvaluationBatches, Repeated, example_bytes
+from chanattn.data.batches import EvaluationBatches, Repeated, example_bytes, stored_shape
 from chanattn.data.corrupt import CorruptCount
 from chanattn.data.fit import Fit
 from chanattn.data.pipeline import evaluation_batch
@@ -36,6 +36,7 @@ class EvaluationData:
         num_batches: Batches in one pass.
         num_classes, class_names: The classes, in the order of the labels.
         image_shape: (H, W, 3) of a batch's images.
+        stored_shape: Of the stored pictures, height and width None where they differ.
         shared_memory: Bytes that its workers may take of it.
         num_corrupt: Corrupt pictures, of all processes, known after the first pass; they have mask 0, so
             that the masks of a pass sum to `num_examples - num_corrupt`.
@@ -60,6 +61,7 @@ class EvaluationData:
         self.class_names = source.class_names
         self.num_classes = len(source.class_names)
         self.image_shape = (*fit.shape[:2], 3)
+        self.stored_shape = stored_shape(source, fit)
         self.num_corrupt = 0
         rows = placement.local_rows(self.batch_size, mesh)
         self._batches = EvaluationBatches(source, fit, batch_size=self.batch_size, rows=rows)

@@ -10,11 +10,11 @@ from ml_collections import ConfigDict
 
 from chanattn.config import FIELDS
 from chanattn.data import stream
-from chanattn.data.batches import example_bytes
+from chanattn.data.batches import example_bytes, stored_shape
 from chanattn.data.decode import CorruptImage, Decoding, decode
 from chanattn.data.evaluation_data import EvaluationData
 from chanattn.data.fit import Fit, image_size
-from chanattn.data.source import Record, Source
+from chanattn.data.source import ImageShape, Record, Source
 from chanattn.data.sources import SOURCES, open_source
 from chanattn.data.training_data import DeviceTrainingData, StreamedTrainingData, TrainingData
 from chanattn.errors import UsageError
@@ -194,6 +194,46 @@ def pictures(config: ConfigDict, fields: Sequence[str] = ("label",)) -> Pictures
     check_num_classes(config, source.class_names)
     height, width, _ = _fit(dataset, source, random=False).shape
     return Pictures((height, width, 3), len(source.class_names))
+
+
+class Stored(NamedTuple):
+    """What the pictures of a data set are before they are brought to one size, and its classes.
+
+    Attributes:
+        shape: Height and width None where pictures differ.
+        class_names: In the order of the labels.
+    """
+
+    shape: ImageShape
+    class_names: tuple[str, ...]
+
+
+def stored(config: ConfigDict, fields: Sequence[str] = ("label",)) -> Stored:
+    """What the data set of a config holds, found out with as little of the data as possible.
+
+    Raises:
+        UsageError: As `evaluation`, if the data must be looked at.
+    """
+    dataset = config.dataset
+    if dataset.name not in SOURCES:
+        from chanattn.data.sources import tfds_sets
+
+        shape, names = tfds_sets.declared(dataset, fields, tuple(SOURCES))
+        if names and (image_size(dataset.image_size) or None not in shape):
+            return Stored(shape, names)
+    source = _open(config, dataset.eval_split, fields)
+    fit = _fit(dataset, source, random=False)
+    return Stored(stored_shape(source, fit), source.class_names)
+
+
+def fit_of_any_size(dataset: ConfigDict, source: Source) -> Fit:
+    """How an evaluation brings pictures to one size, for pictures that may have another than its own.
+
+    Args:
+        dataset: `config.dataset`.
+        source: Pictures, with the `image_shape` of those of the evaluation (`stored`).
+    """
+    return dataclasses.replace(_fit(dataset, source, random=False), resize=True)
 
 
 def check_num_classes(config: ConfigDict, class_names: tuple[str, ...]) -> None:

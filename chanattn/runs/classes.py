@@ -32,6 +32,23 @@ def read_classes(workdir: str | os.PathLike[str]) -> tuple[str, ...] | None:
     return tuple(names)
 
 
+def read_names(path: Path) -> tuple[str, ...]:
+    """The names of classes in a JSON file of one's own: a list, or the `classes.json` of a run.
+
+    Raises:
+        UsageError: the file cannot be read, or holds something else.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"names of classes: {path} cannot be read ({reason})") from error
+    names = content.get("names") if isinstance(content, dict) else content
+    if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
+        raise UsageError(f"names of classes: {path} must be a JSON list of texts")
+    return tuple(names)
+
+
 def write_classes(workdir: str | os.PathLike[str], names: Sequence[str]) -> None:
     """Writes the file, atomically."""
     write_json(Path(workdir) / CLASSES, {"names": list(names)})

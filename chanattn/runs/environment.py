@@ -11,6 +11,8 @@ from chanattn.runs.json_object import check_format, read_json
 from chanattn.runs.layout import ENVIRONMENT
 from chanattn.runs.metric import EARLIER, Metric, from_list, to_list
 
+_OF_THE_DATA = ("metrics", "image_shape")
+
 
 @dataclasses.dataclass(frozen=True)
 class Environment:
@@ -30,6 +32,8 @@ class Environment:
         kernels: what computes convolutions on a CPU.
         variables: environment variables that may change numbers or speed.
         metrics: of the task, the one that decides what is best first; format 1 names none: `EARLIER`.
+        image_shape: height, width and channels of the stored pictures; height and width None where they
+            differ and are brought to `dataset.image_size`. None: an earlier version did not say.
     """
 
     started: str | None = None
@@ -45,6 +49,7 @@ class Environment:
     kernels: str | None = None
     variables: Mapping[str, str] = dataclasses.field(default_factory=dict)
     metrics: tuple[Metric, ...] = EARLIER
+    image_shape: tuple[int | None, int | None, int] | None = None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -58,6 +63,9 @@ class Environment:
         for name in ("packages", "variables"):
             if not isinstance(told.get(name), dict):
                 told[name] = {}
+        shape = told.get("image_shape")
+        if not isinstance(shape, tuple) or len(shape) != 3:
+            told["image_shape"] = None
         return cls(**told, metrics=from_list(values.get("metrics")))
 
     @classmethod
@@ -76,13 +84,18 @@ class Environment:
 
     def to_json(self) -> dict[str, Any]:
         """The content of the file."""
-        return {"format": FORMAT, **self.facts(), "metrics": to_list(self.metrics)}
+        return {
+            "format": FORMAT,
+            **self.facts(),
+            "metrics": to_list(self.metrics),
+            "image_shape": self.image_shape,
+        }
 
     def write(self, directory: Path) -> None:
         """Writes it into a run directory, atomically."""
         write_json(directory / ENVIRONMENT, self.to_json())
 
     def facts(self) -> dict[str, Any]:
-        """Everything but the metrics, in the order of the file."""
-        names = [field.name for field in dataclasses.fields(self) if field.name != "metrics"]
-        return {name: getattr(self, name) for name in names}
+        """What the numbers of the run depend on, in the order of the file."""
+        names = [field.name for field in dataclasses.fields(self)]
+        return {name: getattr(self, name) for name in names if name not in _OF_THE_DATA}

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from ml_collections import ConfigDict
 
@@ -82,6 +83,27 @@ class Classification(Task):
             "predicted": jnp.argmax(logits, axis=1),
             "confidence": jax.nn.softmax(logits).max(axis=1),
         }
+
+    def predict(
+        self, model: nn.Module, weights: Mapping[str, Any], outputs: jax.Array, batch: Batch
+    ) -> dict[str, jax.Array]:
+        """Softmax of logits (B, classes)."""
+        del model, weights, batch
+        return {"probability": jax.nn.softmax(outputs.astype(jnp.float32))}
+
+    def told(
+        self, answer: Answers, class_names: tuple[str, ...], most: int | None = None
+    ) -> dict[str, float]:
+        """Probabilities by the name of the class, the largest first; of equal ones the lower class."""
+        probability = answer["probability"]
+        best = np.argsort(-probability, kind="stable")[:most]
+        return {class_names[label]: float(probability[label]) for label in best}
+
+    def draw(self, picture: np.ndarray, told: Mapping[str, Any]) -> np.ndarray:
+        """The picture above bars of the probabilities."""
+        from chanattn.tasks.drawing import above_bars  # Matplotlib takes a while
+
+        return above_bars(picture, told)
 
     def results(
         self, totals: dict[str, Any], answers: Answers | None, class_names: tuple[str, ...]

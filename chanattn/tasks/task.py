@@ -15,6 +15,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from chanattn.batch import Batch, Pair
+from chanattn.errors import UsageError
 from chanattn.runs.evaluation import Evaluation
 from chanattn.runs.metric import Metric
 from chanattn.tasks import auxiliary
@@ -114,6 +115,48 @@ class Task(abc.ABC):
         """
         del model, weights, outputs, batch
         return {}
+
+    def predict(
+        self, model: nn.Module, weights: Mapping[str, Any], outputs: Any, batch: Batch
+    ) -> dict[str, jax.Array]:
+        """The answers on pictures of which nothing else is known, each (B, ...); traced.
+
+        Args:
+            model: As in `answers`.
+            weights: As in `answers`.
+            outputs: As in `answers`.
+            batch: `image`, `mask` and `index` alone.
+
+        Raises:
+            UsageError: The task has no such answers.
+        """
+        raise UsageError(
+            f"the task {type(self).__name__} cannot predict on pictures without annotations yet"
+        )
+
+    def told(
+        self, answer: Answers, class_names: tuple[str, ...], most: int | None = None
+    ) -> dict[str, Any]:
+        """What `predict` answered on one picture, for people: JSON values.
+
+        Args:
+            answer: Its arrays, without the dimension of the batch; on the host.
+            class_names: Of the classes, in the order of the labels.
+            most: How many of the best to tell, where there are several; None: all.
+        """
+        raise NotImplementedError
+
+    def draw(self, picture: np.ndarray, told: Mapping[str, Any]) -> np.ndarray:
+        """A picture with its answer in or beside it.
+
+        Args:
+            picture: (H, W, 3) uint8, of any size.
+            told: What `told` gave.
+
+        Returns:
+            Another (H, W, 3) uint8.
+        """
+        raise NotImplementedError
 
     @abc.abstractmethod
     def results(

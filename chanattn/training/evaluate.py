@@ -73,16 +73,12 @@ def evaluate_run(
     if "[" in trained.dataset.split:
         check_parts(run, config, config.dataset.eval_split)
     with Checkpoints(run / CHECKPOINTS, read_only=True) as checkpoints:
-        step = _choose_step(run, checkpoints, step)
+        step = choose_step(run, checkpoints, step)
         mesh = meshes.setup(config)
         examples = data.evaluation(config, mesh, fields=tasks.create(config.task).fields)
         compared = _check_classes(run, trained, config, examples.class_names)
         model = tasks.network(config, examples.num_classes)
-        averaged = trained.ema.decay > 0 if ema is None else ema
-        template = template_of(model, examples.image_shape, mesh, averaged)
-        weights = checkpoints.restore_weights(step, template, ema=averaged)
-
-    kind = "ema" if averaged else "raw"
+        weights, kind = restored(checkpoints, step, trained, ema, model, examples.image_shape, mesh)
     name = f"{config.dataset.name}-{config.dataset.eval_split}-step{step}-{kind}"
     changes = changed_fields(with_overrides(trained, {}), config)
     untold = {path: new for path, (_, new) in changes.items() if path not in _TOLD}
@@ -94,6 +90,22 @@ def evaluate_run(
         **measured(config, mesh, model, weights, examples),
     }
     return write_result(run / EVALUATION, file_name(name, untold), result)
+
+
+def restored(
+    checkpoints: Checkpoints,
+    step: int,
+    trained: ConfigDict,
+    ema: bool | None,
+    model: nn.Module,
+    image_shape: tuple[int, int, int],
+    mesh: Mesh,
+) -> tuple[Weights, str]:
+    """Weights of a checkpoint on the devices, and their kind: "ema" or "raw"; see `evaluate_run`."""
+    averaged = trained.ema.decay > 0 if ema is None else ema
+    template = template_of(model, image_shape, mesh, averaged)
+    weights = checkpoints.restore_weights(step, template, ema=averaged)
+    return weights, "ema" if averaged else "raw"
 
 
 def measured(
@@ -114,16 +126,23 @@ def measured(
         **found,
         "corrupt_examples": examples.num_corrupt,
         "images_per_second": found["examples"] / evaluate.seconds,
-        "how": {
-            "command": command_line(),
-            "batch_size": config.batch_size,
-            "precision": config.precision,
-            "kernels": kernels.current(),
-            "devices": [device.device_kind for device in mesh.devices.flat],
-            "jax": jax.__version__,
+        "how": conditions(config, mesh)
+        | {
             "seconds": evaluate.seconds,
             "timed": "reading, preparing and predicting the whole split; compilation left out",
         },
+    }
+
+
+def conditions(config: ConfigDict, mesh: Mesh) -> dict[str, Any]:
+    """How answers were computed; JSON values."""
+    return {
+        "command": command_line(),
+        "batch_size": config.batch_size,
+        "precision": config.precision,
+        "kernels": kernels.current(),
+        "devices": [device.device_kind for device in mesh.devices.flat],
+        "jax": jax.__version__,
     }
 
 
@@ -185,7 +204,7 @@ def with_overrides(trained: ConfigDict, overrides: dict[str, Any]) -> ConfigDict
     return config
 
 
-def _choose_step(run: Path, checkpoints: Checkpoints, step: int | str | None) -> int:
+def choose_step(run: Path, checkpoints: Checkpoints, step: int | str | None) -> int:
     """The step asked for. A damaged newest checkpoint is not passed over: reading it will name it."""
     steps = checkpoints.found()
     if not steps:

@@ -1,12 +1,15 @@
 """Evaluates weights that were trained elsewhere: a file of PyTorch parameters, without a run directory."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from chanattn import data, tasks
@@ -22,6 +25,7 @@ from chanattn.training.evaluate import (
     write_result,
 )
 from chanattn.training.space import check_writable
+from chanattn.training.state import Weights
 
 
 @process.as_before()
@@ -52,21 +56,11 @@ def evaluate_weights(
     config = with_overrides(config, overrides)
     if output is not None:
         check_writable(Path(output), "--output")
-    state = read_weights(file, allow_pickle)
-    for name, array in state.items():
-        if not np.isfinite(array).all():
-            raise UsageError(
-                f"{file} holds numbers that are not finite, in {name!r}: it is damaged"
-            )
+    state = read_state(file, allow_pickle)
     mesh = meshes.setup(config)
     examples = data.evaluation(config, mesh, fields=tasks.create(config.task).fields)
     model = tasks.network(config, examples.num_classes)
-    variables = from_torch(model, state, image_size=examples.image_shape[:2])
-    weights = jax.tree.map(
-        lambda wanted, value: jax.device_put(jnp.asarray(value, wanted.dtype), wanted.sharding),
-        template_of(model, examples.image_shape, mesh, averaged=False),
-        {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})},
-    )
+    weights = imported(model, state, examples.image_shape, mesh)
     result = {
         "file": str(file),
         "model": config.model.name,
@@ -81,3 +75,29 @@ def evaluate_weights(
     untold = {"file": str(Path(file).absolute()), "config": config.to_dict()}
     name = file_name(f"{config.dataset.name}-{config.dataset.eval_split}-{stem}", untold)
     return write_result(Path(output), name, result)
+
+
+def read_state(file: str | os.PathLike[str], allow_pickle: bool) -> dict[str, np.ndarray]:
+    """The arrays of a file, all of them finite; see `evaluate_weights`."""
+    state = read_weights(file, allow_pickle)
+    for name, array in state.items():
+        if not np.isfinite(array).all():
+            raise UsageError(
+                f"{file} holds numbers that are not finite, in {name!r}: it is damaged"
+            )
+    return state
+
+
+def imported(
+    model: nn.Module,
+    state: Mapping[str, np.ndarray],
+    image_shape: tuple[int, int, int],
+    mesh: Mesh,
+) -> Weights:
+    """The arrays of a file as weights of a network, on its devices."""
+    variables = from_torch(model, state, image_size=image_shape[:2])
+    return jax.tree.map(
+        lambda wanted, value: jax.device_put(jnp.asarray(value, wanted.dtype), wanted.sharding),
+        template_of(model, image_shape, mesh, averaged=False),
+        {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})},
+    )

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from chanattn.data import EvaluationData
+from chanattn.data import Batch, EvaluationData
 from chanattn.data.placement import replicated
 from chanattn.models import folding
 from chanattn.tasks import Answers, Task
@@ -125,10 +125,7 @@ class Evaluator:
     def _sums_of(self, weights: Weights, feed: PyTree) -> tuple[PyTree, dict[str, jax.Array]]:
         """(number of examples, what the task measures) of a batch, and the answers that are asked for."""
         batch = self._data.prepare(feed)
-        with folding():
-            outputs, _ = self._model.apply(
-                weights, batch["image"], train=False, **self._task.inputs(batch)
-            )
+        outputs = outputs_of(self._model, self._task, weights, batch)
         examples = (batch["mask"] > 0).sum(dtype=jnp.int32)
         answers: dict[str, jax.Array] = {}
         if self._answers:
@@ -146,6 +143,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic | jax.Array):
         return _plain(np.asarray(value).tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def outputs_of(model: nn.Module, task: Task, weights: Weights, batch: Batch) -> PyTree:
+    """What a network makes of a batch once it is trained; to be traced."""
+    with folding():
+        outputs, _ = model.apply(weights, batch["image"], train=False, **task.inputs(batch))
+    return outputs
 
 
 def _collect(batches: list[dict[str, np.ndarray]]) -> Answers:

@@ -120,8 +120,8 @@ def _train(
     """The steps of a run; returns its summary, once all checkpoints are on the disk."""
     config = experiment.config
     with ExitStack() as stack:
-        metrics = experiment.task.metrics
-        open_run(workdir, config, metrics, allow_config_change=allow_config_change)
+        metrics, shape = experiment.task.metrics, experiment.test.stored_shape
+        open_run(workdir, config, metrics, shape, allow_config_change=allow_config_change)
         record_classes(workdir, experiment.train.class_names)
         save_every = experiment.every(config.checkpoint_every)
         checkpoints = Checkpoints(workdir / CHECKPOINTS, retention(config, save_every))

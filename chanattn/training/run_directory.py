@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 
 from chanattn import __version__
 from chanattn.class_names import difference, fingerprint
+from chanattn.data.source import ImageShape
 from chanattn.errors import RunFailed, UsageError
 from chanattn.layers import kernels
 from chanattn.runs.classes import read_classes, write_classes
@@ -102,6 +103,7 @@ def open_run(
     workdir: str | os.PathLike[str],
     config: ConfigDict,
     metrics: tuple[Metric, ...],
+    image_shape: ImageShape | None = None,
     *,
     allow_config_change: bool = False,
 ) -> bool:
@@ -113,6 +115,7 @@ def open_run(
         workdir: the run directory.
         config: of the run.
         metrics: of its task, the one that decides what is best first.
+        image_shape: of the stored pictures, see `Environment`.
         allow_config_change: continue a run that has another config.
 
     Returns:
@@ -121,13 +124,14 @@ def open_run(
     Raises:
         UsageError: as `check_run`; nothing is written then.
     """
-    return decided(lambda: _open_run(workdir, config, metrics, allow_config_change))
+    return decided(lambda: _open_run(workdir, config, metrics, image_shape, allow_config_change))
 
 
 def _open_run(
     workdir: str | os.PathLike[str],
     config: ConfigDict,
     metrics: tuple[Metric, ...],
+    image_shape: ImageShape | None,
     config_change: bool,
 ) -> bool:
     check_run(workdir, config, allow_config_change=config_change)
@@ -138,7 +142,7 @@ def _open_run(
         if (directory / CONFIG).exists() and changed_fields(read_config(directory), config):
             (directory / SUMMARY).unlink(missing_ok=True)  # it told of the run as it was
         Config(config.to_dict()).write(directory / CONFIG)
-        environment(metrics).write(directory)
+        environment(metrics, image_shape).write(directory)
     except OSError as error:
         raise UsageError(_unwritable(directory, error)) from error
     return resumed
@@ -230,11 +234,14 @@ def finish(workdir: str | os.PathLike[str], summary: Summary) -> None:
         ) from error
 
 
-def environment(metrics: tuple[Metric, ...] = EARLIER) -> Environment:
+def environment(
+    metrics: tuple[Metric, ...] = EARLIER, image_shape: ImageShape | None = None
+) -> Environment:
     """What a run depends on beside its config: versions, devices, flags, source revision.
 
     Args:
         metrics: that it is measured by.
+        image_shape: of its stored pictures.
     """
     devices = jax.devices()
     return Environment(
@@ -255,6 +262,7 @@ def environment(metrics: tuple[Metric, ...] = EARLIER) -> Environment:
             if name.startswith(("JAX_", "XLA_", "GLIBC_", "TFDS_", "CUDA_VISIBLE", "OMP_"))
         },
         metrics=metrics,
+        image_shape=image_shape,
     )
 
 

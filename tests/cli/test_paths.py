@@ -34,7 +34,7 @@ BAD = ("", " ", "file:///data", "gs://bucket/x", "$NOWHERE/x", "${NOWHERE}", "~n
 
 def text_flags() -> Iterator[tuple[str, str, str]]:
     """(file, function, flag) of every flag of any program that takes a text."""
-    for place in ("chanattn", "benchmarks", "train.py", "eval.py"):
+    for place in ("chanattn", "benchmarks", "train.py", "eval.py", "predict.py"):
         for file in sorted((ROOT / place).rglob("*.py")) or [ROOT / place]:
             aliases = {"text": "DEFINE_string", "path": "define_path"}  # of benchmarks.throughput
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):

@@ -39,6 +39,7 @@ def import_libraries() -> None:
 
     import chanattn.analysis.cost.measure
     import chanattn.data.prepare
+    import chanattn.prediction.output
     import chanattn.report.sweep_report
     import chanattn.training.evaluate_weights
     import chanattn.training.loop

@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 
 PROGRAMS = [
     path
-    for place in ("chanattn", "configs", "benchmarks", "train.py", "eval.py")
+    for place in ("chanattn", "configs", "benchmarks", "train.py", "eval.py", "predict.py")
     for path in (sorted((ROOT / place).rglob("*.py")) or [ROOT / place])
 ]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]

@@ -64,6 +64,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         assert read is not None
         assert json.loads(json.dumps(read.to_json())) == values
     for written in (
+        Environment(metrics=(ERROR, LOSS), image_shape=(None, None, 3)),
         Environment(python="3.11", devices=("cpu",), metrics=(ERROR, LOSS)),
         Summary(steps=3, final={"test": {"error": 0.5}}, metrics=(ERROR,)),
         Failure(code=None, detail="killed by SIGKILL", last_lines=("a", "b"), time="now"),
@@ -92,6 +93,7 @@ def test_a_file_of_a_later_format_is_refused(tmp_path: Path) -> None:
 def test_fields_of_others_are_passed_over_and_those_that_are_absent_have_a_meaning() -> None:
     told = Environment.from_json({"platform": "cpu", "packages": 3, "new": 1})
     assert (told.platform, told.packages, told.git, told.metrics) == ("cpu", {}, None, EARLIER)
+    assert told.image_shape is None
     assert [metric.name for metric in EARLIER] == ["top1", "top5", "loss"]
     entry = {"directory": "none", "overrides": {}}
     index = SweepRecord.from_json({**SWEEP, "variants": {"none": entry}}, Path("sweep.json"))

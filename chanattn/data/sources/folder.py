@@ -125,6 +125,16 @@ class Folder:
         return os.path.join(self._real[parent], name)
 
 
+def pictures_below(folder: Path) -> tuple[list[Path], str]:
+    """The pictures of a folder, without classes, and what was passed over: ordered by path.
+
+    Raises:
+        UsageError: The folder, or one in it, cannot be read.
+    """
+    walk = _Walk(folder)
+    return [folder / name for name in _sorted(walk.pictures(""))], walk.told()
+
+
 class _Walk:
     """One walk through a split, which lists every folder once.
 
@@ -160,7 +170,7 @@ class _Walk:
         for entry in self._entries(place):
             if self._is_left_out(entry):
                 continue
-            path = f"{place}/{entry.name}"
+            path = os.path.join(place, entry.name)
             if entry.is_file(follow_symlinks=False) and _is_called_so(entry):
                 yield path  # nearly all of them
             elif _is_folder(entry):
@@ -184,9 +194,8 @@ class _Walk:
             with os.scandir(path) as entries:
                 return list(entries)
         except OSError as error:
-            what = "class folder" if place and "/" not in place else "folder"
             raise UsageError(
-                f"{what} {path.rstrip('/')} cannot be read: {error.strerror}; change its permissions"
+                f"folder {path.rstrip('/')} cannot be read: {error.strerror}; change its permissions"
             ) from error
 
     def _is_left_out(self, entry: os.DirEntry[str]) -> bool:

@@ -7,6 +7,7 @@ from tests.reliability.cases import (
     config_values,
     data_sets,
     environments,
+    predictions,
     reports,
     runs,
     sweeps,
@@ -22,5 +23,6 @@ GROUPS: dict[str, tuple[Case, ...]] = {
     "Sweeps and searches": sweeps.CASES,
     "Reports": reports.CASES,
     "Weights": weights.CASES,
+    "Predictions": predictions.CASES,
     "Environment": environments.CASES,
 }

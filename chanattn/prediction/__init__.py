@@ -1,0 +1,5 @@
+"""What a trained network says about pictures of one's own, from Python and from the command line."""
+
+from chanattn.prediction.predictor import Predictor, Unreadable
+
+__all__ = ["Predictor", "Unreadable"]

@@ -1,0 +1,159 @@
+"""Predictions on the terminal, as JSON, and as pictures with their answers."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from chanattn.errors import UsageError, some, visible
+from chanattn.files import write_bytes, write_json
+from chanattn.labels import labels, one_line
+from chanattn.prediction.predictor import Predictor, Unreadable
+from chanattn.streams import say
+from chanattn.training.space import check_writable
+
+FORMAT = 1
+_LONGEST_NAME = 100  # bytes of a picture's name in that of its drawing
+
+
+def check(json: Path | None, save: Path | None) -> None:
+    """Refuses places that `predict` cannot write to.
+
+    Raises:
+        UsageError: one cannot be written.
+    """
+    if json is not None:
+        check_writable(json.parent, "--json")
+        if json.is_dir():
+            raise UsageError(f"--json={json} is a folder; name a file")
+    if save is not None:
+        check_writable(save, "--save")
+
+
+def predict(
+    predictor: Predictor,
+    files: Sequence[Path],
+    *,
+    top: int = 5,
+    json: Path | None = None,
+    save: Path | None = None,
+) -> None:
+    """Answers on all files: a table on standard output, and what else is asked for.
+
+    Pictures that cannot be read are named on standard error, one a line, and the others answered.
+
+    Args:
+        predictor: the network.
+        files: the pictures.
+        top: how many of the best answers on each are told.
+        json: file for the answers and how they were made.
+        save: folder for a drawing of each picture with its answer, `0001-NAME.png` and so on.
+
+    Raises:
+        UsageError: at the end, if pictures could not be read; or something cannot be written.
+    """
+    answered: list[tuple[str, dict[str, Any]]] = []
+    unreadable: list[Unreadable] = []
+    for number, (file, answer) in enumerate(
+        zip(files, predictor.answers(files, top), strict=True), start=1
+    ):
+        if isinstance(answer, Unreadable):
+            unreadable.append(answer)
+            continue
+        answered.append((str(file), answer))
+        if save is not None:
+            drawn = cv2.cvtColor(predictor.draw(file, answer), cv2.COLOR_RGB2BGR)
+            png = cv2.imencode(".png", drawn)[1].tobytes()
+            _write(write_bytes, save / _name(number, file), png, "--save")
+    if json is not None:
+        _write(write_json, json, _told(predictor, answered, unreadable, top), "--json")
+    if answered:
+        show(predictor.origin, answered)
+        written = [str(path) for path in (json, save) if path is not None]
+        if written:
+            print("written to " + "\n           ".join(map(visible, written)))
+    _end(len(files), unreadable)
+
+
+def show(
+    origin: Mapping[str, Any],
+    answered: Sequence[tuple[str, Mapping[str, float]]],
+    console: Console | None = None,
+) -> None:
+    """Prints answers that are shares by name as a table.
+
+    Args:
+        origin: of the weights, see `Predictor`.
+        answered: pictures with their answers.
+        console: where to; None: standard output.
+    """
+    console = console or Console(highlight=False, emoji=False)
+    of = f"{origin['run']}, step {origin['step']}" if "run" in origin else origin["file"]
+    table = Table(title=Text(one_line(f"{of} ({origin['weights']} weights)")))
+    table.add_column("picture")
+    table.add_column("class")
+    table.add_column("probability", justify="right")
+    for picture, answer in answered:
+        shown_as, last = labels(answer), len(answer) - 1
+        for place, (name, share) in enumerate(answer.items()):
+            table.add_row(
+                Text("" if place else one_line(picture), overflow="fold"),
+                Text(shown_as[name]),
+                f"{share:.2%}",
+                end_section=place == last,
+            )
+    console.print(table)
+
+
+def _told(
+    predictor: Predictor,
+    answered: Sequence[tuple[str, dict[str, Any]]],
+    unreadable: Sequence[Unreadable],
+    top: int,
+) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        **predictor.origin,
+        "task": predictor.config.task.name,
+        "class_names": list(predictor.class_names),
+        "top": top,
+        "predictions": [{"picture": picture, "answer": answer} for picture, answer in answered],
+        "unreadable": [{"picture": error.picture, "reason": error.reason} for error in unreadable],
+        "how": predictor.conditions(len(answered) + len(unreadable)),
+    }
+
+
+def _write(write: Callable[[Path, Any], None], path: Path, content: Any, flag: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, content)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}; choose another {flag}") from error
+
+
+def _name(number: int, file: Path) -> str:
+    """Of a drawing: no two alike, whatever the pictures are called."""
+    plain = re.sub(r"[^\w.-]", "_", file.stem).encode(errors="replace")[:_LONGEST_NAME]
+    return f"{number:04}-{plain.decode(errors='ignore')}.png"
+
+
+def _end(total: int, unreadable: Sequence[Unreadable]) -> None:
+    """Names what was left out.
+
+    Raises:
+        UsageError: there is something.
+    """
+    if len(unreadable) == total:
+        if total == 1:
+            raise unreadable[0]
+        named = some(f"{error.picture} ({error.reason})" for error in unreadable)
+        raise UsageError(f"none of the {total:,} pictures can be read: {named}")
+    for error in unreadable:
+        say(f"skipped: {visible(str(error))}")
+    if unreadable:
+        raise UsageError(f"{len(unreadable):,} of {total:,} pictures could not be read")
