@@ -72,8 +72,9 @@ def main(config: "ConfigDict | None" = None) -> None:
             "--workdir=RUN is required, or --config=FILE with --weights=FILE.safetensors"
         )
     step = _step()
+    from chanattn.report.evaluation_table import show
     from chanattn.report.run_pictures import draw_evaluation
-    from chanattn.training.evaluate import evaluate_run, show
+    from chanattn.training.evaluate import evaluate_run
 
     ema = EMA.value if EMA.value or RAW.value else None
     result = evaluate_run(WORKDIR.value, step=step, ema=ema, **overrides)
@@ -99,8 +100,8 @@ def _evaluate_weights(config: "ConfigDict | None", overrides: Mapping[str, objec
     for holder in (WORKDIR, STEP, EMA, RAW):
         if holder.present:
             raise UsageError(f"--{holder.name} is for runs; leave it out with --weights")
+    from chanattn.report.evaluation_table import show
     from chanattn.report.run_pictures import draw_evaluation
-    from chanattn.training.evaluate import show
     from chanattn.training.evaluate_weights import evaluate_weights
 
     result = evaluate_weights(

@@ -11,7 +11,18 @@ page, and has the checks that concern several fields. A field with `tasks=` is f
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from chanattn.fields import Field, boolean, choice, flatten, integer, number, path, several, text
+from chanattn.fields import (
+    Field,
+    boolean,
+    choice,
+    flatten,
+    integer,
+    number,
+    path,
+    several,
+    size,
+    text,
+)
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -63,8 +74,8 @@ DATASET = {
     "allow_overlap": Field(False, boolean(), "Train although pictures of eval_split are in split too.",
         older=False),
     "data_dir": Field("", path(), "folder: its root; TFDS: else $TFDS_DATA_DIR, else ~/tensorflow_datasets."),
-    "image_size": Field(0, integer(0, 16_384),
-        "Height = width after decoding; 0: as stored, if all share one size."),
+    "image_size": Field(0, size(16_384),
+        "After decoding: a number for squares, or HEIGHT,WIDTH; 0: as stored, if all share one size."),
     "mean": Field((0.5, 0.5, 0.5), several(number(), 3), "Mean of the pixel values in [0, 1], by channel."),
     "std": Field((0.5, 0.5, 0.5), several(number(0, ends="()"), 3), "Their standard deviation, by channel."),
     "loader": Field("auto", choice("auto", "device", "stream"),
@@ -78,13 +89,17 @@ DATASET = {
 
 # What is done to the pictures.
 AUGMENT = {
-    "random_resized_crop": Field(False, boolean(), "Streamed data: area 8-100 %, aspect 3/4-4/3."),
+    # As little as 8 % of a picture, out of shape, which leaves no scene and no objects.
+    "random_resized_crop": Field(False, boolean(), "Streamed data: area 8-100 %, aspect 3/4-4/3.",
+        data=("label",)),
     "eval_crop": Field(0.875, number(0, 1, ends="(]"),
         "Pictures of different sizes, but those of image_size: centre crop, part of the resized picture.",
         data=("label", "captions")),
     "pad_crop": Field(0, integer(0),
         "Pixels of zero padding on each side, then a random crop of the original size."),
-    "flip": Field(False, boolean(), "Mirror left-right with probability 1/2."),
+    # Captions tell of left and right.
+    "flip": Field(False, boolean(), "Mirror left-right with probability 1/2.",
+        data=("label", "mask", "boxes")),
     "color_jitter": Field(0.0, number(0, 1), "Strength of random brightness, contrast and saturation."),
     # Five of RandAugment's operations are geometric, and move no annotations.
     "rand_augment_ops": Field(0, integer(0), "RandAugment: operations a picture.", data=("label",)),
@@ -162,7 +177,7 @@ EMA = {
 CHECKPOINT = {
     "keep": Field(2, integer(1), "How many of the newest."),
     "keep_best": Field(0, integer(0),
-        "How many with the highest top-1 accuracy (of the averages with EMA); each is saved when found."),
+        "How many of the best by the first metric (of the averages with EMA); each is saved when found."),
     "keep_every": Field(0, integer(0), "Those of steps that are multiples of this; 0: none for that."),
 }
 
@@ -206,6 +221,12 @@ def get_config() -> "ConfigDict":
     config = ConfigDict(_defaults(DECLARED))
     for option, kind in attention.options().items():
         config.model.attention[option] = config_dict.placeholder(kind)
+    for dotted, field in FIELDS.items():
+        if (
+            field.rule.kind is object
+        ):  # values of any type, which the command line reads as literals
+            group, _, name = dotted.rpartition(".")
+            config[group][name] = config_dict.FieldReference(field.default, field_type=object)
     return config.lock()
 
 

@@ -154,6 +154,19 @@ def several(item: Rule, length: int | None = None, *, empty: bool = False) -> Ru
     )
 
 
+def size(high: int) -> Rule:
+    """A side in pixels or 0, or height and width; see `chanattn.data.fit.image_size`."""
+
+    def valid(value: object) -> bool:
+        if isinstance(value, list | tuple):
+            return len(value) == 2 and all(
+                type(side) is int and 1 <= side <= high for side in value
+            )
+        return type(value) is int and 0 <= value <= high
+
+    return Rule(object, f"an integer from 0 to {high}, or two from 1 on, HEIGHT,WIDTH", valid)
+
+
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Every field by its dotted path: `{"optimizer.learning_rate": 0.1, ...}`.
 

@@ -1,8 +1,10 @@
-"""Pictures and labels: sources, loading, augmentation, evaluation.
+"""Pictures and their fields: sources, loading, augmentation, evaluation.
 
 `training` and `evaluation` are all that a training loop needs; `pictures` tells the shapes without the
-data. All read `config.dataset`; a batch is a dict of `image` (B, H, W, 3) float32, `label` (B,) int32 and
-`mask` (B,) float32, split over the mesh axis `data`.
+data. All read `config.dataset`, and take the names of the fields that a task needs. A batch is a dict of
+arrays split over the mesh axis `data`: `image` (B, H, W, 3) float32, `mask` (B,) float32, 1 for real
+examples, `index` (B,) int32, the position of the example in its split, and those of the fields
+(`chanattn.data.fields`), such as `label` (B,) int32.
 """
 
 from chanattn.batch import Batch

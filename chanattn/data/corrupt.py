@@ -6,6 +6,7 @@ Workers only report what they meet; the count is kept here, in the process that 
 import sys
 from collections.abc import Iterable
 
+from chanattn.data.batches import decoded
 from chanattn.data.decode import Decoding
 from chanattn.data.fit import Fit
 from chanattn.data.source import Source
@@ -51,11 +52,11 @@ class CorruptCount:
     def _reason(self, index: int) -> str:
         """What is wrong with a picture, ` (in brackets)`, found out by reading it once more."""
         (record,) = self.source.read([index])
-        if isinstance(record, OSError):
-            return f" ({record.strerror or record})"
         try:
             with Decoding():
-                self.fit(record.image)
+                decoded(self.source, self.fit, index, record)
+        except OSError as error:
+            return f" ({error.strerror or error})"
         except ValueError as error:
             return f" ({error})"
         return " (it can be read now)"

@@ -100,6 +100,28 @@ def decode(data: bytes, channels: int, reduction: int = 1) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
+def decode_labels(data: bytes) -> np.ndarray:
+    """Decodes a label map: the numbers of a picture of one channel, as stored.
+
+    Returns:
+        (H, W) uint8 or uint16.
+
+    Raises:
+        CorruptImage: As `decode`, or it has several channels, as a map in colours has.
+    """
+    if not is_complete(data):
+        raise CorruptImage("the label map ends too early")
+    try:
+        labels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # there is nothing in it, or too much
+        labels = None
+    if labels is None:
+        raise CorruptImage("the label map is not a picture that OpenCV reads")
+    if labels.ndim != 2:
+        raise CorruptImage(f"the label map has {labels.shape[2]} channels, as one of colours has")
+    return labels
+
+
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
     """(height, width) from the header of a JPEG, without decoding; None if there is none to be found.
 
@@ -149,20 +171,36 @@ def is_complete(data: bytes) -> bool:
 
 
 def _jpeg_ends(data: bytes) -> bool:
-    array = np.frombuffer(data, np.uint8)
-    places = np.flatnonzero(array[:-1] == 0xFF)
-    # In coded data, 0xFF is followed by 0, or by 0xD0 to 0xD7, at which a decoder can start again.
-    kinds = array[places + 1]
-    places = places[(kinds != 0) & (kinds != 0xFF) & ((kinds < 0xD0) | (kinds > 0xD7))]
+    places: np.ndarray | None = None
     position = len(_JPEG_START)
-    while (number := np.searchsorted(places, position)) < len(places):
-        position = int(places[number]) + 2
-        marker = data[position - 1]
+    while position + 1 < len(data):
+        # Segments follow each other; what is between them, coded data, is looked through only where it is.
+        if data[position] != 0xFF or not _is_marker(data[position + 1]):
+            places = _markers(data) if places is None else places
+            number = np.searchsorted(places, position)
+            if number == len(places):
+                return False
+            position = int(places[number])
+        marker = data[position + 1]
         if marker == _END_OF_IMAGE:
             return True
+        position += 2
         if marker not in _WITHOUT_CONTENT:
             position += int.from_bytes(data[position : position + 2], "big")
     return False
+
+
+def _is_marker(kind: int) -> bool:
+    """Whether 0xFF and this byte are a marker; within coded data it is 0, or 0xD0 to 0xD7 at a restart."""
+    return kind not in (0, 0xFF) and not 0xD0 <= kind <= 0xD7
+
+
+def _markers(data: bytes) -> np.ndarray:
+    """Where the markers are, ascending."""
+    array = np.frombuffer(data, np.uint8)
+    places = np.flatnonzero(array[:-1] == 0xFF)
+    kinds = array[places + 1]
+    return places[(kinds != 0) & (kinds != 0xFF) & ((kinds < 0xD0) | (kinds > 0xD7))]
 
 
 def _png_ends(data: bytes) -> bool:

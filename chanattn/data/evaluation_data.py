@@ -1,7 +1,6 @@
 """Evaluation data: every example of a split exactly once."""
 
 import itertools
-import math
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
@@ -14,7 +13,7 @@ from ml_collections import ConfigDict
 
 from chanattn.batch import Batch
 from chanattn.data import placement
-from chanattn.data.batches import EvaluationBatches, Repeated
+from chanattn.data.batches import EvaluationBatches, Repeated, example_bytes
 from chanattn.data.corrupt import CorruptCount
 from chanattn.data.fit import Fit
 from chanattn.data.pipeline import evaluation_batch
@@ -32,7 +31,7 @@ class EvaluationData:
     batches ready; `close` ends them, and so does leaving a `with` block.
 
     Attributes:
-        source: Where the examples come from.
+        source: Where the examples come from; `source.fields` are those of its batches.
         num_examples: Examples in the split, corrupt ones included.
         num_batches: Batches in one pass.
         num_classes, class_names: The classes, in the order of the labels.
@@ -66,7 +65,7 @@ class EvaluationData:
         self._batches = EvaluationBatches(source, fit, batch_size=self.batch_size, rows=rows)
         self.num_batches = len(self._batches)
         self._workers = 0 if keep else int(config.dataset.workers)
-        self.shared_memory = shared_memory(len(rows) * math.prod(fit.shape), self._workers)
+        self.shared_memory = shared_memory(len(rows) * example_bytes(source, fit), self._workers)
         check_shared_memory(self.shared_memory)
         self._corrupt = CorruptCount(source, fit, config.dataset.max_corrupt)
         self._dataset = config.dataset
@@ -125,7 +124,7 @@ class EvaluationData:
         self.close()
 
     def prepare(self, feed: Batch) -> Batch:
-        """`image` (B, H, W, 3) float32 normalised, `label` (B,), `mask` (B,); to be traced."""
+        """`image` (B, H, W, 3) float32 normalised, `mask` and `index` (B,), the fields; to be traced."""
         return evaluation_batch(feed, self._dataset)
 
 

@@ -5,13 +5,16 @@ ratios as in torchvision.
 """
 
 import dataclasses
+import functools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from chanattn.data.decode import REDUCTIONS, decode, jpeg_size
+from chanattn.data.fields import Placement
 from chanattn.random_streams import generator
 
 AREA = (0.08, 1.0)
@@ -27,12 +30,20 @@ class WrongSize(ValueError):
 
 
 class Box(NamedTuple):
-    """A rectangle in pixels."""
+    """A rectangle in pixels. It may reach beyond the picture: what is outside becomes padding."""
 
     top: int
     left: int
     height: int
     width: int
+
+
+def image_size(wanted: int | Sequence[int]) -> tuple[int, int] | None:
+    """(height, width) that `config.dataset.image_size` says: one number for squares, or both; None for 0."""
+    if isinstance(wanted, Sequence):
+        height, width = wanted
+        return height, width
+    return (wanted, wanted) if wanted else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,15 +55,22 @@ class Fit:
         resize: False: the picture must have that size already.
         crop: Side of the centre crop as a fraction of the shorter side, in (0, 1].
         random: Take a random box of 8-100 % of the area instead of the centre crop.
+        letterbox: Take the whole picture instead, with its aspect ratio (to a pixel), and pad what is missing
+            at the bottom or on the right.
+        fill: Colour of the padding, a value a channel.
     """
 
     shape: tuple[int, int, int]
     resize: bool
     crop: float = 1.0
     random: bool = False
+    letterbox: bool = False
+    fill: tuple[int, ...] = (0,)
 
-    def __call__(self, image: bytes | np.ndarray, seed: Seed = (0,)) -> np.ndarray:
-        """The picture as (H, W, C) uint8; `seed` decides where a random crop lies.
+    def __call__(
+        self, image: bytes | np.ndarray, seed: Seed = (0,)
+    ) -> tuple[np.ndarray, Placement]:
+        """The picture as (H, W, C) uint8, and where it lies in that; `seed` decides about a random crop.
 
         Raises:
             CorruptImage: It cannot be decoded.
@@ -63,7 +81,7 @@ class Fit:
             pixels = decode(image, channels) if isinstance(image, bytes) else image
             if pixels.shape != self.shape:
                 raise WrongSize(f"is {pixels.shape[0]}x{pixels.shape[1]}, not {height}x{width}")
-            return pixels
+            return pixels, self._as_stored
 
         stored: tuple[int, int] | None = None
         if isinstance(image, bytes):
@@ -76,13 +94,20 @@ class Fit:
         box = self._box(stored, seed)
         reduction = self._reduction(box)
         box = _snap(box, reduction, stored)
+        scale = height / box.height, width / box.width
+        placement = Placement(stored, (height, width), box.top, box.left, *scale)
         if isinstance(image, bytes):
             image = decode(image, channels, reduction)
             box = Box(*(-(-edge // reduction) for edge in box))
-        return _resize(_cut(image, box), height, width)
+        return _resize(_cut(image, box, self.fill), height, width), placement
+
+    @functools.cached_property
+    def _as_stored(self) -> Placement:
+        height, width, _ = self.shape
+        return Placement((height, width), (height, width))
 
     def _reduction(self, box: Box) -> int:
-        """The largest reduction that leaves enough pixels, and does not move a centre crop."""
+        """The largest reduction that leaves enough pixels, and does not move a box that is not random."""
         for r in REDUCTIONS:
             enough = box.height >= r * self.shape[0] and box.width >= r * self.shape[1]
             if enough and (self.random or not any(edge % r for edge in box)):
@@ -94,6 +119,8 @@ class Fit:
             return random_box(stored, generator(seed[0], "crop", *seed[1:]))
         if stored == self.shape[:2]:
             return Box(0, 0, *stored)
+        if self.letterbox:
+            return letterbox(stored, self.shape[:2])
         return centre_box(stored, self.crop, aspect=self.shape[1] / self.shape[0])
 
 
@@ -122,20 +149,42 @@ def centre_box(size: tuple[int, int], fraction: float, aspect: float = 1.0) -> B
     return Box((height - h) // 2, (width - w) // 2, h, w)
 
 
+def letterbox(size: tuple[int, int], wanted: tuple[int, int]) -> Box:
+    """The smallest box of the aspect ratio of `wanted` that holds a whole picture of `size` in its corner."""
+    (height, width), (h, w) = size, wanted
+    if height * w >= width * h:
+        return Box(0, 0, height, max(width, round(height * w / h)))
+    return Box(0, 0, max(height, round(width * h / w)), width)
+
+
 def _snap(box: Box, step: int, size: tuple[int, int]) -> Box:
     """The box with its edges moved outwards to multiples of `step`, or to the end of the picture.
 
     So the box lies on whole pixels of the reduced picture, and is the same however the picture is stored. It
     grows by less than one pixel of the result.
     """
+
+    def snapped(edge: int, end: int) -> int:
+        outwards = -(-edge // step) * step
+        return min(outwards, end) if edge <= end else outwards
+
     top, left = box.top // step * step, box.left // step * step
-    bottom = min(-(-(box.top + box.height) // step) * step, size[0])
-    right = min(-(-(box.left + box.width) // step) * step, size[1])
+    bottom = snapped(box.top + box.height, size[0])
+    right = snapped(box.left + box.width, size[1])
     return Box(top, left, bottom - top, right - left)
 
 
-def _cut(image: np.ndarray, box: Box) -> np.ndarray:
-    return image[box.top : box.top + box.height, box.left : box.left + box.width]
+def _cut(image: np.ndarray, box: Box, fill: tuple[int, ...]) -> np.ndarray:
+    height, width, channels = image.shape
+    (top, left), bottom, right = box[:2], box.top + box.height, box.left + box.width
+    if min(top, left) >= 0 and bottom <= height and right <= width:
+        return image[top:bottom, left:right]
+    padded = np.empty((box.height, box.width, channels), image.dtype)
+    padded[:] = fill
+    inside = image[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+    y, x = max(-top, 0), max(-left, 0)
+    padded[y : y + inside.shape[0], x : x + inside.shape[1]] = inside
+    return padded
 
 
 def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -1,39 +1,43 @@
 """Chooses how a data set reaches the devices: kept in their memory, or streamed."""
 
 import dataclasses
-import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from chanattn.config import FIELDS
 from chanattn.data import stream
+from chanattn.data.batches import example_bytes
 from chanattn.data.decode import CorruptImage, Decoding, decode
 from chanattn.data.evaluation_data import EvaluationData
-from chanattn.data.fit import Fit
+from chanattn.data.fit import Fit, image_size
 from chanattn.data.source import Record, Source
 from chanattn.data.sources import SOURCES, open_source
 from chanattn.data.training_data import DeviceTrainingData, StreamedTrainingData, TrainingData
 from chanattn.errors import UsageError
 
-#: `loader = auto` keeps a split on the devices if its uint8 pictures take no more than this on each.
+#: `loader = auto` keeps a split on the devices if its pictures, as uint8, and fields take no more on each.
 DEVICE_BYTES = 2 * 2**30
 
 
-def training(config: ConfigDict, mesh: Mesh) -> TrainingData:
+def training(config: ConfigDict, mesh: Mesh, fields: Sequence[str] = ("label",)) -> TrainingData:
     """The training split `config.dataset.split`, batches of `config.batch_size`.
 
     Args:
         config: The whole config (`chanattn.config`).
         mesh: Devices, with an axis `data` over which batches are split.
+        fields: Names of what is needed beside the pictures.
 
     Raises:
-        UsageError: The set is absent or unknown, has another number of classes than
+        UsageError: The set is absent or unknown, lacks a field, has another number of classes than
             `config.model.num_classes`, has fewer examples than a batch, the batch does not divide over the
-            devices, or pictures differ in size while `dataset.image_size` is 0.
+            devices, pictures differ in size while `dataset.image_size` is 0, or a field cannot follow an
+            augmentation.
     """
-    source = open_source(config.dataset, config.dataset.split)
-    check_num_classes(config, source.class_names)
+    source = _open(config, config.dataset.split, fields)
     random = config.dataset.augment.random_resized_crop
     fit = _fit(config.dataset, source, random=random)
     if random and config.dataset.loader == "device":
@@ -47,7 +51,11 @@ def training(config: ConfigDict, mesh: Mesh) -> TrainingData:
 
 
 def evaluation(
-    config: ConfigDict, mesh: Mesh, split: str | None = None, batch_size: int | None = None
+    config: ConfigDict,
+    mesh: Mesh,
+    split: str | None = None,
+    batch_size: int | None = None,
+    fields: Sequence[str] = ("label",),
 ) -> EvaluationData:
     """The split `split` (default `config.dataset.eval_split`), every example once.
 
@@ -56,12 +64,12 @@ def evaluation(
         mesh: Devices, with an axis `data`.
         split: Name and slice.
         batch_size: Default `config.batch_size`; rounded up to a multiple of the devices.
+        fields: As in `training`.
 
     Raises:
         UsageError: As `training`, but for the batch size.
     """
-    source = open_source(config.dataset, split or config.dataset.eval_split)
-    check_num_classes(config, source.class_names)
+    source = _open(config, split or config.dataset.eval_split, fields)
     fit = _fit(config.dataset, source, random=False)
     return EvaluationData(
         config,
@@ -91,14 +99,18 @@ class Outline:
     image_shape: tuple[int, int, int]
 
 
-def outline(config: ConfigDict, split: str) -> Outline:
+def outline(config: ConfigDict, split: str, fields: Sequence[str] = ("label",)) -> Outline:
     """Opens a split of the data set of a config, and reads at most one picture of it.
+
+    Args:
+        config: The whole config.
+        split: Name and slice.
+        fields: As in `training`.
 
     Raises:
         UsageError: As `training`, but for the batch size.
     """
-    source = open_source(config.dataset, split)
-    check_num_classes(config, source.class_names)
+    source = _open(config, split, fields)
     height, width, _ = _fit(config.dataset, source, random=False).shape
     names = source.class_names
     return Outline(source, len(source), len(names), names, (height, width, 3))
@@ -146,29 +158,34 @@ class Pictures(NamedTuple):
     num_classes: int
 
 
-def pictures(config: ConfigDict) -> Pictures:
+def pictures(config: ConfigDict, fields: Sequence[str] = ("label",)) -> Pictures:
     """What the network of a config is given, found out with as little of the data as possible.
 
     None is needed if `dataset.image_size` and `model.num_classes` say it, nor for a set of TFDS whose
     pictures have one size.
 
+    Args:
+        config: The whole config.
+        fields: As in `training`.
+
     Raises:
-        UsageError: The set is unknown or has another number of classes than `config.model.num_classes`, or
-            the data would have to be looked at and is absent.
+        UsageError: The set is unknown, lacks a field or has another number of classes than
+            `config.model.num_classes`, or the data would have to be looked at and is absent.
     """
-    dataset, size, classes = config.dataset, config.dataset.image_size, config.model.num_classes
+    dataset, classes = config.dataset, config.model.num_classes
+    size = image_size(dataset.image_size)
     if size and classes:
-        return Pictures((size, size, 3), classes)
+        return Pictures((*size, 3), classes)
     if dataset.name not in SOURCES:
         from chanattn.data.sources import tfds_sets
 
-        (height, width, _), names = tfds_sets.declared(dataset, tuple(SOURCES))
-        height, width = size or height, size or width
+        (height, width, _), names = tfds_sets.declared(dataset, fields, tuple(SOURCES))
+        height, width = size or (height, width)
         if height and width and names:
             check_num_classes(config, names)
             return Pictures((height, width, 3), len(names))
     try:
-        source = open_source(dataset, dataset.split)
+        source = open_source(dataset, dataset.split, fields)
     except UsageError as error:
         raise UsageError(
             f"{error}. Without the data, say what the pictures are: set config.dataset.image_size"
@@ -189,18 +206,40 @@ def check_num_classes(config: ConfigDict, class_names: tuple[str, ...]) -> None:
         )
 
 
+def _open(config: ConfigDict, split: str, fields: Sequence[str]) -> Source:
+    """A split with the fields needed, which can follow the augmentations and have the classes expected."""
+    source = open_source(config.dataset, split, fields)
+    learnt = [field.kind for field in source.fields.values()]
+    for name, value in config.dataset.augment.items():
+        path = f"dataset.augment.{name}"
+        mistake = FIELDS[path].misplaced(path, value, config.task.name, learnt)
+        if mistake:
+            raise UsageError(f"config.{mistake}")
+    check_num_classes(config, source.class_names)
+    return source
+
+
 def _fit(dataset: ConfigDict, source: Source, random: bool) -> Fit:
     """How stored pictures come to one size.
 
     Where all are known to have one size, they are resized whole; else the centre is taken of those that do
-    not have the size asked for (`augment.eval_crop`). So the loader has no influence on what the network
-    sees.
+    not have the size asked for (`augment.eval_crop`), unless a field must be kept whole: then all pictures
+    are, padded with the mean colour. So the loader has no influence on what the network sees.
     """
     height, width, channels = source.image_shape
-    size = dataset.image_size
+    size = image_size(dataset.image_size)
     if size:
         crop = 1.0 if height and width else dataset.augment.eval_crop
-        return Fit((size, size, channels), resize=True, crop=crop, random=random)
+        whole = any(field.keep_whole for field in source.fields.values())
+        mean = np.clip(np.rint(255 * np.array(dataset.mean)), 0, 255).astype(int).tolist()
+        return Fit(
+            (*size, channels),
+            resize=True,
+            crop=crop,
+            random=random,
+            letterbox=whole,
+            fill=tuple(mean[:channels]),
+        )
     if height is None or width is None:
         height, width = _size_of_first(source)
     return Fit((height, width, channels), resize=random, random=random)
@@ -227,4 +266,4 @@ def _size_of_first(source: Source) -> tuple[int, int]:
 def _on_device(dataset: ConfigDict, source: Source, fit: Fit) -> bool:
     if dataset.loader != "auto":
         return dataset.loader == "device"
-    return len(source) * math.prod(fit.shape) <= DEVICE_BYTES
+    return len(source) * example_bytes(source, fit) <= DEVICE_BYTES

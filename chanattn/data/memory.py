@@ -8,23 +8,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chanattn.data.batches import load
+from chanattn.data.batches import HostBatch, blank, load
 from chanattn.data.decode import Decoding
 from chanattn.data.fit import Fit
 from chanattn.data.source import Source
 
 _CHUNK = 256
 _QUIET_SECONDS = 2.0  # Nothing is said about reading that takes less.
-# JAX on the CPU uses an array without a copy, on any number of virtual devices, if it starts on a
-# multiple of this many bytes.
-_ALIGNMENT = 64
 
 
 class Memory(NamedTuple):
-    """Decoded examples; `images[i]` is black where `corrupt[i]`."""
+    """Decoded examples, of which those that are `corrupt` hold nothing."""
 
-    images: np.ndarray  # (N, H, W, C) uint8
-    labels: np.ndarray  # (N,) int32
+    arrays: HostBatch  # (N, ...) each
     corrupt: np.ndarray  # (N,) bool
 
 
@@ -40,16 +36,12 @@ def read_all(source: Source, fit: Fit, title: str) -> Memory:
         UsageError: As `chanattn.data.batches.load`.
     """
     n = len(source)
-    memory = Memory(aligned_zeros((n, *fit.shape)), np.zeros(n, np.int32), np.zeros(n, bool))
+    memory = Memory(blank(source, fit, n), np.zeros(n, bool))
 
     def read(start: int) -> None:
-        indices = list(range(start, min(start + _CHUNK, n)))
-        images, labels = load(source, fit, indices)
-        for i, image, label in zip(indices, images, labels, strict=True):
-            if image is None:
-                memory.corrupt[i] = True
-            else:
-                memory.images[i], memory.labels[i] = image, label
+        indices = range(start, min(start + _CHUNK, n))
+        for number in load(source, fit, indices, None, memory.arrays, indices):
+            memory.corrupt[indices[number]] = True
 
     progress = _Progress(title, n)
     with Decoding(), ThreadPoolExecutor(os.cpu_count()) as threads:
@@ -57,14 +49,6 @@ def read_all(source: Source, fit: Fit, title: str) -> Memory:
             progress.show(min(chunk * _CHUNK, n))
     progress.close()
     return memory
-
-
-def aligned_zeros(shape: tuple[int, ...]) -> np.ndarray:
-    """Zeros of type uint8 that start on a multiple of 64 bytes."""
-    size = int(np.prod(shape))
-    buffer = np.zeros(size + _ALIGNMENT, np.uint8)
-    start = -buffer.ctypes.data % _ALIGNMENT
-    return buffer[start : start + size].reshape(shape)
 
 
 class _Progress:

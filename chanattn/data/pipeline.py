@@ -1,52 +1,96 @@
-"""From uint8 pictures to a batch, inside the jitted step: scaling, augmentation, normalisation."""
+"""From uint8 pictures and their fields to a batch, inside the jitted step: augmentation, normalisation."""
+
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from chanattn.batch import Batch
-from chanattn.data import augment
+from chanattn.data import augment, fields
+from chanattn.data.augment import geometry
 from chanattn.data.augment.mix import mixup_or_cutmix, partner
+from chanattn.data.fields import Field, Parts, Placement
 
 
 def training_batch(
-    key: jax.Array, images: jax.Array, labels: jax.Array, dataset: ConfigDict
+    key: jax.Array, stored: Batch, kinds: Mapping[str, Field], dataset: ConfigDict
 ) -> Batch:
     """Augments and normalises a batch as `dataset.augment` says.
 
     Args:
         key: PRNG key of this step.
-        images: (B, H, W, C) uint8, C 1 or 3.
-        labels: (B,) int32.
+        stored: `image` (B, H, W, C) uint8, C 1 or 3; `index` (B,); the arrays of the fields.
+        kinds: The fields, of kinds that can follow the augmentations (`chanattn.config` says which).
         dataset: `config.dataset`.
 
     Returns:
-        `image` (B, H, W, 3) float32, `label` (B,), `mask` (B,) of ones; with mixup or cutmix also `mix_label`
-        (B,) and `mix_weight` (B,), the weight of `label`; the rest of it goes to `mix_label`.
+        `image` (B, H, W, 3) float32, `index` (B,), `mask` (B,) of ones and the arrays of the fields, moved as
+        their pictures; with mixup or cutmix also `mix_label` (B,) and `mix_weight` (B,), the weight of
+        `label`; the rest of it goes to `mix_label`.
     """
     a = dataset.augment
     k_crop, k_flip, k_rand, k_color, k_cutout, k_mix = jax.random.split(key, 6)
-    x = unit_range(images)
+    x = unit_range(stored["image"])
+    number = len(x)
+    top = left = jnp.zeros(number, jnp.int32)
+    mirrored = jnp.zeros(number, bool)
     if a.pad_crop:
-        x = augment.pad_and_crop(k_crop, x, a.pad_crop)
+        offsets = geometry.offsets(k_crop, number, a.pad_crop)
+        x = geometry.windows(x, offsets, a.pad_crop)
+        top, left = offsets[:, 0] - a.pad_crop, offsets[:, 1] - a.pad_crop
     if a.flip:
-        x = augment.flip(k_flip, x)
+        mirrored = geometry.mirrored(k_flip, number)
+        x = geometry.mirror(x, mirrored)
     if a.rand_augment_ops:
         x = augment.rand_augment(k_rand, x, a.rand_augment_ops, a.rand_augment_magnitude)
     if a.color_jitter:
         x = augment.color_jitter(k_color, x, a.color_jitter)
     if a.cutout:
         x = augment.cutout(k_cutout, x, a.cutout, jnp.asarray(dataset.mean, x.dtype))
-    batch = {"label": labels, "mask": jnp.ones(len(labels), jnp.float32)}
+    batch = wide(stored)
+    if a.pad_crop or a.flip:
+        batch |= moved(batch, kinds, (x.shape[1], x.shape[2]), top, left, mirrored)
+    batch["mask"] = jnp.ones(number, jnp.float32)
     if a.mixup or a.cutmix:
         x, weight = mixup_or_cutmix(k_mix, x, a.mixup, a.cutmix)
-        batch |= {"mix_label": partner(labels), "mix_weight": weight}
+        batch |= {"mix_label": partner(batch["label"]), "mix_weight": weight}
     return batch | {"image": normalise(x, dataset)}
 
 
+def moved(
+    batch: Batch,
+    kinds: Mapping[str, Field],
+    size: tuple[int, int],
+    top: jax.Array,
+    left: jax.Array,
+    mirrored: jax.Array,
+) -> Batch:
+    """The arrays of all fields, those of each example moved as its picture of this size: (B,) each."""
+    found: Batch = {}
+    for name, kind in kinds.items():
+
+        def move(
+            parts: Parts, top: jax.Array, left: jax.Array, mirrored: jax.Array, kind: Field = kind
+        ) -> Parts:
+            return kind.move(parts, Placement(size, size, top, left, mirrored=mirrored))
+
+        parts = jax.vmap(move)(fields.split(batch, name, kind), top, left, mirrored)
+        found |= {name + suffix: array for suffix, array in parts.items()}
+    return found
+
+
 def evaluation_batch(feed: Batch, dataset: ConfigDict) -> Batch:
-    """`image` (B, H, W, 3) float32 normalised from uint8; `label` and `mask` as they are."""
-    return feed | {"image": normalise(unit_range(feed["image"]), dataset)}
+    """`image` (B, H, W, 3) float32 normalised from uint8; all else as it is, integers as int32."""
+    return wide(feed) | {"image": normalise(unit_range(feed["image"]), dataset)}
+
+
+def wide(stored: Batch) -> Batch:
+    """Whole numbers of one byte as int32, in which they can be reckoned with."""
+    return {
+        name: array.astype(jnp.int32) if array.dtype == jnp.uint8 and name != "image" else array
+        for name, array in stored.items()
+    }
 
 
 def unit_range(images: jax.Array) -> jax.Array:

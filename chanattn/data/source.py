@@ -1,16 +1,23 @@
 """What a data set is to the rest of the package: records that can be read in any order."""
 
-from collections.abc import Hashable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from chanattn.data.fields import Field, Label
+from chanattn.errors import UsageError
+
 
 class Record(NamedTuple):
-    """One example as stored: an encoded picture (JPEG, PNG, ...) or pixels (H, W, C) uint8."""
+    """One example as stored: an encoded picture (JPEG, PNG, ...) or pixels (H, W, C) uint8, and its fields.
+
+    Attributes:
+        fields: The stored value of each field by its name, in the form that its kind takes.
+    """
 
     image: bytes | np.ndarray
-    label: int
+    fields: Mapping[str, Any]
 
 
 #: Height, width (None where pictures differ or where nobody has looked) and channels, 1 or 3.
@@ -18,8 +25,15 @@ ImageShape = tuple[int | None, int | None, int]
 
 
 class Readable(Protocol):
-    """Records by position. Picklable, because worker processes receive a copy of it."""
+    """Records by position. Picklable, because worker processes receive a copy of it.
 
+    Attributes:
+        fields: What a record holds beside the picture, by name.
+        class_names: Of the classes of labels, pixels or boxes.
+        image_shape: Of the stored pictures.
+    """
+
+    fields: Mapping[str, Field]
     class_names: tuple[str, ...]
     image_shape: ImageShape
 
@@ -35,6 +49,8 @@ class Readable(Protocol):
 
 class Source(Readable, Protocol):
     """What can be trained or evaluated on: a split of a data set, or a part of one.
+
+    Its `fields` are those that were asked for; the records may hold more.
 
     Attributes:
         note: What was passed over when it was opened, for the user; empty if nothing was.
@@ -70,8 +86,11 @@ class Whole(Readable, Protocol):
 class Subset:
     """Some of the records of a whole split, in the order given by `indices`."""
 
-    def __init__(self, whole: Whole, indices: Sequence[int] | np.ndarray):
+    def __init__(
+        self, whole: Whole, indices: Sequence[int] | np.ndarray, fields: Mapping[str, Field]
+    ):
         self.whole = whole
+        self.fields = fields
         self.indices = np.asarray(indices, np.int64)
         self.class_names = whole.class_names
         self.image_shape = whole.image_shape
@@ -107,6 +126,7 @@ class ArraySource:
         self.labels = labels
         self.names = range(len(images))
         self.class_names = tuple(class_names)
+        self.fields: Mapping[str, Field] = {"label": Label(len(class_names))}
         self.image_shape: ImageShape = images.shape[1:]
         self.name = name
 
@@ -115,7 +135,7 @@ class ArraySource:
 
     def read(self, indices: Sequence[int]) -> list[Record | OSError]:
         """See `Readable.read`."""
-        return [Record(self.images[i], int(self.labels[i])) for i in indices]
+        return [Record(self.images[i], {"label": int(self.labels[i])}) for i in indices]
 
     def describe(self, index: int) -> str:
         """See `Readable.describe`."""
@@ -124,3 +144,18 @@ class ArraySource:
     def place(self, index: int) -> Hashable:
         """See `Whole.place`."""
         return self.name, index
+
+
+def chosen(available: Mapping[str, Field], names: Sequence[str], set_name: str) -> dict[str, Field]:
+    """The fields of these names, in that order.
+
+    Raises:
+        UsageError: The data set, of the name `set_name`, has no such field.
+    """
+    absent = [name for name in names if name not in available]
+    if absent:
+        has = ", ".join(sorted(available)) or "none"
+        raise UsageError(
+            f"data set {set_name!r} has no field {absent[0]!r}, which the task needs; its fields: {has}"
+        )
+    return {name: available[name] for name in names}

@@ -1,7 +1,6 @@
 """Training data: an endless sequence of feeds, and the function that makes batches of them."""
 
 import abc
-import math
 from collections.abc import Iterator
 from functools import partial
 from types import TracebackType
@@ -15,7 +14,7 @@ from ml_collections import ConfigDict
 from chanattn import random_streams
 from chanattn.batch import Batch
 from chanattn.data import placement
-from chanattn.data.batches import TrainingBatches
+from chanattn.data.batches import TrainingBatches, example_bytes
 from chanattn.data.corrupt import CorruptCount
 from chanattn.data.fit import Fit
 from chanattn.data.memory import read_all
@@ -36,7 +35,7 @@ class TrainingData(abc.ABC):
     Use it as a context manager, or call `close`, to end its threads and worker processes.
 
     Attributes:
-        source: Where the examples come from.
+        source: Where the examples come from; `source.fields` are those of its batches.
         num_examples: Examples in the split (readable ones, where all have been read).
         num_classes, class_names: The classes, in the order of the labels.
         image_shape: (H, W, 3) of a batch's images.
@@ -76,8 +75,8 @@ class TrainingData(abc.ABC):
         """
 
     @abc.abstractmethod
-    def _select(self, feed: Feed, step: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Images (B, H, W, C) uint8 and labels (B,) of a step, split over the mesh axis `data`."""
+    def _select(self, feed: Feed, step: jax.Array) -> Batch:
+        """The examples of a step as they were loaded, split over the mesh axis `data`."""
 
     def prepare(self, feed: Feed, step: jax.Array, key: jax.Array) -> Batch:
         """The augmented, normalised batch of a step; pure, to be traced inside the jitted step.
@@ -90,8 +89,8 @@ class TrainingData(abc.ABC):
         Returns:
             As `chanattn.data.pipeline.training_batch`, split over the mesh axis `data`.
         """
-        images, labels = self._select(feed, step)
-        batch = training_batch(key, images, labels, self._dataset)
+        stored = self._select(feed, step)
+        batch = training_batch(key, stored, self.source.fields, self._dataset)
         return jax.lax.with_sharding_constraint(batch, placement.batch_sharding(self.mesh))
 
     @abc.abstractmethod
@@ -121,38 +120,35 @@ class DeviceTrainingData(TrainingData):
         memory = read_all(source, fit, f"{config.dataset.name}/{config.dataset.split}")
         corrupt = CorruptCount(source, fit, config.dataset.max_corrupt)
         corrupt.add(np.flatnonzero(memory.corrupt))
-        images, labels = memory.images, memory.labels
+        arrays = memory.arrays
         if memory.corrupt.any():
-            images, labels = images[~memory.corrupt], labels[~memory.corrupt]
-        super().__init__(config, mesh, source, fit, len(images))
-        self._images = placement.put_copies(images, mesh)
-        self._labels = placement.put_copies(labels, mesh)
+            arrays = {name: array[~memory.corrupt] for name, array in arrays.items()}
+        examples = len(arrays["image"])
+        super().__init__(config, mesh, source, fit, examples)
+        self._arrays = {name: placement.put_copies(array, mesh) for name, array in arrays.items()}
         self._order = jit_for_few_calls(
-            partial(epoch_order, examples=len(images)), placement.replicated(mesh)
+            partial(epoch_order, examples=examples), placement.replicated(mesh)
         )
 
     def feeds(self, start_step: int) -> Iterator[Feed]:
         """See `TrainingData.feeds`."""
         epoch, done = divmod(start_step, self.steps_per_epoch)
         while True:
-            feed = {
-                "images": self._images,
-                "labels": self._labels,
-                "order": self._order(np.uint32(self.seed), np.int32(epoch)),
-            }
+            order = self._order(np.uint32(self.seed), np.int32(epoch))
+            feed = {"arrays": self._arrays, "order": order}
             for _ in range(done, self.steps_per_epoch):
                 yield feed
             epoch, done = epoch + 1, 0
 
-    def _select(self, feed: Feed, step: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def _select(self, feed: Feed, step: jax.Array) -> Batch:
         start = step % self.steps_per_epoch * self.batch_size
         chosen = jax.lax.dynamic_slice_in_dim(feed["order"], start, self.batch_size)
         # Split before the gather, so that each device gathers its own rows only.
         chosen = jax.lax.with_sharding_constraint(chosen, placement.batch_sharding(self.mesh))
-        return (
-            feed["images"].at[chosen].get(mode="promise_in_bounds"),
-            feed["labels"].at[chosen].get(mode="promise_in_bounds"),
-        )
+        return {
+            name: array.at[chosen].get(mode="promise_in_bounds")
+            for name, array in feed["arrays"].items()
+        }
 
     def close(self) -> None:
         """See `TrainingData.close`; there is nothing to end."""
@@ -167,14 +163,14 @@ def epoch_order(seed: jax.Array, epoch: jax.Array, examples: int) -> jax.Array:
 class StreamedTrainingData(TrainingData):
     """A set that is read and decoded while training, by threads or by worker processes.
 
-    A feed is the batch itself as uint8; each process reads only the rows its devices hold.
+    A feed is the batch itself, its pictures as uint8; each process reads only the rows its devices hold.
     """
 
     def __init__(self, config: ConfigDict, mesh: Mesh, source: Source, fit: Fit):
         super().__init__(config, mesh, source, fit, len(source))
         self._workers = int(config.dataset.workers)
         rows = placement.local_rows(self.batch_size, mesh)
-        self.shared_memory = shared_memory(len(rows) * math.prod(fit.shape), self._workers)
+        self.shared_memory = shared_memory(len(rows) * example_bytes(source, fit), self._workers)
         check_shared_memory(self.shared_memory)
         self._corrupt = CorruptCount(source, fit, config.dataset.max_corrupt)
         self._batches = TrainingBatches(
@@ -200,8 +196,8 @@ class StreamedTrainingData(TrainingData):
         self._open.append(feeds)
         return feeds
 
-    def _select(self, feed: Feed, step: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return feed["image"], feed["label"]
+    def _select(self, feed: Feed, step: jax.Array) -> Batch:
+        return dict(feed)
 
     def close(self) -> None:
         """See `TrainingData.close`."""

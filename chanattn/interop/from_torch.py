@@ -34,7 +34,7 @@ def from_torch(
     target: str | models.Network,
     state_dict: Mapping[str, Any],
     *,
-    image_size: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Flax variables from a PyTorch `state_dict`.
@@ -43,8 +43,8 @@ def from_torch(
         target: A mechanism (`"se"`), an architecture (`"seresnet50"` is `"resnet50"` with the option
             `attention={"name": "se", "rounding": "timm"}`), or a network.
         state_dict: Names to arrays, in timm's or the authors' naming.
-        image_size: Of a network: side of the pictures, where parameters depend on it (learned gather-excite,
-            frequencies). None: 32 for CIFAR networks, else 224.
+        image_size: Of a network: side of the pictures, or height and width, where parameters depend on them
+            (learned gather-excite, frequencies). None: 32 for CIFAR networks, else 224.
         **options: Of an architecture: what `models.create` takes. Of a mechanism: what `attention.create`
             takes. Most show in the arrays and can be left out; `groups` of grouped layers (`splat`, `se_gc`)
             cannot.
@@ -76,7 +76,8 @@ def from_torch(
     groups = model.cardinality if isinstance(model, models.ResNet) else 1
     check_family(model, dict(_items(state_dict)))
     variables = convert(state_dict, network_table(model), groups=groups)
-    _check_complete(model, variables, image_size)
+    side = image_size or model.image_size
+    _check_complete(model, variables, (side, side) if isinstance(side, int) else side)
     return variables
 
 
@@ -219,16 +220,19 @@ def _weight(w: np.ndarray, layout: Layout, groups: int) -> tuple[str, np.ndarray
     return ("scale", w) if w.ndim == 1 else ("kernel", w.T)
 
 
-def _shapes(model: models.Network, side: int) -> dict[str, Any]:
-    image = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+def _shapes(model: models.Network, size: tuple[int, int]) -> dict[str, Any]:
+    image = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
     variables = dict(jax.eval_shape(model.init, jax.random.key(0), image))
     shapes: dict[str, Any] = flatten_dict(variables, sep="/")
     return shapes
 
 
-def _depends_on_side(model: models.Network, side: int, wanted: Mapping[str, Any]) -> bool:
-    """Whether pictures of another side could give other parameters."""
-    for other in (side + 32, side * 7 // 8):
+def _depends_on_size(
+    model: models.Network, size: tuple[int, int], wanted: Mapping[str, Any]
+) -> bool:
+    """Whether pictures of another size could give other parameters."""
+    height, width = size
+    for other in ((height + 32, width + 32), (height * 7 // 8, width * 7 // 8)):
         try:
             if _shapes(model, other) != wanted:
                 return True
@@ -238,12 +242,11 @@ def _depends_on_side(model: models.Network, side: int, wanted: Mapping[str, Any]
 
 
 def _check_complete(
-    model: models.Network, variables: Mapping[str, Any], image_size: int | None
+    model: models.Network, variables: Mapping[str, Any], size: tuple[int, int]
 ) -> None:
-    side = image_size or model.image_size
-    of_other_pictures = f" For pictures that are not {side} x {side}, give image_size."
+    of_other_pictures = f" For pictures that are not {size[0]} x {size[1]}, give image_size."
     try:
-        wanted = _shapes(model, side)
+        wanted = _shapes(model, size)
     except UsageError as error:
         raise UsageError(f"{str(error).removesuffix('.')}.{of_other_pictures}") from error
     given = flatten_dict(variables, sep="/")
@@ -267,5 +270,5 @@ def _check_complete(
     if mistakes:
         raise UsageError(
             f"the PyTorch state {'; it '.join(mistakes)}. Is it of this architecture, attention and number"
-            " of classes?" + (of_other_pictures if _depends_on_side(model, side, wanted) else "")
+            " of classes?" + (of_other_pictures if _depends_on_size(model, size, wanted) else "")
         )

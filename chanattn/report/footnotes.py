@@ -105,6 +105,6 @@ def describe(value: Any) -> str:
         return ", ".join(
             f"{one_line(key).replace('_', ' ')} {describe(part)}" for key, part in parts.items()
         )
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return " ".join(describe(part) for part in value)
     return one_line(str(value)).rstrip(".")

@@ -1,7 +1,7 @@
 """`environment.json`: what a run depends on beside its config, and what it is measured by."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,13 +33,13 @@ class Environment:
     """
 
     started: str | None = None
-    command: Sequence[str] = ()
+    command: tuple[str, ...] = ()
     python: str | None = None
     system: str | None = None
     packages: Mapping[str, str] = dataclasses.field(default_factory=dict)
     git: str | None = None
     platform: str | None = None
-    devices: Sequence[str] = ()
+    devices: tuple[str, ...] = ()
     processes: int | None = None
     cpu_cores: int | None = None
     kernels: str | None = None
@@ -50,7 +50,11 @@ class Environment:
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """What a file of any version tells; fields that this version does not know are left out."""
         known = {field.name for field in dataclasses.fields(cls)} - {"metrics"}
-        told = {name: value for name, value in values.items() if name in known}
+        told: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+            if name in known
+        }
         for name in ("packages", "variables"):
             if not isinstance(told.get(name), dict):
                 told[name] = {}

@@ -8,7 +8,7 @@ from typing import Any, Self
 from chanattn.files import write_json
 from chanattn.runs import FORMAT
 from chanattn.runs.json_object import Damaged, check_format, number, read_json
-from chanattn.runs.metric import EARLIER, Metric, from_list, to_list
+from chanattn.runs.metric import DETAILS, EARLIER, Metric, details_from_list, from_list, to_list
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Evaluation:
         how: command, devices, versions.
         class_names: in the order of the labels; format 1 has them as the keys of `per_class_accuracy` alone.
         metrics: of the task, the one that decides what is best first; format 1 names none: `EARLIER`.
+        details: further numbers, which a training does not measure; format 1 names none: `DETAILS`.
     """
 
     run: str | None = None
@@ -50,6 +51,7 @@ class Evaluation:
     how: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     class_names: tuple[str, ...] = ()
     metrics: tuple[Metric, ...] = EARLIER
+    details: tuple[Metric, ...] = DETAILS
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -60,6 +62,7 @@ class Evaluation:
         per_class = results.get("per_class_accuracy")
         names = told.get("class_names") or (per_class if isinstance(per_class, dict) else ())
         told |= {"class_names": tuple(names), "metrics": from_list(told.get("metrics"))}
+        told["details"] = details_from_list(told.get("details"))
         return cls(**told, results=results)
 
     @classmethod
@@ -76,13 +79,17 @@ class Evaluation:
         return cls.from_json(values)
 
     def to_json(self) -> dict[str, Any]:
-        """The content of the file, without what is None."""
+        """The content of the file, without fields that are None; a result may be None."""
         told: dict[str, Any] = {"format": FORMAT}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            told |= value if field.name == "results" else {field.name: value}
+            if field.name == "results":
+                told |= value
+            elif value is not None:
+                told[field.name] = value
         told["class_names"], told["metrics"] = list(self.class_names), to_list(self.metrics)
-        return {name: value for name, value in told.items() if value is not None}
+        told["details"] = to_list(self.details)
+        return told
 
     def write(self, path: Path) -> None:
         """Writes it atomically; the folder is made if absent."""

@@ -76,13 +76,25 @@ EARLIER = (
 """Those of runs that name none: there was classification alone, and its accuracy decided what was best."""
 
 
+DETAILS = (Metric("expected_calibration_error", "expected calibration error", SHARE, False),)
+"""What evaluations gave beside them, after a training."""
+
+
 def from_list(values: object) -> tuple[Metric, ...]:
     """The metrics of a file, the one that decides first; `EARLIER` where the file names none."""
+    return _listed(values) or EARLIER
+
+
+def details_from_list(values: object) -> tuple[Metric, ...]:
+    """The further numbers of a file; `DETAILS` where it has no list of them."""
+    return _listed(values) if isinstance(values, list) else DETAILS
+
+
+def _listed(values: object) -> tuple[Metric, ...]:
     listed = values if isinstance(values, list) else []
-    found = [
+    return tuple(
         Metric.from_json(entry) for entry in listed if isinstance(entry, dict) and "name" in entry
-    ]
-    return tuple(found) or EARLIER
+    )
 
 
 def to_list(metrics: Sequence[Metric]) -> list[dict[str, Any]]:

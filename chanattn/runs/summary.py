@@ -49,7 +49,11 @@ class Summary:
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """What a file of any version tells; fields that this version does not know are left out."""
         known = {field.name for field in dataclasses.fields(cls)} - {"metrics"}
-        told = {name: value for name, value in values.items() if name in known}
+        told: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+            if name in known
+        }
         for name in ("final", "best"):
             told[name] = _results(told.get(name))
         return cls(**told, metrics=from_list(values.get("metrics")))

@@ -14,7 +14,9 @@ With --search it looks for hyper-parameters instead, see docs/sweeps_on_clusters
         --search_space=optimizer.learning_rate=log_uniform:0.01:1.0
 """
 
+import contextlib
 import sys
+import tempfile
 from pathlib import Path
 
 from absl import flags
@@ -58,58 +60,58 @@ flags.adopt_module_key_flags(search_flags)
 
 
 def main(config: ConfigDict) -> None:
-    """Sweeps as the flags say."""
+    """Sweeps or searches as the flags say."""
     import jax
 
     jax.config.update("jax_platforms", "cpu")  # the accelerators are for the workers
+    _refuse_idle_flags()
+    with contextlib.ExitStack() as stack:
+        workdir = WORKDIR.value
+        if not workdir:
+            if not DRY_RUN.value:
+                raise UsageError("--workdir=DIRECTORY is required")
+            workdir = Path(stack.enter_context(tempfile.TemporaryDirectory()))  # as if it were new
+        _start(config, workdir)
+
+
+def _start(config: ConfigDict, workdir: Path) -> None:
     from chanattn.sweep import grid as grids
     from chanattn.sweep.check import check, chosen
-    from chanattn.sweep.program import Request, dry_run, sweep
+    from chanattn.sweep.dry_run import dry_run
+    from chanattn.sweep.program import sweep
+    from chanattn.sweep.request import GridRequest, Request
 
-    _refuse_idle_flags()
-    if not WORKDIR.value and not DRY_RUN.value:
-        raise UsageError("--workdir=DIRECTORY is required")
     file, _ = cli.take_config_flag(sys.argv)
-    if search_flags.SEARCH.value:
-        _search(file, config)
-        return
-    recipe, grid = grids.load(file)
+    searching = search_flags.SEARCH.value
+    recipe, grid = (cli.load_config(file), None) if searching else grids.load(file)
     changed = changed_fields(recipe, config)
     if "seed" in changed:
         raise UsageError(f"--config.seed: a sweep has several; --seeds={config.seed} sets how many")
+    default = 1 if grid is None else grid.seeds
     request = Request(
         file=file,
         recipe=config,
         changed=changed,
-        grid=grid,
-        seeds=grids.seeds(grid.seeds if SEEDS.value is None else _seeds(SEEDS.value)),
-        variants=chosen(grid, ONLY.value),
-        outlines=check(config, grid, file),  # last, because it takes seconds
-        workdir=WORKDIR.value,
+        seeds=grids.seeds(default if SEEDS.value is None else _seeds(SEEDS.value)),
+        workdir=workdir,
         launcher=LAUNCHER.value,
         parallel=PARALLEL.value,
-        retry_failed=RETRY_FAILED.value,
         max_losses=MAX_LOSSES.value,
         stall=60 * STALL_MINUTES.value,
-        cost=COST.value,
     )
-    (dry_run if DRY_RUN.value else sweep)(request)
+    if grid is None:
+        from chanattn.sweep.search import search
 
-
-def _search(file: str, config: ConfigDict) -> None:
-    from chanattn.sweep import grid as grids
-    from chanattn.sweep.search import search
-
-    search(
-        search_flags.request(
-            file,
-            config,
-            seeds=grids.seeds(1 if SEEDS.value is None else _seeds(SEEDS.value)),
-            workdir=WORKDIR.value or Path(),
-            launcher=LAUNCHER.value,
-            parallel=PARALLEL.value,
-            max_losses=MAX_LOSSES.value,
-            stall=60 * STALL_MINUTES.value,
+        search(search_flags.request(request))
+        return
+    (dry_run if DRY_RUN.value else sweep)(
+        GridRequest(
+            **vars(request),
+            grid=grid,
+            variants=chosen(grid, ONLY.value),
+            retry_failed=RETRY_FAILED.value,
+            cost=COST.value,
+            outlines=check(config, grid, file),  # last, because it takes seconds
         )
     )
 

@@ -1,7 +1,5 @@
 """How many workers this machine has room for, and the share of it that each gets."""
 
-import importlib.metadata
-import importlib.util
 import os
 import subprocess
 import sys
@@ -45,8 +43,9 @@ def places(platform: str, parallel: int = 0) -> list[dict[str, str]]:
 
 def _accelerators() -> tuple[str, int]:
     """JAX's platform and its number of devices; does not start JAX where no plugin could be found."""
-    plugins = importlib.metadata.entry_points(group="jax_plugins")
-    if not plugins and importlib.util.find_spec("libtpu") is None:
+    from chanattn.training.mesh import plugin_is_installed  # slow to import
+
+    if not plugin_is_installed():
         return "cpu", 0
     command = [sys.executable, "-c", _PROBE]
     try:

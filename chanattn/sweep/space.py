@@ -26,7 +26,8 @@ from chanattn.sweep.grid import Sweep, resolve
 from chanattn.training.experiment import Outline
 from chanattn.training.validate import validate
 
-KINDS = ("uniform", "log_uniform", "int", "log_int", "choice")
+_RANGES = ("uniform", "log_uniform", "int", "log_int")
+KINDS = (*_RANGES, "choice")
 _COMBINATIONS = 256  # of choices that are all tried out beforehand
 
 
@@ -76,7 +77,7 @@ def from_flag(text: str) -> tuple[str, tuple[Any, ...]]:
     if not equals or not colon:
         raise UsageError(
             f"--search_space={text!r}: write FIELD=KIND:LOW:HIGH or FIELD=choice:A,B,C,"
-            f" where KIND is one of {', '.join(KINDS[:-1])}"
+            f" where KIND is one of {', '.join(_RANGES)}"
         )
     if kind == "choice":
         return path, ("choice", [_value(word) for word in values.split(",")])
@@ -113,39 +114,34 @@ def check_space(chosen: Space, recipe: ConfigDict, file: str) -> dict[str, Outli
 
 
 def _dimension(path: str, entry: Sequence[Any]) -> Dimension:
-    if isinstance(entry, str) or not isinstance(entry, Sequence) or not entry:
-        raise UsageError(f'{path}: write a tuple as ("log_uniform", 0.01, 1.0), not {entry!r}')
-    kind, *values = entry
-    if kind not in KINDS:
-        hint = did_you_mean(str(kind), KINDS)
-        raise UsageError(f"{path}: there is no kind {kind!r}.{hint or f' Kinds: {KINDS}'}")
-    if kind == "choice":
-        return Dimension(kind, _choices(path, values))
-    if len(values) != 2 or not all(_is_number(value) for value in values):
-        raise UsageError(f"{path}: {kind} takes two numbers, the ends of the range, not {values}")
-    low, high = values
+    match entry:
+        case ["choice", [_, *_] as listed]:
+            values = [tuple(each) if isinstance(each, list) else each for each in listed]
+            if len(set(map(repr, values))) != len(values):
+                raise UsageError(f"{path}: a choice comes twice in {values}")
+            return Dimension("choice", tuple(values))
+        case [kind, low, high] if kind in _RANGES and _is_number(low) and _is_number(high):
+            ends = low, high
+        case [str(kind), *_] if kind not in KINDS:
+            hint = did_you_mean(kind, KINDS)
+            raise UsageError(f"{path}: there is no kind {kind!r}.{hint or f' Kinds: {KINDS}'}")
+        case _:
+            raise UsageError(
+                f'{path}: write ("log_uniform", 0.01, 1.0), two numbers as the ends of a range, or'
+                f' ("choice", [4, 8, 16]), not {entry!r}'
+            )
     if kind.endswith("int"):
-        if not all(isinstance(value, int) for value in values):
+        if not all(isinstance(end, int) for end in ends):
             raise UsageError(f"{path}: {kind} takes whole numbers, not {low!r} and {high!r}")
     else:
-        low, high = float(low), float(high)
+        low, high = ends = float(low), float(high)
     if low >= high:
         raise UsageError(
             f"{path}: the range from {low!r} to {high!r} is empty; the low end is first"
         )
     if kind.startswith("log") and low <= 0:
         raise UsageError(f"{path}: a range in logarithms begins above 0, not at {low!r}")
-    return Dimension(kind, (low, high))
-
-
-def _choices(path: str, values: Sequence[Any]) -> tuple[Any, ...]:
-    listed = values[0] if len(values) == 1 else None
-    if not isinstance(listed, list | tuple) or not listed:
-        raise UsageError(f'{path}: write choices as ("choice", [4, 8, 16])')
-    choices = tuple(tuple(value) if isinstance(value, list) else value for value in listed)
-    if len(set(map(repr, choices))) != len(choices):
-        raise UsageError(f"{path}: a choice comes twice in {list(choices)}")
-    return choices
+    return Dimension(kind, ends)
 
 
 def _is_number(value: object) -> bool:

@@ -7,52 +7,65 @@ so far alone: a search that was killed goes on as if nothing had happened.
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from chanattn.config import FIELDS
 from chanattn.errors import UsageError
-from chanattn.sweep.space import Dimension, Space
+from chanattn.sweep.request import SearchRequest
+from chanattn.sweep.space import Dimension
 
+try:
+    import optuna
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+    from optuna.trial import TrialState
+    from sqlalchemy.exc import DatabaseError  # Optuna stands on it
+    from sqlalchemy.pool import NullPool
+except ModuleNotFoundError as error:
+    raise UsageError("--search needs Optuna: pip install -e '.[search]'") from error
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)  # the search says itself what happens
+
+DATABASE = "search.db"
 _NAME = "search"
-_WHAT = "what"  # attribute of the study: all that must not change in it
+_FIXED = "what"  # attribute of the study; the name lies in files
 
 
 class Study:
     """A search under way.
 
-    Args:
-        file: its database, made if absent.
-        space: what may be chosen.
-        what: all that makes trials comparable (recipe, seeds, metric, ...), as JSON values by name.
-        maximize: whether a higher value is better.
-        seed: of the choices.
-
     Raises:
-        UsageError: Optuna is missing, the file is damaged, or it holds another search; the message lists what
-            differs.
+        UsageError: its database is damaged, or holds another search; the message lists what differs.
     """
 
-    def __init__(
-        self, file: Path, space: Space, what: Mapping[str, Any], *, maximize: bool, seed: int
-    ) -> None:
-        self._optuna = _optuna()
-        self._space, self._seed = space, seed
-        self._distributions = {
-            path: _distribution(self._optuna, dimension) for path, dimension in space.items()
-        }
+    def __init__(self, request: SearchRequest) -> None:
+        self._space, self._seed = request.space, request.search_seed
+        file = request.workdir / DATABASE
         with _one_line(file):
-            self._storage = _storage(self._optuna, file)
-            self._study = self._optuna.create_study(
-                storage=self._storage,
+            self._study = optuna.create_study(
+                storage=_storage(file),
                 study_name=_NAME,
-                direction="maximize" if maximize else "minimize",
-                pruner=self._optuna.pruners.MedianPruner(),
+                direction="maximize" if request.metric.higher_is_better else "minimize",
                 load_if_exists=True,
             )
-        self._check_same(file, json.loads(json.dumps(what)))
+        now = _through_json(request.fixed())
+        if _FIXED not in self._study.user_attrs:
+            self._study.set_user_attr(_FIXED, now)
+        # A study of an earlier version lacks the fields of the config that came later.
+        older = {path: field.older for path, field in FIELDS.items() if path in now}
+        before = _through_json(older) | self._study.user_attrs[_FIXED]
+        changes = [
+            f"{name} {before.get(name)!r} -> {now.get(name)!r}"
+            for name in {**before, **now}
+            if before.get(name) != now.get(name)
+        ]
+        if changes:
+            raise UsageError(
+                f"{request.workdir} holds another search ({'; '.join(changes)}); choose another --workdir"
+            )
 
     def __len__(self) -> int:
         """Number of trials, those that run among them."""
@@ -60,112 +73,91 @@ class Study:
 
     def ask(self) -> int:
         """Begins a trial, and returns its number."""
-        number = len(self)
-        seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
-        self._study.sampler = self._optuna.samplers.TPESampler(seed=seed)
-        return int(self._study.ask(self._distributions).number)
+        seed = np.random.SeedSequence([self._seed, len(self)]).generate_state(1)[0]
+        self._study.sampler = optuna.samplers.TPESampler(seed=int(seed))
+        distributions = {path: _distribution(each) for path, each in self._space.items()}
+        return self._study.ask(distributions).number
+
+    def tell(self, number: int, state: str, value: float | None = None) -> None:
+        """Ends a trial.
+
+        Args:
+            number: of the trial.
+            state: "complete", "pruned" (its choice is a bad one) or "fail" (which says nothing about it).
+            value: of a trial that is complete.
+        """
+        self._study.tell(number, value, TrialState[state.upper()])
 
     def running(self) -> list[int]:
         """Trials that have begun and not ended, oldest first.
 
         One that a killed process had begun without choosing all its values counts as failed from now on.
         """
-        states = self._optuna.trial.TrialState
         found = []
-        for trial in self._study.get_trials(deepcopy=False, states=(states.RUNNING,)):
-            if set(trial.params) == set(self._space):
-                found.append(int(trial.number))
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if trial.params.keys() == self._space.keys():
+                found.append(trial.number)
             else:
-                self.fail(trial.number)
+                self.tell(trial.number, "fail")
         return found
 
-    def overrides(self, number: int) -> dict[str, Any]:
-        """What a trial has chosen, by dotted path."""
-        params = self._trial(number).params
-        return {path: _chosen(self._space[path], params[path]) for path in self._space}
-
-    def tell(self, number: int, value: float) -> None:
-        """Ends a trial with its value."""
-        self._study.tell(number, value)
-
-    def fail(self, number: int) -> None:
-        """Ends a trial that says nothing about its choice."""
-        self._study.tell(number, state=self._optuna.trial.TrialState.FAIL)
-
-    def prune(self, number: int) -> None:
-        """Ends a trial whose choice is a bad one, without a value."""
-        self._study.tell(number, state=self._optuna.trial.TrialState.PRUNED)
-
-    def hopeless(self, number: int, curve: Mapping[int, float]) -> bool:
-        """Notes a trial's values by step, and tells whether it lags behind the median of the others."""
-        known = self._trial(number).intermediate_values
-        study = self._storage.get_study_id_from_name(_NAME)
-        trial = self._optuna.trial.Trial(
-            self._study, self._storage.get_trial_id_from_study_id_trial_number(study, number)
-        )
-        for step, value in curve.items():
-            if step not in known:
-                trial.report(value, step)
-        return bool(trial.should_prune())
-
-    def results(self) -> list[dict[str, Any]]:
-        """All trials: `number`, `state` ("complete", "running", "fail", "pruned"), `value`, `overrides`."""
+    def trials(self) -> list[dict[str, Any]]:
+        """All of them: `number`, `state` ("running", or see `tell`), `value`, `overrides` by dotted path."""
         return [
             {
                 "number": trial.number,
                 "state": trial.state.name.lower(),
-                "value": trial.value if trial.state.name == "COMPLETE" else None,
+                "value": trial.value if trial.state == TrialState.COMPLETE else None,
                 "overrides": {
-                    path: _chosen(self._space[path], value) for path, value in trial.params.items()
+                    path: _chosen(dimension, trial.params[path])
+                    for path, dimension in self._space.items()
+                    if path in trial.params
                 },
             }
             for trial in self._study.get_trials(deepcopy=False)
         ]
 
-    def best(self) -> tuple[int, float] | None:
-        """Number and value of the best trial; None as long as none is complete."""
-        complete = (self._optuna.trial.TrialState.COMPLETE,)
-        if not self._study.get_trials(deepcopy=False, states=complete):
+    def best(self) -> dict[str, Any] | None:
+        """The best of `trials`; None as long as none is complete."""
+        try:
+            number = self._study.best_trial.number
+        except ValueError:
             return None
-        trial = self._study.best_trial
-        return int(trial.number), float(trial.value)
+        return self.trials()[number]
 
-    def _trial(self, number: int) -> Any:
-        return self._study.get_trials(deepcopy=False)[number]
+    def lags(self, curve: Mapping[int, float], others: Iterable[Mapping[int, float]]) -> bool:
+        """Whether Optuna's `MedianPruner` would stop a trial.
 
-    def _check_same(self, file: Path, what: Mapping[str, Any]) -> None:
-        before = self._study.user_attrs.get(_WHAT)
-        if before is None:
-            self._study.set_user_attr(_WHAT, what)
-            return
-        changes = [
-            f"{name} {before.get(name)!r} -> {what.get(name)!r}"
-            for name in {**before, **what}
-            if before.get(name) != what.get(name)
-        ]
-        if changes:
-            raise UsageError(
-                f"{file.parent} holds another search ({'; '.join(changes)}); choose another --workdir"
-            )
+        Optuna's `Trial` alone can report values, and none outlives its process. So the values stay where the
+        runs write them, and a study in memory holds them for the length of the question.
 
-
-def _optuna() -> Any:
-    try:
-        import optuna
-    except ModuleNotFoundError as error:
-        raise UsageError("--search needs Optuna: pip install -e '.[search]'") from error
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # the search says itself what happens
-    return optuna
+        Args:
+            curve: the values of the trial so far, by step.
+            others: those of the trials that are complete.
+        """
+        curves = optuna.create_study(
+            direction=self._study.direction, pruner=optuna.pruners.MedianPruner()
+        )
+        for other in others:
+            curves.add_trial(optuna.create_trial(value=0.0, intermediate_values=dict(other)))
+        trial = curves.ask()
+        for step, value in curve.items():
+            trial.report(value, step)
+        return trial.should_prune()
 
 
-def _storage(optuna: Any, file: Path) -> Any:
+def _through_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """As they come back from the database: tuples are lists there."""
+    read: dict[str, Any] = json.loads(json.dumps(values))
+    return read
+
+
+def _storage(file: Path) -> optuna.storages.RDBStorage:
     """Optuna's storage in a file of SQLite.
 
     SQLite opens the file itself: in an address, `?`, `#`, `%` and braces of a path would have a meaning. A
     connection lives as long as its transaction.
     """
-    from sqlalchemy.pool import NullPool  # Optuna stands on it
-
     path = file.absolute()
     return optuna.storages.RDBStorage(
         "sqlite://",
@@ -176,8 +168,6 @@ def _storage(optuna: Any, file: Path) -> Any:
 @contextlib.contextmanager
 def _one_line(file: Path) -> Iterator[None]:
     """Turns what Optuna and its database raise about the file into one line."""
-    from sqlalchemy.exc import DatabaseError
-
     try:
         yield
     except DatabaseError as error:
@@ -188,16 +178,11 @@ def _one_line(file: Path) -> Iterator[None]:
         raise UsageError(f"{file} is of another version of Optuna: {error}") from error
 
 
-def _distribution(optuna: Any, dimension: Dimension) -> Any:
+def _distribution(dimension: Dimension) -> optuna.distributions.BaseDistribution:
     if dimension.kind == "choice":
-        return optuna.distributions.CategoricalDistribution(
-            [_stored(value) for value in dimension.values]
-        )
-    low, high = dimension.values
-    log = dimension.kind.startswith("log")
-    if dimension.kind.endswith("int"):
-        return optuna.distributions.IntDistribution(low, high, log=log)
-    return optuna.distributions.FloatDistribution(low, high, log=log)
+        return CategoricalDistribution([_stored(value) for value in dimension.values])
+    kind = IntDistribution if dimension.kind.endswith("int") else FloatDistribution
+    return kind(*dimension.values, log=dimension.kind.startswith("log"))
 
 
 def _stored(value: Any) -> Any:
@@ -206,7 +191,7 @@ def _stored(value: Any) -> Any:
 
 
 def _chosen(dimension: Dimension, stored: Any) -> Any:
-    """The value that Optuna's stands for; what it keeps as JSON may have lost its type."""
-    if dimension.kind == "choice":
-        return next(value for value in dimension.values if repr(_stored(value)) == repr(stored))
-    return int(stored) if dimension.kind.endswith("int") else float(stored)
+    """The value that Optuna's stands for."""
+    if dimension.kind != "choice":
+        return stored
+    return next(value for value in dimension.values if repr(_stored(value)) == repr(stored))

@@ -37,6 +37,14 @@ class Classification(Task):
         Metric("top5", "top-5 accuracy", "%", higher_is_better=True),
         Metric("loss", "loss", "nats", higher_is_better=False),
     )
+    details: ClassVar[tuple[Metric, ...]] = (
+        Metric(
+            "expected_calibration_error",
+            "expected calibration error",
+            "%",
+            higher_is_better=False,
+        ),
+    )
     monitored: ClassVar[tuple[str, ...]] = ("top1", "top5")
 
     @classmethod

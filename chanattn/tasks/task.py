@@ -29,6 +29,7 @@ class Task(abc.ABC):
         heads: Names of the heads whose outputs it takes (`chanattn.models.heads`); the first is the default.
         metrics: What `results` gives of every evaluation; the first decides which checkpoint is best. One is
             `loss`.
+        details: What `results` gives besides, if it is given answers.
         monitored: Names of what `monitor` gives.
         terms: Names of the terms of the loss that are reported one by one, where there are several.
         measured_from_answers: Whether some of `metrics` come from answers, so that an evaluation during
@@ -38,6 +39,7 @@ class Task(abc.ABC):
     fields: ClassVar[tuple[str, ...]] = ("label",)
     heads: ClassVar[tuple[str, ...]] = ("classifier",)
     metrics: ClassVar[tuple[Metric, ...]]
+    details: ClassVar[tuple[Metric, ...]] = ()
     monitored: ClassVar[tuple[str, ...]] = ()
     terms: ClassVar[tuple[str, ...]] = ()
     measured_from_answers: ClassVar[bool] = False

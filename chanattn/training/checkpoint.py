@@ -76,6 +76,7 @@ class Checkpoints:
         self._read_only = read_only
         if not read_only:
             decided(lambda: check_writable(self.directory))
+            self.directory.mkdir(parents=True, exist_ok=True)
         self._stack = ExitStack()
         self._address = self._stack.enter_context(plain(self.directory))
         if not read_only:

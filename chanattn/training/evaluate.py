@@ -13,15 +13,11 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from chanattn import data, tasks
 from chanattn.class_names import difference
 from chanattn.data.placement import replicated
 from chanattn.errors import UsageError
-from chanattn.labels import labels, one_line
 from chanattn.layers import kernels
 from chanattn.paths import to_path
 from chanattn.runs import metric as metrics_of_runs
@@ -40,7 +36,6 @@ from chanattn.training.run_directory import check_parts, command_line, read_conf
 from chanattn.training.state import Weights
 from chanattn.training.validate import validate
 
-MOST_CLASSES_PRINTED = 10
 _LONGEST_NAME = 200  # file systems take 255 bytes
 _TOLD = ("dataset.name", "dataset.eval_split")  # by the name of an evaluation
 
@@ -80,7 +75,7 @@ def evaluate_run(
     with Checkpoints(run / CHECKPOINTS, read_only=True) as checkpoints:
         step = _choose_step(run, checkpoints, step)
         mesh = meshes.setup(config)
-        examples = data.evaluation(config, mesh)
+        examples = data.evaluation(config, mesh, fields=tasks.create(config.task).fields)
         compared = _check_classes(run, trained, config, examples.class_names)
         model = tasks.network(config, examples.num_classes)
         averaged = trained.ema.decay > 0 if ema is None else ema
@@ -115,6 +110,7 @@ def measured(
         "split": config.dataset.eval_split,
         "class_names": list(examples.class_names),
         "metrics": metrics_of_runs.to_list(task.metrics),
+        "details": metrics_of_runs.to_list(task.details),
         **found,
         "corrupt_examples": examples.num_corrupt,
         "images_per_second": found["examples"] / evaluate.seconds,
@@ -171,41 +167,6 @@ def write_result(folder: Path, name: str, result: dict[str, Any]) -> dict[str, A
             f"cannot write to {folder}: {error.strerror}; free the place or its permissions"
         ) from error
     return evaluation.to_json() | {"json": str(path)}
-
-
-def show(result: dict[str, Any], console: Console | None = None) -> None:
-    """Prints an evaluation as a table."""
-    console = console or Console(highlight=False, emoji=False)
-    of = f"{result['run']}, step {result['step']}" if "run" in result else result["file"]
-    table = Table(title=Text(one_line(f"{of} ({result['weights']} weights)")))
-    table.add_column(Text(one_line(f"{result['dataset']} {result['split']}")))
-    table.add_column(f"{result['examples']:,} examples", justify="right")
-    for metric in metrics_of_runs.from_list(result["metrics"]):
-        unit = f" ({metric.unit})" if metric.unit != metrics_of_runs.SHARE else ""
-        table.add_row(f"{metric.label}{unit}", metric.shown(result[metric.name]))
-    table.add_row("expected calibration error", f"{result['expected_calibration_error']:.2%}")
-    table.add_row("images/s", f"{result['images_per_second']:,.0f}", end_section=True)
-    shown_as = labels(result["per_class_accuracy"])
-    counted = [
-        (name, value) for name, value in result["per_class_accuracy"].items() if value is not None
-    ]
-    shown = counted
-    if len(counted) > MOST_CLASSES_PRINTED:
-        shown = sorted(counted, key=lambda pair: pair[1])[:MOST_CLASSES_PRINTED]
-        table.add_row(f"the {len(shown)} worst of {len(counted)} classes", "")
-    for name, value in shown:
-        table.add_row(Text(f"  {shown_as[name]}"), f"{value:.2%}")
-    console.print(table)
-    if not result["classes_compared"]:
-        console.print(
-            "the names of the classes on which the weights were trained are unknown: their order is taken to "
-            "be that of the data set",
-            soft_wrap=True,
-        )
-    written = [result[kind] for kind in ("json", "picture") if kind in result]
-    if written:
-        text = "written to " + "\n           ".join(written)
-        console.print(text, soft_wrap=True, markup=False)
 
 
 def with_overrides(trained: ConfigDict, overrides: dict[str, Any]) -> ConfigDict:

@@ -21,7 +21,7 @@ from chanattn.training.evaluate import (
     with_overrides,
     write_result,
 )
-from chanattn.training.run_directory import check_writable
+from chanattn.training.space import check_writable
 
 
 @process.as_before()
@@ -59,9 +59,9 @@ def evaluate_weights(
                 f"{file} holds numbers that are not finite, in {name!r}: it is damaged"
             )
     mesh = meshes.setup(config)
-    examples = data.evaluation(config, mesh)
+    examples = data.evaluation(config, mesh, fields=tasks.create(config.task).fields)
     model = tasks.network(config, examples.num_classes)
-    variables = from_torch(model, state, image_size=examples.image_shape[0])
+    variables = from_torch(model, state, image_size=examples.image_shape[:2])
     weights = jax.tree.map(
         lambda wanted, value: jax.device_put(jnp.asarray(value, wanted.dtype), wanted.sharding),
         template_of(model, examples.image_shape, mesh, averaged=False),

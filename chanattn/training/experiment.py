@@ -59,7 +59,9 @@ class Experiment:
             UsageError: devices, data and network do not fit together.
         """
         mesh = setup(config)
-        train, test = data.training(config, mesh), data.evaluation(config, mesh)
+        task = tasks.create(config.task)
+        train = data.training(config, mesh, task.fields)
+        test = data.evaluation(config, mesh, fields=task.fields)
         _check_classes(config, train.class_names, test.class_names)
         data.check_splits(config, train.source, test.source)
         data.check_shared_memory(train, test)
@@ -72,7 +74,7 @@ class Experiment:
             train=train,
             test=test,
             model=model,
-            task=tasks.create(config.task),
+            task=task,
             total_steps=length,
             schedule=schedule,
             optimizer=make_optimizer(config, schedule),
@@ -148,8 +150,9 @@ def outline(config: ConfigDict) -> Outline:
     Raises:
         UsageError: data and network do not fit together, or the data set is absent.
     """
-    train = data.outline(config, config.dataset.split)
-    test = data.outline(config, config.dataset.eval_split)
+    fields = tasks.create(config.task).fields
+    train = data.outline(config, config.dataset.split, fields)
+    test = data.outline(config, config.dataset.eval_split, fields)
     _check_classes(config, train.class_names, test.class_names)
     data.check_splits(config, train.source, test.source)
     if train.num_examples < config.batch_size:

@@ -13,9 +13,8 @@ from chanattn.streams import STOPPING, say
 from chanattn.training.agreement import any_says
 
 _ALWAYS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_TWICE = (
-    1.0  # seconds: one Ctrl-C may arrive twice, from the terminal and from a program in between
-)
+# Seconds: one Ctrl-C may arrive twice, from the terminal and from a program in between.
+TWICE = 1.0
 
 
 class Interrupt:
@@ -27,16 +26,21 @@ class Interrupt:
     exit code 130 and without saving, even while it compiles or waits for a disk.
 
     Signal handlers belong to the main thread: in another one signals keep their usual meaning.
+
+    Args:
+        at_once: end the process at a second Ctrl-C.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, at_once: bool = True) -> None:
+        self._at_once = at_once
         self._received: signal.Signals | None = None
         self._before: dict[signal.Signals, signal._HANDLER] = {}
         self._undo = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._watch()
+            if self._at_once:
+                self._watch()
             for number in STOPPING:
                 before = signal.getsignal(number)
                 taken = number not in _ALWAYS and before is not signal.SIG_DFL
@@ -97,5 +101,5 @@ def _end_at_second_ctrl_c(signals: socket.socket) -> None:
             say(
                 "Ctrl-C: it saves and stops; once more ends it at once, and what is not saved is lost"
             )
-        elif time.monotonic() - first > _TWICE:
+        elif time.monotonic() - first > TWICE:
             os._exit(128 + signal.SIGINT)

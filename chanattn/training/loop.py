@@ -353,7 +353,7 @@ class _Run:
         if state.ema is not None:
             weights["ema"] = state.ema
         batches = itertools.count(1)
-        results: dict[str, dict[str, float]] = {}
+        results: dict[str, dict[str, float | None]] = {}
         with self._progress.paused():
             for split, values in weights.items():
                 found = self._evaluation(values, lambda: self._told_to_stop(next(batches)))
@@ -363,11 +363,12 @@ class _Run:
                 results[split] = {name: found[name] for name in found if name in names}
         decides = self._experiment.task.metrics[0]
         self._record.add_evaluation(self._step, results, decides)
-        if (result := deciding(results)) is not None:
-            self._checkpoints.scores[self._step] = decides.score(result[decides.name])
+        if (value := (deciding(results) or {}).get(decides.name)) is not None:
+            self._checkpoints.scores[self._step] = decides.score(value)
         for split, metrics in results.items():
             self._log.write(self._step, split, metrics)
-            text = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+            told = {name: value for name, value in metrics.items() if value is not None}
+            text = "  ".join(f"{name} {value:.4f}" for name, value in told.items())
             self._progress.note(f"step {self._step} {split}:  {text}")
 
     def _save(self, state: TrainState, window: Window) -> None:

@@ -175,16 +175,19 @@ def _offer_cpu_devices(number: int) -> bool:
 
 
 def _sees_the_cpu_alone() -> bool:
-    """Whether JAX, which may not have started, can find no accelerator: it is told so, or none is installed.
+    """Whether JAX, which may not have started, finds no accelerator: it is told so, or none is installed."""
+    platforms = jax.config.values["jax_platforms"]
+    return platforms == "cpu" if platforms else not plugin_is_installed()
 
-    A plugin for another device lies in the package `jax_plugins` or is an entry point of that name
+
+def plugin_is_installed() -> bool:
+    """Whether JAX could find another device than the CPU.
+
+    A plugin for one lies in the package `jax_plugins` or is an entry point of that name
     (https://openxla.org/xla/pjrt_integration); that for TPUs belongs to JAX and needs `libtpu`.
     """
-    platforms = jax.config.values["jax_platforms"]
-    if platforms:
-        return platforms == "cpu"
     modules = [name for name in ("jax_plugins", "libtpu") if find_spec(name)]
-    return not (modules or entry_points(group="jax_plugins"))
+    return bool(modules or entry_points(group="jax_plugins"))
 
 
 def _best_number() -> int:

@@ -121,16 +121,21 @@ class MetricsLog:
         self.close()
         self._open(step, evaluated)
 
-    def write(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
+    def write(self, step: int, split: str, metrics: Mapping[str, float | None]) -> None:
         """Adds one line: the `metrics` of `split` ("train", "test", "ema") after `step` steps.
+
+        A value is None, as one that is not finite, where there was nothing to measure.
 
         Raises:
             RunFailed: it cannot be written, or not where it would be looked for.
         """
         if self._file is None:
             return
-        values = {name: float(value) for name, value in metrics.items()}
-        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        values = {name: float(value) for name, value in metrics.items() if value is not None}
+        finite = {
+            name: values[name] if math.isfinite(values.get(name, math.nan)) else None
+            for name in metrics
+        }
         line = Line(int(step), split, {"time": round(time.time(), 3), **finite})
         path = self._workdir / METRICS
         try:

@@ -30,8 +30,8 @@ class Record:
         started: when this process began, in seconds of the monotonic clock.
     """
 
-    final: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
-    best: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    final: dict[str, dict[str, float | None]] = dataclasses.field(default_factory=dict)
+    best: dict[str, dict[str, float | None]] = dataclasses.field(default_factory=dict)
     evaluated_step: int = 0
     train_seconds: float = 0.0
     train_images: int = 0
@@ -77,16 +77,20 @@ class Record:
         )
 
     def add_evaluation(
-        self, step: int, results: Mapping[str, dict[str, float]], decides: Metric
+        self, step: int, results: Mapping[str, dict[str, float | None]], decides: Metric
     ) -> None:
-        """Notes the metrics of an evaluation, by split; `decides` is the one that says which is the best."""
+        """Notes the metrics of an evaluation, by split; None where there was nothing to measure.
+
+        Args:
+            step: after which it was made.
+            results: by split, then by name.
+            decides: the metric that says which evaluation is the best.
+        """
         self.evaluated_step = step
         self.final = dict(results)
         for split, metrics in results.items():
-            before = self.best.get(split)
-            if before is None or decides.score(metrics[decides.name]) > decides.score(
-                before[decides.name]
-            ):
+            new, before = metrics[decides.name], self.best.get(split, {}).get(decides.name)
+            if new is not None and (before is None or decides.score(new) > decides.score(before)):
                 self.best[split] = {"step": step, **metrics}
 
     def summary(

@@ -31,6 +31,7 @@ from chanattn.runs.summary import Summary
 from chanattn.training import plain_path
 from chanattn.training.agreement import decided
 from chanattn.training.config import changed_fields, from_json
+from chanattn.training.space import check_writable
 
 _BELOW = 300  # bytes: the longest path in a run directory, which Orbax or an evaluation makes
 
@@ -238,13 +239,13 @@ def environment(metrics: tuple[Metric, ...] = EARLIER) -> Environment:
     devices = jax.devices()
     return Environment(
         started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        command=command_line(),
+        command=tuple(command_line()),
         python=platform.python_version(),
         system=platform.platform(),
         packages=versions(),
         git=git_revision(),
         platform=devices[0].platform,
-        devices=[device.device_kind for device in devices],
+        devices=tuple(device.device_kind for device in devices),
         processes=jax.process_count(),
         cpu_cores=os.cpu_count(),
         kernels=kernels.current(),
@@ -261,35 +262,6 @@ def command_line() -> list[str]:
     """The program and its arguments, without the folder that it was started in, which tells nothing."""
     here = f"{Path.cwd()}{os.sep}"
     return [argument.replace(here, "") for argument in sys.argv]
-
-
-def check_writable(directory: Path, flag: str = "--workdir") -> None:
-    """Finds the nearest folder that exists, and asks whether this process may write there.
-
-    Args:
-        directory: what is to be written to or made.
-        flag: of the command line, that chooses it.
-
-    Raises:
-        UsageError: it may not, or that is no folder.
-    """
-    try:
-        existing = directory.absolute()
-        while not existing.exists():
-            existing = existing.parent
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(
-            f"cannot write to {str(directory)!r}: {reason}; choose another {flag}"
-        ) from error
-    if not existing.is_dir():
-        raise UsageError(
-            f"cannot write to {directory}: {existing} is a file; choose another {flag}"
-        )
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise UsageError(
-            f"cannot write to {directory}: no permission to write in {existing}; choose another {flag}"
-        )
 
 
 def _check_room_for_names(directory: Path) -> None:

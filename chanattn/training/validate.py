@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from chanattn import attention, models, tasks
 from chanattn.config import FIELDS
+from chanattn.data.fit import image_size
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.fields import NAMES_OF_KINDS, flatten, has_kind, show
 
@@ -154,7 +155,8 @@ def _check_data(config: ConfigDict) -> None:
         raise UsageError(
             "dataset.augment.random_resized_crop needs dataset.image_size: the size to crop to"
         )
-    if dataset.image_size and augment.cutout > dataset.image_size:
+    sides = image_size(dataset.image_size)
+    if sides and augment.cutout > min(sides):
         raise UsageError(
             f"dataset.augment.cutout {augment.cutout} is larger than the picture"
             f" (dataset.image_size={dataset.image_size})"

@@ -110,12 +110,12 @@ def test_what_is_timed_differs_from_the_recipe_in_data_and_length_alone() -> Non
         for path in changed
     )
     assert not any(path.startswith("dataset.augment") for path in changed)
-    assert (copy.dataset.image_size, copy.dataset.synthetic_classes) == (8, 10)
+    assert data.pictures(copy) == ((8, 8, 3), 10)
 
 
-def test_pictures_that_are_not_square_cannot_be_timed() -> None:
-    with pytest.raises(UsageError, match="8x16 are not square.*--nospeed"):
-        stand_in(recipe(), data.Pictures((8, 16, 3), 10))
+def test_pictures_that_are_not_square_are_timed_in_their_size() -> None:
+    copy = stand_in(recipe(), data.Pictures((8, 16, 3), 10))
+    assert data.pictures(copy) == ((8, 16, 3), 10)
 
 
 def test_planned_memory_counts_what_is_overwritten_once() -> None:

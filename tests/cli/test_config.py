@@ -1,10 +1,12 @@
 """Configs: every recipe is valid, and a config survives its way through JSON."""
 
 import pytest
-from ml_collections import ConfigDict
+from absl import flags
+from ml_collections import ConfigDict, config_flags
 
 from chanattn import attention, cli
 from chanattn import config as page
+from chanattn.errors import UsageError
 from chanattn.fields import Field, integer
 from chanattn.training.config import changed_fields, flatten, from_json, to_json
 from chanattn.training.validate import validate
@@ -31,6 +33,29 @@ def test_config_survives_json() -> None:
     assert restored.is_locked
     with pytest.raises(AttributeError):
         restored.optimizer.learning_rat = 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("32", 32), ("240,320", (240, 320)), ("(240, 320)", (240, 320)), ("0", 0)]
+)
+def test_a_size_is_one_number_or_two_on_the_command_line(text, value) -> None:
+    values, argv = flags.FlagValues(), ["train.py", f"--config.dataset.image_size={text}"]
+    config = cli.load_config(str(ROOT / "configs/digits.py"))
+    config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=argv)
+    values(argv)
+    assert config.dataset.image_size == value
+    validate(config)
+    restored = from_json(to_json(config))
+    assert changed_fields(config, restored) == {}
+    validate(restored)
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, True, "8x8", (8,), (8, 0), (8, 8, 8), (8, 16_385)])
+def test_other_sizes_are_refused(value) -> None:
+    config = cli.load_config(str(ROOT / "configs/digits.py"))
+    config.dataset.image_size = value
+    with pytest.raises(UsageError, match=r"image_size must be an integer .*HEIGHT,WIDTH, not"):
+        validate(config)
 
 
 def test_changed_fields_lists_old_and_new_value() -> None:

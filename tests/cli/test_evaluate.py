@@ -13,10 +13,11 @@ from sklearn.datasets import load_digits
 from chanattn import data, models
 from chanattn.data.placement import replicated
 from chanattn.errors import UsageError
+from chanattn.report.evaluation_table import show
 from chanattn.report.run_pictures import draw_evaluation
 from chanattn.training import mesh as meshes
 from chanattn.training.checkpoint import Checkpoints
-from chanattn.training.evaluate import evaluate_run, show
+from chanattn.training.evaluate import evaluate_run
 from chanattn.training.loop import train_and_evaluate
 from chanattn.training.run_directory import read_config
 from configs import digits

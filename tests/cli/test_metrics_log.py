@@ -159,3 +159,14 @@ def test_wandb_that_lets_nobody_in_is_one_line(
     with pytest.raises(UsageError, match="No API key configured.*set WANDB_MODE=offline") as told:
         begin(config)
     assert "\n" not in str(told.value)
+
+
+def test_what_could_not_be_measured_is_null_and_no_view_shows_it(
+    tmp_path: Path, config: ConfigDict
+) -> None:
+    config.logging.tensorboard = True
+    log = MetricsLog(tmp_path, config)
+    log.write(1, "test", {"top1": None, "loss": 2.0})
+    log.close()
+    (line,) = read_metrics(tmp_path)
+    assert (line["top1"], line["loss"]) == (None, 2.0)

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import tempfile
 from pathlib import Path
 
 import jax
@@ -100,8 +101,11 @@ def test_place_without_permission_is_refused(
     tmp_path: Path, config: ConfigDict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Tests may run as root, to whom everything is permitted, so the answer of the system is replaced.
-    monkeypatch.setattr(run_directory.os, "access", lambda path, mode: False)
-    with pytest.raises(UsageError, match="no permission to write in"):
+    def refuse(**options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(UsageError, match=f"Permission denied in {tmp_path}; choose another"):
         open_run(tmp_path / "run", config, METRICS)
     assert list(tmp_path.iterdir()) == []
 

@@ -96,7 +96,7 @@ OUT_OF_RANGE = {
     "logging.tensorboard": None,
     "logging.wandb_project": None,
 }
-WRONG_TYPE = {int: 1.5, float: "fast", bool: 1, str: 3, tuple: 0.5}
+WRONG_TYPE = {int: 1.5, float: "fast", bool: 1, str: 3, tuple: 0.5, object: "8x8"}
 
 
 def runnable() -> ConfigDict:
@@ -125,7 +125,7 @@ def test_every_field_is_declared_and_has_a_bad_example() -> None:
 @pytest.mark.parametrize("path", FIELDS)
 def test_a_declaration_agrees_with_itself(path: str) -> None:
     field = FIELDS[path]
-    assert type(field.default) is field.rule.kind
+    assert field.rule.kind in (object, type(field.default))
     assert field.rule.allows(field.default) == (path != "dataset.name")  # which has to be given
     assert field.older is None or field.rule.allows(field.older)
     assert field.meaning.endswith(".")
@@ -135,7 +135,6 @@ def test_a_declaration_agrees_with_itself(path: str) -> None:
 
 def test_names_known_elsewhere_too_are_the_same() -> None:
     assert FIELDS["kernels"].rule.choices == kernels.NAMES
-    assert set(validation.ANNOTATIONS_OF_TASKS) == set(tasks.names())
 
 
 def test_runnable_config_is_valid() -> None:
@@ -235,10 +234,10 @@ def test_field_of_another_task_keeps_its_default(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("path", "value", "others"),
     [
-        ("dataset.augment.flip", True, ()),
+        ("dataset.augment.flip", True, ("captions",)),
         ("dataset.augment.pad_crop", 4, ()),
         ("dataset.augment.color_jitter", 0.4, ()),
-        ("dataset.augment.random_resized_crop", True, ()),
+        ("dataset.augment.random_resized_crop", True, ("mask", "boxes", "captions")),
         ("dataset.augment.eval_crop", 1.0, ("mask", "boxes")),
         ("dataset.augment.rand_augment_ops", 2, ("mask", "boxes", "captions")),
         ("dataset.augment.cutout", 4, ("mask", "boxes", "captions")),
@@ -253,7 +252,7 @@ def test_augmentation_that_annotations_cannot_follow_is_refused(
     config = with_field(path, value)
     config.dataset.image_size = 32
     for kind in ANNOTATIONS:
-        monkeypatch.setattr(validation, "ANNOTATIONS_OF_TASKS", {"classification": (kind,)})
+        monkeypatch.setattr(tasks, "annotations", lambda name, kind=kind: (kind,))
         if kind not in others:
             validate(config)
             continue

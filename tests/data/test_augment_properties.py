@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chanattn.data.fields import Label
 from chanattn.data.pipeline import evaluation_batch, training_batch
 from configs import base
 
@@ -29,7 +30,10 @@ def dataset(name):
 
 @functools.cache
 def program(name):
-    return jax.jit(lambda key, x, y: training_batch(key, x, y, dataset(name)))
+    kinds = {"label": Label(5)}
+    return jax.jit(
+        lambda key, x, y: training_batch(key, {"image": x, "label": y}, kinds, dataset(name))
+    )
 
 
 @pytest.mark.parametrize("name", SETTINGS)

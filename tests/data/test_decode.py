@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chanattn.data.decode import CorruptImage, decode, is_complete, jpeg_size
-from chanattn.data.fit import Fit, WrongSize, centre_box, random_box
+from chanattn.data.fields import Placement
+from chanattn.data.fit import Box, Fit, WrongSize, centre_box, image_size, letterbox, random_box
 
 
 def smooth(height: int, width: int) -> np.ndarray:
@@ -151,23 +152,23 @@ def test_text_is_corrupt():
 def test_a_picture_of_the_size_asked_for_is_taken_as_it_is(kind, crop):
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     stored = encode(image, kind) if kind else image
-    found = Fit((32, 32, 3), resize=True, crop=crop)(stored)
+    found = Fit((32, 32, 3), resize=True, crop=crop)(stored)[0]
     np.testing.assert_array_equal(found, decode(stored, 3) if kind else image)
-    other = Fit((31, 32, 3), resize=True, crop=crop)(stored)
+    other = Fit((31, 32, 3), resize=True, crop=crop)(stored)[0]
     assert other.shape == (31, 32, 3)
 
 
 def test_a_random_crop_is_cut_from_a_picture_of_the_size_asked_for_as_well():
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
-    assert not np.array_equal(Fit((32, 32, 3), resize=True, random=True)(image), image)
+    assert not np.array_equal(Fit((32, 32, 3), resize=True, random=True)(image)[0], image)
 
 
 def test_centre_crop_takes_the_middle():
     image = np.zeros((40, 60, 3), np.uint8)
     image[5:35, 15:45] = 200  # The central 30 x 30 = 75 % of the shorter side.
     fit = Fit((10, 10, 3), resize=True, crop=0.75)
-    assert (fit(image) == 200).all()
-    wider = Fit((10, 10, 3), resize=True, crop=1.0)(image)
+    assert (fit(image)[0] == 200).all()
+    wider = Fit((10, 10, 3), resize=True, crop=1.0)(image)[0]
     assert wider[0].max() < 200
 
 
@@ -175,17 +176,17 @@ def test_centre_crop_takes_the_middle():
 def test_reduced_decoding_hardly_changes_the_result(crop):
     image = smooth(300, 400)
     fit = Fit((32, 32, 3), resize=True, crop=crop)
-    from_jpeg = fit(encode(image)).astype(int)
-    assert np.abs(from_jpeg - fit(image)).mean() < 2
+    from_jpeg = fit(encode(image))[0].astype(int)
+    assert np.abs(from_jpeg - fit(image)[0]).mean() < 2
 
 
 def test_random_crop_sees_the_same_box_in_jpeg_and_pixels():
     image = smooth(300, 400)
     fit = Fit((32, 32, 3), resize=True, random=True)
     for seed in range(20):
-        from_jpeg = fit(encode(image), (seed,)).astype(int)
-        assert np.abs(from_jpeg - fit(image, (seed,))).mean() < 2.5
-    assert not np.array_equal(fit(image, (1,)), fit(image, (2,)))
+        from_jpeg = fit(encode(image), (seed,))[0].astype(int)
+        assert np.abs(from_jpeg - fit(image, (seed,))[0]).mean() < 2.5
+    assert not np.array_equal(fit(image, (1,))[0], fit(image, (2,))[0])
 
 
 def test_random_boxes_have_the_published_areas_and_aspects():
@@ -214,3 +215,89 @@ def test_centre_box_keeps_the_aspect():
 def test_other_size_is_refused_unless_resizing():
     with pytest.raises(WrongSize, match="is 4x6, not 5x5"):
         Fit((5, 5, 3), resize=False)(np.zeros((4, 6, 3), np.uint8))
+
+
+def ramp(height: int, width: int) -> np.ndarray:
+    """A picture that tells where it is: rows in the first channel, columns in the second, 2 a pixel."""
+    y, x = np.mgrid[0:height, 0:width]
+    return np.stack([2 * y + 1, 2 * x + 1, np.full_like(y, 100)], -1).astype(np.uint8)
+
+
+def assert_is_placed(pixels: np.ndarray, placement: Placement, tolerance: float) -> None:
+    """Every pixel shows the place of the stored picture that the placement tells, or the padding."""
+    assert pixels.shape[:2] == placement.size
+    y, x = (np.arange(side) + 0.5 for side in placement.size)
+    y, x = y / placement.scale_y + placement.top, x / placement.scale_x + placement.left
+    height, width = placement.stored
+    # Interpolation smears the border of the picture, in pixels of the result and of the picture.
+    edge = max(1, 1 / placement.scale_y, 1 / placement.scale_x)
+    inside = np.ix_((y > edge) & (y < height - edge), (x > edge) & (x < width - edge))
+    shown = pixels.astype(float)[inside]
+    np.testing.assert_allclose(
+        shown[..., 0], 2 * np.broadcast_to(y[:, None], pixels.shape[:2])[inside], atol=tolerance
+    )
+    np.testing.assert_allclose(
+        shown[..., 1], 2 * np.broadcast_to(x[None], pixels.shape[:2])[inside], atol=tolerance
+    )
+    outside = (y < -edge)[:, None] | (y > height + edge)[:, None] | (x < -edge) | (x > width + edge)
+    assert (pixels[outside] == FILL).all()
+
+
+FILL = (7, 8, 9)
+
+
+@pytest.mark.parametrize(
+    "fit",
+    [
+        Fit((32, 24, 3), resize=True),
+        Fit((32, 24, 3), resize=True, crop=0.8),
+        Fit((20, 20, 3), resize=True, random=True),
+        Fit((40, 40, 3), resize=True, letterbox=True, fill=FILL),
+        Fit((20, 50, 3), resize=True, letterbox=True, fill=FILL),
+        Fit((90, 30, 3), resize=True, letterbox=True, fill=FILL),
+    ],
+    ids=lambda fit: f"{fit.shape[0]}x{fit.shape[1]} {'random' * fit.random}{'box' * fit.letterbox}",
+)
+@pytest.mark.parametrize("kind", [".jpg", ""])
+def test_the_placement_tells_where_the_picture_lies(fit, kind):
+    image = ramp(101, 80)
+    for seed in range(10 if fit.random else 1):
+        pixels, placement = fit(encode(image) if kind else image, (seed,))
+        assert placement.stored == (101, 80)
+        assert_is_placed(pixels, placement, 8 if kind else 2)
+
+
+BOX = st.tuples(st.integers(-30, 90), st.integers(-30, 90), st.integers(1, 90), st.integers(1, 90))
+
+
+@given(box=BOX, kind=st.sampled_from([".jpg", ""]))
+def test_a_box_may_reach_beyond_the_picture(box, kind):
+    class Chosen(Fit):
+        def _box(self, stored, seed):
+            return Box(*box)
+
+    image, fit = ramp(60, 75), Chosen((16, 20, 3), resize=True, random=True, fill=FILL)
+    pixels, placement = fit(encode(image) if kind else image)
+    assert_is_placed(pixels, placement, 10 if kind else 3)
+
+
+def test_a_letterbox_keeps_the_whole_picture_and_its_shape():
+    fit = Fit((40, 40, 3), resize=True, letterbox=True, fill=FILL)
+    pixels, placement = fit(np.full((30, 60, 3), 200, np.uint8))
+    assert (pixels[:19] == 200).all()
+    assert (pixels[21:] == FILL).all()
+    assert placement[2:] == (0, 0, 40 / 60, 40 / 60, False)
+    assert letterbox((480, 640), (240, 320)) == (0, 0, 480, 640)
+    for size in ((213, 320), (320, 213), (33, 100)):
+        box = letterbox(size, (240, 320))
+        assert box.height >= size[0]
+        assert box.width >= size[1]
+        assert abs(box.height / box.width - 0.75) < 0.75 / min(size)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "size"),
+    [(0, None), (32, (32, 32)), ((240, 320), (240, 320)), ([240, 320], (240, 320))],
+)
+def test_image_size_is_one_number_or_two(wanted, size):
+    assert image_size(wanted) == size

@@ -59,7 +59,7 @@ def register(monkeypatch: pytest.MonkeyPatch, name: str, files: list[Path]) -> N
 
 
 def dataset(name: str, data_dir: Path):
-    d = base.dataset()
+    d = base.get_config().dataset
     d.name, d.data_dir = name, str(data_dir)
     return d
 
@@ -109,7 +109,7 @@ def test_cifar100_keeps_both_labels(tmp_path, monkeypatch):
     assert {(e["coarse_label"], e["label"]) for e in stored} == {(0, 99), (19, 0), (7, 42)}
     source = open_source(dataset("cifar100", tmp_path), "train")
     assert source.class_names[42] == "fine42"
-    assert sorted(record.label for record in source.read([0, 1, 2])) == [0, 42, 99]
+    assert sorted(record.fields["label"] for record in source.read([0, 1, 2])) == [0, 42, 99]
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])

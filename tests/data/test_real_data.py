@@ -61,8 +61,8 @@ def test_image_folder_written_from_cifar10_is_the_same_set(
 ):
     source = open_source(cifar10.dataset, cifar10.dataset.split)
     for i, record in enumerate(source.read(range(COUNT))):
-        # The number keeps the order of the classes.
-        directory = tmp_path / "all" / f"{record.label} {source.class_names[record.label]}"
+        label = record.fields["label"]  # the number keeps the order of the classes
+        directory = tmp_path / "all" / f"{label} {source.class_names[label]}"
         directory.mkdir(parents=True, exist_ok=True)
         (directory / f"{i}.jpg").write_bytes(record.image)
     config = make_config(

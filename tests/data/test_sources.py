@@ -17,7 +17,7 @@ from configs import base
 
 
 def dataset(name: str, **fields):
-    d = base.dataset()
+    d = base.get_config().dataset
     d.name = name
     d.update(fields)
     return d
@@ -25,7 +25,7 @@ def dataset(name: str, **fields):
 
 def arrays(source):
     records = source.read(range(len(source)))
-    return np.stack([r.image for r in records]), np.array([r.label for r in records])
+    return np.stack([r.image for r in records]), np.array([r.fields["label"] for r in records])
 
 
 def test_digits_are_split_completely_and_by_class():
@@ -93,7 +93,7 @@ def folder(tmp_path) -> Path:
 def test_folder_classes_are_its_folders_in_order(folder):
     source = open_source(dataset("folder", data_dir=str(folder)), "train")
     assert source.class_names == ("ant", "bee")
-    assert [record.label for record in source.read(range(len(source)))] == [0, 0, 1, 1]
+    assert [record.fields["label"] for record in source.read(range(len(source)))] == [0, 0, 1, 1]
     assert source.describe(3).endswith("train/bee/deeper/a.png")
     assert source.read([3])[0].image == (folder / "train/bee/deeper/a.png").read_bytes()
 
@@ -159,14 +159,16 @@ def test_tfds_sets_are_read_with_their_own_split_syntax(tfds_dir):
     reference = tfds.data_source("cifar10", split="train[:30]", data_dir=tfds_dir)
     for index in (0, 17, 29):
         (record,) = source.read([index])
-        assert record.label == reference[index]["label"]
+        assert record.fields["label"] == reference[index]["label"]
         np.testing.assert_array_equal(decode(record.image, 3), reference[index]["image"])
 
 
 def test_tfds_problems_are_named(tfds_dir):
     with pytest.raises(UsageError, match="it has train, test"):
         open_source(dataset("cifar10", data_dir=str(tfds_dir)), "validation")
-    with pytest.raises(UsageError, match="not one of image classification"):
+    with pytest.raises(
+        UsageError, match="no field 'label', which the task needs; its fields: boxes"
+    ):
         open_source(dataset("bccd", data_dir=str(tfds_dir)), "train")
 
 
@@ -185,6 +187,8 @@ def config_of(**fields) -> ConfigDict:
         ({"name": "synthetic", "synthetic_classes": 7}, (32, 32, 3), 7),
         ({"name": "cifar100"}, (32, 32, 3), 100),
         ({"name": "fashion_mnist"}, (28, 28, 3), 10),
+        ({"name": "synthetic", "image_size": (12, 20)}, (12, 20, 3), 10),
+        ({"name": "cifar100", "image_size": (12, 20)}, (12, 20, 3), 100),
         ({"name": "imagenet2012", "image_size": 224}, (224, 224, 3), 1000),
         ({"name": "folder", "image_size": 64, "num_classes": 3}, (64, 64, 3), 3),
     ],

@@ -89,14 +89,14 @@ def test_a_slice_that_leaves_the_split_is_refused(text):
 
 
 def dataset(name: str, **fields):
-    d = base.dataset()
+    d = base.get_config().dataset
     d.name = name
     d.update(fields)
     return d
 
 
 def labels_in(source):
-    return np.array([record.label for record in source.read(range(len(source)))])
+    return np.array([record.fields["label"] for record in source.read(range(len(source)))])
 
 
 def test_no_class_of_a_folder_is_cut_off(picture_folder):

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def synthetic_batches(**changes) -> TrainingBatches:
     arguments = {"batch_size": 8, "rows": np.arange(8), "seed": 5, "max_corrupt": 0} | changes
     fit = Fit((16, 16, 3), resize=True, random=True)
-    return TrainingBatches(Synthetic("train", 50, 5, 20), fit, **arguments)
+    return TrainingBatches(Synthetic("train", 50, 5, (20, 20)), fit, **arguments)
 
 
 def test_any_start_and_any_number_of_workers_give_the_same_batches():
@@ -52,7 +52,7 @@ def test_rows_of_two_processes_make_up_the_global_batch():
     whole, lower, upper = (
         synthetic_batches(rows=rows)[9] for rows in (np.arange(8), np.arange(4), np.arange(4, 8))
     )
-    for name in ("image", "label"):
+    for name in ("image", "label", "index"):
         np.testing.assert_array_equal(np.concatenate([lower[name], upper[name]]), whole[name])
 
 
@@ -70,7 +70,9 @@ def test_killed_worker_is_an_error_and_no_hang(mesh, make_config):
 
 def test_too_little_shared_memory_is_refused_before_anything_starts(mesh, make_config, monkeypatch):
     config = make_config("synthetic", 64, loader="stream", workers=2, image_size=8)
-    needed = 64 * 8 * 8 * 3 * 14  # 6 batches a worker, and 2
+    needed = (
+        64 * (8 * 8 * 3 + 4 + 4) * 14
+    )  # 6 batches a worker, and 2; label and index beside the picture
     monkeypatch.setattr(streams, "_free", lambda: needed - 1)
     for make in (data.training, data.evaluation):
         with pytest.raises(
@@ -94,7 +96,7 @@ def test_too_little_shared_memory_is_refused_before_anything_starts(mesh, make_c
 def test_no_more_shared_memory_is_taken_than_is_asked_for():
     size, batch, workers = 96, 32, 2
     batches = TrainingBatches(
-        Synthetic("train", 500, 5, size),
+        Synthetic("train", 500, 5, (size, size)),
         Fit((size, size, 3), resize=False),
         batch_size=batch,
         rows=np.arange(batch),
@@ -160,7 +162,7 @@ from chanattn.data.stream import stream
 from chanattn.errors import UsageError
 
 if __name__ == "__main__":
-    source = Synthetic("train", 50, 5, 8)
+    source = Synthetic("train", 50, 5, (8, 8))
     batches = TrainingBatches(
         source, Fit((8, 8, 3), resize=False), batch_size=8, rows=np.arange(8), seed=0, max_corrupt=0
     )

@@ -113,9 +113,9 @@ def test_properties_describe_the_set(mesh, make_config):
 def test_auto_streams_what_does_not_fit(mesh, make_config, monkeypatch):
     config = make_config("digits")
     assert "order" in next(iter(data.training(config, mesh).feeds(0)))
-    monkeypatch.setattr(loaders, "DEVICE_BYTES", 1442 * 64 - 1)
+    monkeypatch.setattr(loaders, "DEVICE_BYTES", 1442 * (64 + 4 + 4) - 1)
     with data.training(config, mesh) as train:
-        assert set(next(train.feeds(0))) == {"image", "label"}
+        assert set(next(train.feeds(0))) == {"image", "label", "index"}
 
 
 def test_image_size_resizes_whole_pictures_for_both_loaders(mesh, make_config):
@@ -125,7 +125,7 @@ def test_image_size_resizes_whole_pictures_for_both_loaders(mesh, make_config):
         shapes.add(take(config, mesh, 0, 1)[0]["image"].shape)
         source = open_source(config.dataset, "train")
         fit = loaders._fit(config.dataset, source, random=False)
-        pixels.append(fit(source.read([3])[0].image))
+        pixels.append(fit(source.read([3])[0].image)[0])
     assert shapes == {(16, 12, 12, 3)}
     np.testing.assert_array_equal(*pixels)
 

@@ -10,7 +10,7 @@ from chanattn.files import write_json
 from chanattn.sweep import Sweep, grid, launchers
 from chanattn.sweep.check import check
 from chanattn.sweep.launchers.base import Ended
-from chanattn.sweep.program import Request
+from chanattn.sweep.request import GridRequest
 from tests.conftest import ROOT
 
 TINY = ROOT / "tests" / "sweep" / "tiny_sweep.py"
@@ -73,7 +73,7 @@ def tiny() -> tuple[ConfigDict, Sweep]:
 
 @pytest.fixture
 def request_for(tiny, tmp_path):
-    """Builds the request of a command line: fields of the grid by name, the others of `Request`."""
+    """Builds the request of a command line: fields of the grid by name, the others of `GridRequest`."""
     recipe, described = tiny
 
     def build(recipe=recipe, only=(), **changes):
@@ -96,6 +96,6 @@ def request_for(tiny, tmp_path):
             "stall": 0.0,
             "cost": False,
         }
-        return Request(**options | changes)
+        return GridRequest(**options | changes)
 
     return build

@@ -197,7 +197,7 @@ def test_a_signal_while_the_cost_is_measured_leaves_the_runs_done(
     request = request_for(cost=True)
     with pytest.raises(Preempted, match="the same command measures the cost"):
         sweep(request)
-    assert all(is_done(each) for each in request.jobs(request.workdir))
+    assert all(is_done(each) for each in request.jobs())
 
 
 def test_a_report_that_cannot_be_made_hides_no_failure(

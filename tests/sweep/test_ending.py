@@ -21,12 +21,13 @@ from types import SimpleNamespace
 from chanattn import cli
 from chanattn.sweep import Sweep, program
 from chanattn.sweep.launchers import local
+from chanattn.sweep.request import GridRequest
 from configs import base
 
 acting, folder, *roles = sys.argv[1:]
 local.command = lambda job: [sys.executable, acting, str(job.workdir), job.variant]
 grid = Sweep(title="T", variants={role: {} for role in roles}, baseline=roles[0], seeds=1)
-request = program.Request(
+request = GridRequest(
     file="acted.py", recipe=base.get_config(), changed={}, grid=grid,
     outlines={role: SimpleNamespace(total_steps=10, class_names=()) for role in roles},
     variants=roles, seeds=(0,), workdir=Path(folder), launcher="local", parallel=len(roles),
@@ -80,7 +81,7 @@ def saves(sweep: Acted) -> list[bool]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_has_every_run_save(acted: Callable[..., Acted], number: signal.Signals) -> None:
     sweep = acted("long")
     sweep.workers()

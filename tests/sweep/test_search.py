@@ -15,16 +15,19 @@ from absl.testing import flagsaver
 
 from chanattn import cli
 from chanattn.errors import Preempted, UsageError
-from chanattn.sweep import launchers, search, search_flags
+from chanattn.runs.metric import EARLIER
+from chanattn.sweep import launchers, search_flags
 from chanattn.sweep.grid import resolve
 from chanattn.sweep.held_out import honest_splits
 from chanattn.sweep.launchers.base import Ended, Job
-from chanattn.sweep.search import Request
+from chanattn.sweep.request import Request, SearchRequest
 from chanattn.sweep.space import space
-from chanattn.training.config import from_json
+from chanattn.training.config import changed_fields, from_json
 from tests.conftest import ROOT
 
 pytest.importorskip("optuna", reason="the search extra is not installed")
+
+from chanattn.sweep import search
 
 TINY = "tests/sweep/tiny_sweep.py"
 SPACE = {"optimizer.learning_rate": ("log_uniform", 0.001, 1.0)}
@@ -85,7 +88,7 @@ def accuracy(rate: float, seed: int) -> float:
     return 1 - 0.2 * abs(math.log10(rate) + 1) - 0.1 * seed
 
 
-def request(workdir: Path, **changes: object) -> Request:
+def request(workdir: Path, **changes: object) -> SearchRequest:
     fields = {
         "file": TINY,
         "class_names": tuple(f"class {i}" for i in range(10)),
@@ -93,10 +96,8 @@ def request(workdir: Path, **changes: object) -> Request:
         "changed": {},
         "space": space(SPACE),
         "trials": 3,
-        "at_a_time": 1,
         "seeds": (0, 1),
-        "metric": "top1",
-        "maximize": True,
+        "metric": EARLIER[0],
         "prune": False,
         "search_seed": 0,
         "workdir": workdir,
@@ -105,7 +106,7 @@ def request(workdir: Path, **changes: object) -> Request:
         "max_losses": 3,
         "stall": 0.0,
     }
-    return Request(**(fields | changes))
+    return SearchRequest(**(fields | changes))
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def test_a_trial_is_worth_the_mean_of_its_seeds_and_the_best_is_named(
     tmp_path: Path, launch: Callable, capsys: pytest.CaptureFixture
 ) -> None:
     paper = launch(accuracy)
-    search.search(request(tmp_path, changed={"optimizer.momentum": 0.8}))
+    search.search(request(tmp_path, changed={"optimizer.momentum": (0.9, 0.8)}))
     written = result(tmp_path)
     rates = [trial["overrides"]["optimizer.learning_rate"] for trial in written["trials"]]
     values = [trial["value"] for trial in written["trials"]]
@@ -188,8 +189,8 @@ def test_trials_run_side_by_side_as_many_as_there_is_room_for(
         return accuracy(rate, seed)
 
     paper = launch(outcome)
-    search.search(request(tmp_path, trials=5, at_a_time=3, seeds=(0,)))
-    assert most[0] == 3
+    search.search(request(tmp_path, trials=5, parallel=7, seeds=(0, 1)))
+    assert most[0] == 3 * 2
 
 
 @pytest.mark.parametrize(
@@ -248,17 +249,27 @@ def test_another_recipe_is_refused(tmp_path: Path, launch: Callable) -> None:
         search.search(changed)
 
 
-def given(**values: object) -> Request:
+def given(
+    changes: dict | None = None, launcher: str = "local", parallel: int = 2, **values: object
+) -> SearchRequest:
     """The request that the flags of a search make, beside those that all sweeps have."""
-    config = cli.load_config(TINY)
-    shared = {"seeds": (0,), "launcher": "local", "parallel": 2, "max_losses": 3, "stall": 0.0}
-    shared = {name: values.pop(name, default) for name, default in shared.items()}
-    for path, value in values.pop("changes", {}).items():
-        config = resolve(config, {path: value})
+    recipe = cli.load_config(TINY)
+    config = resolve(recipe, changes or {})
+    shared = Request(
+        file=TINY,
+        recipe=config,
+        changed=changed_fields(recipe, config),
+        seeds=(0, 1),
+        workdir=Path("search"),
+        launcher=launcher,
+        parallel=parallel,
+        max_losses=3,
+        stall=0.0,
+    )
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
     with flagsaver.flagsaver(**values):
-        return search_flags.request(TINY, config, workdir=Path("search"), **shared)
+        return search_flags.request(shared)
 
 
 def test_flags_make_a_request() -> None:
@@ -266,13 +277,11 @@ def test_flags_make_a_request() -> None:
         search_space=["optimizer.learning_rate=log_uniform:0.01:1"],
         search_metric="loss",
         trials=7,
-        parallel=5,
-        seeds=(0, 1),
         changes={"optimizer.momentum": 0.8},
     )
     assert made.space == space({"optimizer.learning_rate": ("log_uniform", 0.01, 1.0)})
-    assert (made.trials, made.at_a_time, made.maximize) == (7, 2, False)
-    assert made.changed == {"optimizer.momentum": 0.8}
+    assert (made.trials, made.metric.name, made.seeds, made.parallel) == (7, "loss", (0, 1), 2)
+    assert made.changed == {"optimizer.momentum": (0.9, 0.8)}
     assert made.recipe.dataset.split == "train[:90%]"
 
 

@@ -41,12 +41,12 @@ def test_a_file_and_the_command_line_say_the_same() -> None:
         (("uniform", 1.0, 0.1), "is empty; the low end is first"),
         (("log_uniform", 0.0, 0.1), "begins above 0"),
         (("int", 1.5, 3), "takes whole numbers"),
-        (("uniform", 1.0), "takes two numbers"),
-        (("uniform", "a", 1.0), "takes two numbers"),
-        (("choice", 4, 8), "write choices as"),
-        (("choice", []), "write choices as"),
+        (("uniform", 1.0), "two numbers as the ends of a range"),
+        (("uniform", "a", 1.0), "two numbers as the ends of a range"),
+        (("choice", 4, 8), r"\(\"choice\", \[4, 8, 16\]\), not"),
+        (("choice", []), r"\(\"choice\", \[4, 8, 16\]\), not"),
         (("choice", [4, 4]), "a choice comes twice"),
-        ("uniform", "write a tuple as"),
+        ("uniform", "write .*, not 'uniform'"),
     ],
 )
 def test_an_entry_that_is_none_is_refused(entry: object, message: str) -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chanattn.errors import UsageError
-from chanattn.sweep.program import dry_run, sweep
+from chanattn.sweep.dry_run import dry_run
+from chanattn.sweep.program import sweep
 from chanattn.sweep.store import check_unchanged, directory_name, job, read, write
 
 HOSTILE = [
@@ -96,7 +97,7 @@ def test_the_index_keeps_what_was_ever_asked_for(request_for) -> None:
 def test_every_run_has_its_config(request_for) -> None:
     request = request_for()
     written(request)
-    for each in request.jobs(request.workdir):
+    for each in request.jobs():
         config = json.loads(each.config.read_text())
         assert config["seed"] == each.seed
         assert config["model"]["attention"]["name"] == (

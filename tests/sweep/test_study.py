@@ -5,8 +5,11 @@ import os
 from pathlib import Path
 
 import pytest
+from ml_collections import ConfigDict
 
 from chanattn.errors import UsageError
+from chanattn.runs.metric import EARLIER, Metric
+from chanattn.sweep.request import SearchRequest
 from chanattn.sweep.space import space
 
 optuna = pytest.importorskip("optuna", reason="the search extra is not installed")
@@ -21,11 +24,32 @@ SPACE = space(
         "batch_size": ("int", 8, 64),
     }
 )
-WHAT = {"metric": "top1", "epochs": 3.0}
 
 
-def study(folder: Path, seed: int = 0, **what: object) -> Study:
-    return Study(folder / "search.db", SPACE, WHAT | what, maximize=True, seed=seed)
+def request(
+    folder: Path, seed: int = 0, metric: Metric = EARLIER[0], **fields: object
+) -> SearchRequest:
+    return SearchRequest(
+        file="recipe.py",
+        recipe=ConfigDict({"seed": 0, "epochs": 3.0, "sizes": (1, 2)} | fields),
+        changed={},
+        seeds=(0,),
+        workdir=folder,
+        launcher="local",
+        parallel=1,
+        max_losses=0,
+        stall=0.0,
+        class_names=(),
+        space=SPACE,
+        trials=1,
+        metric=metric,
+        prune=False,
+        search_seed=seed,
+    )
+
+
+def study(folder: Path, seed: int = 0, **changes: object) -> Study:
+    return Study(request(folder, seed, **changes))
 
 
 def height(overrides: dict) -> float:
@@ -40,8 +64,8 @@ def explore(folder: Path, trials: int, seed: int = 0, *, reopen: bool = False) -
         if reopen:  # as after kill -9
             one = study(folder, seed)
             assert one.running() == [number]
-        one.tell(number, height(one.overrides(number)))
-    return one.results()
+        one.tell(number, "complete", height(one.trials()[number]["overrides"]))
+    return one.trials()
 
 
 def test_a_search_that_is_killed_again_and_again_tries_the_same(tmp_path: Path) -> None:
@@ -74,7 +98,7 @@ def test_later_trials_learn_from_earlier_ones(tmp_path: Path) -> None:
     assert sum(heights[20:]) / 20 > -0.6
     best = study(tmp_path).best()
     assert best is not None
-    assert best[1] == max(heights)
+    assert best["value"] == max(heights)
 
 
 def test_another_search_is_refused_with_what_differs(tmp_path: Path) -> None:
@@ -83,27 +107,36 @@ def test_another_search_is_refused_with_what_differs(tmp_path: Path) -> None:
         study(tmp_path, epochs=4.0)
 
 
+def test_fields_that_came_later_are_as_earlier_versions_had_them(tmp_path: Path) -> None:
+    study(tmp_path)
+    later = {"model": {"head": ""}, "imports": (), "optimizer": {"new_option": None}}
+    assert len(study(tmp_path, **later)) == 0
+    with pytest.raises(UsageError, match=r"model.head '' -> 'fpn'\)"):
+        study(tmp_path, **later | {"model": {"head": "fpn"}})
+
+
 def test_a_trial_that_died_while_it_chose_counts_as_failed(tmp_path: Path) -> None:
     one = study(tmp_path)
     one._study.ask()  # a trial without a choice
     number = one.ask()
     assert one.running() == [number]
-    assert [trial["state"] for trial in one.results()] == ["fail", "running"]
+    assert [trial["state"] for trial in one.trials()] == ["fail", "running"]
     assert one.best() is None
 
 
 def test_a_trial_below_the_median_of_the_others_is_hopeless(tmp_path: Path) -> None:
     one = study(tmp_path)
-    for value in (0.7, 0.8, 0.9, 0.8, 0.9):
-        number = one.ask()
-        assert not one.hopeless(number, {10: value - 0.1, 20: value})
-        one.tell(number, value)
-    good, bad = one.ask(), one.ask()
-    assert not one.hopeless(good, {10: 0.75})
-    assert one.hopeless(bad, {10: 0.2})
-    one.prune(bad)
-    assert one.results()[bad]["state"] == "pruned"
-    assert one.results()[bad]["value"] is None
+    others = [{10: value - 0.1, 20: value} for value in (0.7, 0.8, 0.9, 0.8, 0.9)]
+    assert not one.lags({10: 0.2}, others[:4])  # too few to tell
+    assert not one.lags({10: 0.75}, others)
+    assert not one.lags({10: 0.72, 20: 0.75}, [*others[:2], {}, {}, {}])
+    assert one.lags({10: 0.2}, others)
+    assert one.lags({10: 0.75, 20: 0.78}, others)
+    assert not one.lags({}, others)
+    (tmp_path / "down").mkdir()
+    down = study(tmp_path / "down", metric=EARLIER[2])
+    assert not down.lags({10: 0.2}, others)
+    assert down.lags({10: 0.85}, others)
 
 
 @pytest.mark.parametrize("name", ["s?lr=1", "a#b%41", "{SCHEMA_VERSION}", "[x]*", "\u00e9 +&;'\""])
@@ -120,21 +153,23 @@ def test_a_study_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
     address = f"sqlite:///{tmp_path}/search.db"  # as versions before this wrote it
     storage = optuna.storages.RDBStorage(address)
     before = optuna.create_study(storage=storage, study_name="search", direction="maximize")
-    before.set_user_attr("what", WHAT)
+    before.set_user_attr("what", request(tmp_path).fixed())
     distributions = {
         "optimizer.learning_rate": optuna.distributions.FloatDistribution(0.001, 1.0, log=True),
         "model.attention.reduction": optuna.distributions.CategoricalDistribution([4, 8, 16]),
         "model.attention.stages": optuna.distributions.CategoricalDistribution(["(1, 2)", "(3,)"]),
         "batch_size": optuna.distributions.IntDistribution(8, 64),
     }
-    before.ask(distributions)
-    before.ask(distributions)
+    for _ in range(2):
+        before.ask(distributions).report(-2.0, step=10)
     before.tell(0, -1.0)
     storage.remove_session()
     storage.engine.dispose()
     one = study(tmp_path)
     assert one.running() == [1]
-    assert one.best() == (0, -1.0)
+    best = one.best()
+    assert best is not None
+    assert (best["number"], best["value"]) == (0, -1.0)
     assert one.ask() == 2
 
 

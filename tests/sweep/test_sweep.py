@@ -86,8 +86,9 @@ def test_a_sweep_killed_in_the_middle_ends_as_if_it_had_not_been(
     sweep.communicate()
     assert not (second.workdir / "summary.json").exists()
     before = {path: path.stat().st_mtime_ns for path in first.workdir.rglob("*") if path.is_file()}
-    until(lambda: not is_held(second.workdir))  # the worker has noticed, saved and stopped
-    assert "stopped by SIGTERM" in (second.workdir / "output.log").read_text()
+    # The worker has noticed, saved and stopped; it says so once it has let go of the folder.
+    until(lambda: "stopped by SIGTERM" in (second.workdir / "output.log").read_text())
+    assert not is_held(second.workdir)
 
     code, out, err = run(*arguments)
     assert code == 0, err

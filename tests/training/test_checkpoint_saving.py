@@ -124,17 +124,17 @@ def locked_directory():
 
 def test_a_read_only_directory_is_refused_in_one_line(locked_directory):
     for directory in (locked_directory, locked_directory / "checkpoints"):
-        with pytest.raises(UsageError, match=r"cannot write to .*: Permission denied; make it"):
+        with pytest.raises(UsageError, match=r"cannot write to .*: Permission denied in "):
             Checkpoints(directory)
 
 
 def test_a_file_system_mounted_read_only_is_refused_in_one_line(tmp_path, monkeypatch):
     """Permissions say nothing there."""
 
-    def touch(path):
+    def refuse(**options):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(Path, "touch", touch)
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     with pytest.raises(UsageError, match="cannot write to .*: Read-only file system"):
         Checkpoints(tmp_path)
 

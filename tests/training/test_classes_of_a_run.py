@@ -12,8 +12,9 @@ import small_runs
 
 from chanattn import data, models
 from chanattn.errors import UsageError
+from chanattn.report.evaluation_table import show
 from chanattn.training import evaluate, run_directory
-from chanattn.training.evaluate import evaluate_run, file_name, show
+from chanattn.training.evaluate import evaluate_run, file_name
 from chanattn.training.loop import train_and_evaluate
 from chanattn.training.run_directory import check_classes, record_classes
 

@@ -90,13 +90,13 @@ def wait_for(condition):
 def test_ctrl_c_twice_within_a_moment_counts_once_and_later_ends_the_process(monkeypatch, capsys):
     ended = []
     monkeypatch.setattr(module.os, "_exit", ended.append)
-    monkeypatch.setattr(module, "_TWICE", 3600.0)
+    monkeypatch.setattr(module, "TWICE", 3600.0)
     with Interrupt() as interrupt:
         for _ in range(5):
             os.kill(os.getpid(), signal.SIGINT)
         wait_for(lambda: "once more ends it at once" in capsys.readouterr().err)
         assert interrupt.name == "SIGINT"
-        monkeypatch.setattr(module, "_TWICE", 0.0)
+        monkeypatch.setattr(module, "TWICE", 0.0)
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
         wait_for(lambda: ended)

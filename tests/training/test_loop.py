@@ -15,6 +15,7 @@ from small_runs import RECIPE, config_of, outcome, tiny_config
 from chanattn import models, onednn
 from chanattn.errors import NonFinite, Preempted, UsageError
 from chanattn.onednn import ffi
+from chanattn.report.run_pictures import draw_run
 from chanattn.runs.metrics_log import read_metrics
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.loop import train_and_evaluate
@@ -51,7 +52,7 @@ def straight(tmp_path_factory):
     return run
 
 
-def test_a_run_leaves_metrics_checkpoints_curves_and_a_summary(straight):
+def test_a_run_leaves_metrics_checkpoints_and_a_summary_of_which_curves_are_drawn(straight):
     run = straight("device")
     summary = json.loads((run / "summary.json").read_text())
     lines = read_metrics(run)
@@ -63,6 +64,7 @@ def test_a_run_leaves_metrics_checkpoints_curves_and_a_summary(straight):
         assert summary["best"][split]["top1"] == max(line["top1"] for line in evaluated)
     with Checkpoints(run / "checkpoints", read_only=True) as checkpoints:
         assert checkpoints.steps() == [35, 40]
+    draw_run(run)
     assert (run / "curves.png").stat().st_size > 1000
     assert summary["steps"] == 40
     assert summary["examples"] == 640

@@ -118,7 +118,7 @@ def test_no_numbers_on_the_host_are_drawn_twice(monkeypatch):
         ]
         drawn += [tuple(sequence.generate_state(4).tolist()) for sequence in sequences]
     assert len(drawn) == len(SEEDS) * (STEPS * 4 + STEPS // 2 + EPOCHS - 1)
-    Synthetic("train", 100, 2, 4).read(range(50))
+    Synthetic("train", 100, 2, (4, 4)).read(range(50))
     assert len(set(drawn)) == len(drawn)
 
 

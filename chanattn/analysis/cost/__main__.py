@@ -105,13 +105,11 @@ def main(config: ConfigDict) -> None:
 
 
 def _by_module(name: str, config: ConfigDict) -> "Grid":
-    from chanattn import data
     from chanattn.analysis.cost import tables
-    from chanattn.analysis.cost.measure import network
+    from chanattn.analysis.cost.measure import network, pictures_of
 
-    return tables.by_module(
-        network(config, data.pictures(config)), f"{config.model.name} with {name}", _DEPTH.value
-    )
+    cost = network(config, pictures_of(config))
+    return tables.by_module(cost, f"{config.model.name} with {name}", _DEPTH.value)
 
 
 if __name__ == "__main__":

@@ -94,9 +94,14 @@ def _checked(name: str, config: ConfigDict) -> data.Pictures:
     """The pictures of a config that can work, so that a mistake in one is told before any is compiled."""
     try:
         validate(config)
-        return data.pictures(config)
+        return pictures_of(config)
     except UsageError as error:
         raise UsageError(f"{name}: {error}") from error
+
+
+def pictures_of(config: ConfigDict) -> data.Pictures:
+    """What the network of a config is given."""
+    return data.pictures(config, tasks.create(config.task).fields)
 
 
 def counts(config: ConfigDict, pictures: data.Pictures) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from ml_collections import ConfigDict
 from chanattn.analysis.timing import Repeated
 from chanattn.data import Pictures
 from chanattn.data.placement import AXIS, batch_sharding, replicated
-from chanattn.errors import UsageError
 from chanattn.layers import kernels
 from chanattn.models import folding
 from chanattn.training.experiment import Experiment
@@ -49,22 +48,14 @@ def stand_in(config: ConfigDict, pictures: Pictures) -> ConfigDict:
 
     All that is left out is reading and decoding: the batch lies in the device's memory. Length and learning
     rate are others, which costs nothing.
-
-    Raises:
-        UsageError: The pictures are not square.
     """
-    height, width, _ = pictures.image_shape
-    if height != width:
-        raise UsageError(
-            f"pictures of {height}x{width} are not square, and only such can be timed; use --nospeed, or"
-            " set config.dataset.image_size"
-        )
     c = config.copy_and_resolve_references()
     c.steps, c.epochs, c.examples = _STEPS, 0.0, 0
     c.optimizer.learning_rate = _LEARNING_RATE
     c.dataset.name, c.dataset.split, c.dataset.eval_split = "synthetic", "train", "test"
     c.dataset.data_dir, c.dataset.workers = "", 0
-    c.dataset.image_size = height
+    with c.dataset.ignore_type():  # may have been one number
+        c.dataset.image_size = pictures.image_shape[:2]
     c.dataset.synthetic_examples = config.batch_size
     c.dataset.synthetic_classes = pictures.num_classes
     return c

@@ -17,8 +17,22 @@ def pad_and_crop(key: jax.Array, images: jax.Array, padding: int) -> jax.Array:
     Returns:
         (B, H, W, C); every image has its own offset, all (2 padding + 1)^2 equally likely.
     """
-    b, h, w, c = images.shape
-    offsets = jax.random.randint(key, (b, 2), 0, 2 * padding + 1)
+    return windows(images, offsets(key, len(images), padding), padding)
+
+
+def flip(key: jax.Array, images: jax.Array) -> jax.Array:
+    """Mirrors each image (B, H, W, C) left-right with probability 1/2."""
+    return mirror(images, mirrored(key, len(images)))
+
+
+def offsets(key: jax.Array, number: int, padding: int) -> jax.Array:
+    """(B, 2) int32 from 0 to 2 padding: where the windows of `pad_and_crop` begin in the padded images."""
+    return jax.random.randint(key, (number, 2), 0, 2 * padding + 1)
+
+
+def windows(images: jax.Array, offsets: jax.Array, padding: int) -> jax.Array:
+    """The windows of (B, H, W, C) that begin at `offsets` (B, 2) of the images padded with black."""
+    _, h, w, c = images.shape
     padded = jnp.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
 
     def window(image: jax.Array, offset: jax.Array) -> jax.Array:
@@ -27,10 +41,14 @@ def pad_and_crop(key: jax.Array, images: jax.Array, padding: int) -> jax.Array:
     return jax.vmap(window)(padded, offsets)
 
 
-def flip(key: jax.Array, images: jax.Array) -> jax.Array:
-    """Mirrors each image (B, H, W, C) left-right with probability 1/2."""
-    chosen = jax.random.bernoulli(key, 0.5, (len(images), 1, 1, 1))
-    return jnp.where(chosen, images[:, :, ::-1], images)
+def mirrored(key: jax.Array, number: int) -> jax.Array:
+    """(B,) bool: which images `flip` mirrors."""
+    return jax.random.bernoulli(key, 0.5, (number,))
+
+
+def mirror(images: jax.Array, mirrored: jax.Array) -> jax.Array:
+    """Those of the images (B, H, W, C) left-right that `mirrored` (B,) marks."""
+    return jnp.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
 
 
 def cutout(key: jax.Array, images: jax.Array, side: int, fill: jax.Array) -> jax.Array:

@@ -1,11 +1,12 @@
 """Where pictures come from. A new data set is one file here and one line in `SOURCES`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ml_collections import ConfigDict
 
 from chanattn.data import split as splits
-from chanattn.data.source import Source, Subset, Whole
+from chanattn.data.fields import Label, Mask
+from chanattn.data.source import Source, Subset, Whole, chosen
 from chanattn.data.sources import digits, folder, synthetic
 from chanattn.errors import UsageError
 
@@ -17,28 +18,32 @@ SOURCES: dict[str, Callable[[ConfigDict, str], Whole]] = {
 }
 
 
-def open_source(dataset: ConfigDict, split: str) -> Source:
+def open_source(dataset: ConfigDict, split: str, fields: Sequence[str] = ("label",)) -> Source:
     """Opens one split of the data set that `config.dataset` describes.
 
     Args:
         dataset: `config.dataset`; `name`, `data_dir` and the fields of `synthetic` are read.
         split: A name with an optional slice, such as `train[:1000]`; what a part holds is said in
             `chanattn.data.split`.
+        fields: Names of those that are needed of its examples.
 
     Raises:
-        UsageError: Unknown data set or split, its files are absent, or there is a single class.
+        UsageError: Unknown data set or split, its files or a field are absent, or there is a single class,
+            with which only boxes leave something to learn.
     """
     if dataset.name in SOURCES:
         part = splits.parse(split)
         whole = SOURCES[dataset.name](dataset, part.name)
-        source: Source = Subset(whole, part.members(whole.labels, whole.names))
+        needed = chosen(whole.fields, fields, dataset.name)
+        source: Source = Subset(whole, part.members(whole.labels, whole.names), needed)
     else:
         from chanattn.data.sources import tfds_sets  # takes a while, so only when it is wanted
 
-        source = tfds_sets.open_split(dataset, split, other_names=tuple(SOURCES))
+        source = tfds_sets.open_split(dataset, split, fields, other_names=tuple(SOURCES))
     if len(source) == 0:
         raise UsageError(f"split {split!r} of data set {dataset.name!r} holds no examples")
-    if len(source.class_names) == 1:
+    told_apart = any(isinstance(field, Label | Mask) for field in source.fields.values())
+    if told_apart and len(source.class_names) == 1:
         raise UsageError(
             f"data set {dataset.name!r} has a single class, {source.class_names[0]!r}, so that there is"
             " nothing to tell apart: choose another set"

@@ -14,13 +14,14 @@ import os
 import stat
 import unicodedata
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from chanattn.data.decode import begins_like_a_picture
+from chanattn.data.fields import Field, Label
 from chanattn.data.source import ImageShape, Record
 from chanattn.errors import UsageError
 from chanattn.paths import to_path
@@ -88,6 +89,7 @@ class Folder:
         if len(classes) == 1:
             raise UsageError(_one_class(folder, classes[0]))
         self.class_names = tuple(classes)
+        self.fields: Mapping[str, Field] = {"label": Label(len(classes))}
         self.labels = np.array(labels, np.int32)
         self.names = files
         self.note = walk.note()
@@ -104,7 +106,7 @@ class Folder:
     def _record(self, index: int) -> Record | OSError:
         try:
             with open(self.describe(index), "rb") as file:
-                return Record(file.read(), int(self.labels[index]))
+                return Record(file.read(), {"label": int(self.labels[index])})
         except OSError as error:
             return error
 

@@ -1,27 +1,28 @@
 """Synthetic pictures that can be learnt: for smoke tests and benchmarks, of any size and number."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import cv2
 import numpy as np
 from ml_collections import ConfigDict
 
+from chanattn.data.fields import Field, Label
+from chanattn.data.fit import image_size
 from chanattn.data.source import ImageShape, Record
 from chanattn.errors import UsageError
 
-DEFAULT_SIZE = 32
+DEFAULT_SIZE = (32, 32)
 SPLITS = ("train", "test", "validation")
 _TEMPLATE_SEED = 8_191
 _GRID = 4  # A class is a coarse colour pattern of this many cells a side.
 
 
 def open_split(dataset: ConfigDict, split: str) -> "Synthetic":
-    """`dataset.synthetic_examples` pictures of side `dataset.image_size` (32 if 0)."""
+    """`dataset.synthetic_examples` pictures of the size `dataset.image_size` (32x32 if 0)."""
     if split not in SPLITS:
         raise UsageError(f"data set 'synthetic' has the splits {', '.join(SPLITS)}, not {split!r}")
-    return Synthetic(
-        split, dataset.synthetic_examples, dataset.synthetic_classes, dataset.image_size
-    )
+    size = image_size(dataset.image_size) or DEFAULT_SIZE
+    return Synthetic(split, dataset.synthetic_examples, dataset.synthetic_classes, size)
 
 
 class Synthetic:
@@ -32,12 +33,13 @@ class Synthetic:
 
     note = ""
 
-    def __init__(self, split: str, examples: int, classes: int, size: int):
-        self._size = size = size or DEFAULT_SIZE
+    def __init__(self, split: str, examples: int, classes: int, size: tuple[int, int]):
         self.split = split
+        self._size = size
         self.examples = examples
         self.class_names = tuple(f"class {i}" for i in range(classes))
-        self.image_shape: ImageShape = (size, size, 3)
+        self.fields: Mapping[str, Field] = {"label": Label(classes)}
+        self.image_shape: ImageShape = (*size, 3)
         self.names = range(examples)
         self.labels = np.arange(examples) % classes
         rng = np.random.default_rng(_TEMPLATE_SEED)
@@ -52,12 +54,13 @@ class Synthetic:
 
     def _record(self, index: int) -> Record:
         label = index % len(self.class_names)
-        size = self._size
         rng = np.random.default_rng([SPLITS.index(self.split), index])
-        noise = rng.integers(0, 128, (size, size, 3), np.uint8)
-        pattern = cv2.resize(self._templates[label], (size, size), interpolation=cv2.INTER_NEAREST)
+        height, width = self._size
+        noise = rng.integers(0, 128, (height, width, 3), np.uint8)
+        template = self._templates[label]
+        pattern = cv2.resize(template, (width, height), interpolation=cv2.INTER_NEAREST)
         # Between 64 - 64 and 191 + 63: no value leaves 0..255.
-        return Record(pattern - 64 + noise, label)
+        return Record(pattern - 64 + noise, {"label": label})
 
     def describe(self, index: int) -> str:
         """See `Readable.describe`."""

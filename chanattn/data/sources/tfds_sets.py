@@ -1,45 +1,78 @@
-"""Classification sets of TensorFlow Datasets, read without TensorFlow.
+"""Sets of TensorFlow Datasets, read without TensorFlow.
 
 `tfds.data_source` reads array_record files at random positions; pictures are handed on encoded, so
 that decoding happens where it can be done in parallel and at reduced size.
+
+What a set declares is found by the types of its features: a `ClassLabel` is a label, a second picture whose
+classes are known (a `LabeledImage`, or a set of `LABEL_MAPS`) a label map, a sequence of `BBoxFeature` and
+`ClassLabel` boxes, and a sequence of `Text` captions.
 """
 
 import contextlib
+import dataclasses
 import io
 import os
 import re
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 from tensorflow_datasets.core.decode import DeserializeMethod
 from tensorflow_datasets.proto import tf_example_pb2
 
-from chanattn.data.source import ImageShape, Record
+from chanattn.data.fields import Boxes, Captions, Field, Label, Mask, StoredBoxes
+from chanattn.data.source import ImageShape, Record, chosen
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.paths import to_path
 
 _LONGEST_REASON = 200  # characters
 DEFAULT_DIR = "~/tensorflow_datasets"
+#: Boxes of one picture that there is room for: COCO has 93 in one, and its evaluation counts 100 answers.
+MOST_BOXES = 100
+_IGNORE = 255  # pixels without a class, where a set does not say otherwise
 
 
-def open_split(dataset: ConfigDict, split: str, other_names: tuple[str, ...] = ()) -> "TfdsSplit":
+class LabelMap(NamedTuple):
+    """What TFDS does not tell of label maps: the classes from 0 on, and the value of the other pixels."""
+
+    class_names: tuple[str, ...]
+    ignore: int = _IGNORE
+
+
+#: By the name of the set.
+LABEL_MAPS = {
+    "camvid": LabelMap(  # the 11 classes and the void of SegNet (Badrinarayanan et al. 2017)
+        (
+            *("sky", "building", "pole", "road", "pavement", "tree", "sign_symbol", "fence", "car"),
+            *("pedestrian", "bicyclist"),
+        ),
+        ignore=11,
+    ),
+}
+
+
+def open_split(
+    dataset: ConfigDict, split: str, fields: Sequence[str], other_names: tuple[str, ...] = ()
+) -> "TfdsSplit":
     """Opens a split, in TFDS's own syntax (`train[:10%]+test`), of a prepared set.
 
     Args:
         dataset: `config.dataset`; `name` may carry a config and a version as TFDS writes them.
         split: The split.
+        fields: Names of those that are needed.
         other_names: Names that are not TFDS's, to suggest when `name` is misspelt.
 
     Raises:
-        UsageError: The set is unknown, not prepared, not in a random-access format, not one of
-            classification, or has no such split; or the split is a part of a set that TFDS did not shuffle.
+        UsageError: The set is unknown, not prepared, not in a random-access format, lacks a field, or has no
+            such split; or the split is a part of a set that TFDS did not shuffle.
     """
     folders = data_dirs(dataset.data_dir)
     builder = _builder(dataset.name, folders, other_names)
-    image, label = _features(builder)
+    image = _image(builder)
+    columns = _chosen(builder, image, fields, dataset.name)
     try:
         records = builder.as_data_source(
             split=split, deserialize_method=DeserializeMethod.RAW_BYTES
@@ -56,30 +89,31 @@ def open_split(dataset: ConfigDict, split: str, other_names: tuple[str, ...] = (
         )
     files = builder.info.splits[split].file_instructions
     parts = [(file.filename, range(file.skip, file.skip + file.take)) for file in files]
-    return TfdsSplit(builder, records, f"{dataset.name}/{split}", image, label, parts)
+    return TfdsSplit(builder, records, f"{dataset.name}/{split}", image, columns, parts)
 
 
 def declared(
-    dataset: ConfigDict, other_names: tuple[str, ...] = ()
+    dataset: ConfigDict, fields: Sequence[str], other_names: tuple[str, ...] = ()
 ) -> tuple[ImageShape, tuple[str, ...]]:
     """Shape of the pictures and names of the classes that TFDS knows, whether the set is prepared or not.
 
     Args:
         dataset: `config.dataset`.
-        other_names: As in `open_split`.
+        fields: As in `open_split`.
+        other_names: As there.
 
     Returns:
         Height and width None where pictures differ; no names where only the prepared set has them.
 
     Raises:
-        UsageError: The set is unknown or not one of classification.
+        UsageError: The set is unknown or lacks a field.
     """
     builder = _builder(
         dataset.name, data_dirs(dataset.data_dir), other_names, must_be_prepared=False
     )
-    image, label = _features(builder)
-    features = builder.info.features
-    return tuple(features[image].shape), tuple(features[label].names or ())
+    image = _image(builder)
+    columns = _chosen(builder, image, fields, dataset.name)
+    return tuple(builder.info.features[image].shape), _class_names(columns)
 
 
 def data_dirs(data_dir: str | os.PathLike[str]) -> list[Path]:
@@ -93,7 +127,7 @@ def data_dirs(data_dir: str | os.PathLike[str]) -> list[Path]:
 
 
 class TfdsSplit:
-    """Pictures and labels of one split of a TFDS set."""
+    """Pictures and fields of one split of a TFDS set."""
 
     def __init__(
         self,
@@ -101,11 +135,12 @@ class TfdsSplit:
         records: Any,
         name: str,
         image: str,
-        label: str,
+        columns: Mapping[str, "Column"],
         parts: list[tuple[str, range]],
     ):
         height, width, channels = builder.info.features[image].shape
-        self.class_names = tuple(builder.info.features[label].names)
+        self.fields: Mapping[str, Field] = {name: column.field for name, column in columns.items()}
+        self.class_names = _class_names(columns)
         self.image_shape: ImageShape = (height, width, channels)
         self.name = name
         self.note = ""
@@ -113,22 +148,21 @@ class TfdsSplit:
         self._parts = parts  # of the files
         self._records = records
         self._image = image
-        self._label = label
+        self._readers = {name: column.reader for name, column in columns.items()}
 
     def __len__(self) -> int:
         return len(self._records)
 
     def read(self, indices: Sequence[int]) -> list[Record | OSError]:
         """See `Readable.read`."""
-        return [self._parse(record) for record in self._records.__getitems__(list(indices))]
+        return list(map(self._parse, self._records.__getitems__(list(indices))))
 
     def _parse(self, record: bytes) -> Record:
-        # The two features, straight from the stored `tf.train.Example`: TFDS's own parser looks at all of
+        # The features wanted, straight from the stored `tf.train.Example`: TFDS's own parser looks at all of
         # them and takes three times as long as decoding a small JPEG.
         features = tf_example_pb2.Example.FromString(record).features.feature
         (image,) = features[self._image].bytes_list.value
-        (label,) = features[self._label].int64_list.value
-        return Record(image, label)
+        return Record(image, {name: read(features) for name, read in self._readers.items()})
 
     def describe(self, index: int) -> str:
         """See `Readable.describe`."""
@@ -200,19 +234,135 @@ def _check_format(builder: Any, name: str) -> None:
         )
 
 
-def _features(builder: Any) -> tuple[str, str]:
-    """Names of the picture and of the class label."""
+class Reader(Protocol):
+    """Reads the stored value of a field; picklable."""
+
+    def __call__(self, features: Any) -> Any:
+        """The value, from the features of a `tf.train.Example` by name."""
+
+
+class Column(NamedTuple):
+    """A field of a set: its kind, how it is read, and the names of its classes."""
+
+    field: Field
+    reader: Reader
+    class_names: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Number:
+    feature: str
+
+    def __call__(self, features: Any) -> int:
+        (value,) = features[self.feature].int64_list.value
+        return value
+
+
+@dataclasses.dataclass(frozen=True)
+class _Bytes:
+    feature: str
+
+    def __call__(self, features: Any) -> bytes:
+        (value,) = features[self.feature].bytes_list.value
+        return value
+
+
+@dataclasses.dataclass(frozen=True)
+class _Objects:
+    box: str
+    label: str
+    crowd: str | None
+
+    def __call__(self, features: Any) -> StoredBoxes:
+        box = np.array(features[self.box].float_list.value, np.float32).reshape(-1, 4)
+        label = features[self.label].int64_list.value
+        crowd = features[self.crowd].int64_list.value if self.crowd else None
+        # From ymin, xmin, ymax, xmax.
+        return StoredBoxes(box[:, [1, 0, 3, 2]], label, crowd, relative=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Texts:
+    feature: str
+
+    def __call__(self, features: Any) -> list[str]:
+        return [text.decode() for text in features[self.feature].bytes_list.value]
+
+
+def _image(builder: Any) -> str:
+    """Name of the picture."""
     features = builder.info.features
-    image, label = builder.info.supervised_keys or ("image", "label")
-    if not (
+    image = (builder.info.supervised_keys or ("image",))[0]
+    if (
         image in features
-        and label in features
         and isinstance(features[image], tfds.features.Image)
-        and isinstance(features[label], tfds.features.ClassLabel)
         and features[image].shape[-1] in (1, 3)
     ):
-        raise UsageError(
-            f"data set {builder.name!r} is not one of image classification: it needs a picture and a "
-            f"class label, and has {', '.join(features)}"
-        )
-    return image, label
+        return image
+    raise UsageError(
+        f"data set {builder.name!r} is not one of pictures: it needs a picture, and has {', '.join(features)}"
+    )
+
+
+def _chosen(builder: Any, image: str, fields: Sequence[str], set_name: str) -> dict[str, Column]:
+    columns = {column[0]: column[1] for column in _columns(builder, image)}
+    wanted = chosen({name: column.field for name, column in columns.items()}, fields, set_name)
+    for name, field in wanted.items():
+        if isinstance(field, Captions) and not field.encoded:
+            raise UsageError(
+                f"the captions of data set {set_name!r} are texts, which cannot be made into tokens yet: "
+                f"leave the field {name!r} out"
+            )
+    return {name: columns[name] for name in wanted}
+
+
+def _class_names(columns: Mapping[str, Column]) -> tuple[str, ...]:
+    """Of the first field that has classes."""
+    return next((column.class_names for column in columns.values() if column.class_names), ())
+
+
+def _columns(builder: Any, image: str) -> Iterator[tuple[str, Column]]:
+    """All fields of a set, by the names under which tasks ask for them."""
+    features = builder.info.features
+    label = (builder.info.supervised_keys or ("image", "label"))[-1]
+    if label not in features or not isinstance(features[label], tfds.features.ClassLabel):
+        label = "label"
+    for name, feature in sorted(features.items()):
+        if isinstance(feature, tfds.features.ClassLabel) and name == label:
+            names = tuple(feature.names or ())
+            yield "label", Column(Label(feature.num_classes), _Number(name), names)
+        elif isinstance(feature, tfds.features.Image) and name != image:
+            about = _label_map(builder.name, feature)
+            if about is not None:
+                field = Mask(len(about.class_names), about.ignore)
+                yield "label_map", Column(field, _Bytes(name), about.class_names)
+        elif isinstance(feature, tfds.features.Sequence):
+            yield from _sequence(name, feature.feature)
+
+
+def _label_map(set_name: str, feature: Any) -> LabelMap | None:
+    if isinstance(feature, tfds.features.LabeledImage):
+        return LabelMap(tuple(feature.names or map(str, range(feature.num_classes))))
+    return LABEL_MAPS.get(set_name) if feature.shape[-1] == 1 else None
+
+
+def _sequence(name: str, items: Any) -> Iterator[tuple[str, Column]]:
+    parts = dict(items.items()) if isinstance(items, tfds.features.FeaturesDict) else {}
+    boxes = [part for part, feature in parts.items() if _is_box(feature)]
+    texts = [part for part, feature in parts.items() if isinstance(feature, tfds.features.Text)]
+    label = parts.get("label")
+    if len(boxes) == 1 and isinstance(label, tfds.features.ClassLabel):
+        crowd = f"{name}/is_crowd" if "is_crowd" in parts else None
+        reader = _Objects(f"{name}/{boxes[0]}", f"{name}/label", crowd)
+        field = Boxes(label.num_classes, MOST_BOXES)
+        yield "boxes", Column(field, reader, tuple(label.names or ()))
+    elif isinstance(items, tfds.features.Text) or texts:
+        place = f"{name}/{texts[0]}" if texts else name
+        yield "captions", Column(Captions(0, 0, encoded=False), _Texts(place), ())
+
+
+def _is_box(feature: Any) -> bool:
+    """Whether it is a box in the form that nearly all sets of TFDS have: ymin, xmin, ymax, xmax in [0, 1]."""
+    if not isinstance(feature, tfds.features.BBoxFeature):
+        return False
+    return getattr(feature.bbox_format, "value", "REL_YXYX") == "REL_YXYX"

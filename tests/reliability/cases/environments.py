@@ -26,7 +26,7 @@ CASES = (
         "no Weights & Biases", f"{TRAIN} --config.logging.wandb_project=p", tiny, absent=("wandb",)
     ),
     Case("no Ray", f"{SWEEP} --launcher=ray", grid(), absent=("ray",), writes=("S.*",)),
-    Case("no Optuna", f"{SEARCH}=uniform:0.1:1", tiny, absent=("optuna",), writes=("S.*",)),
+    Case("no Optuna", f"{SEARCH}=uniform:0.1:1", tiny, absent=("optuna",)),
     Case("no TensorFlow", "python -m chanattn.data.prepare imagenette", absent=("tensorflow",)),
     Case(
         "no data where the variable says",

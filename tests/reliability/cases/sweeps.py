@@ -1,5 +1,6 @@
 """Grids that cannot work, folders of something else, and searches."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,11 @@ from tests.reliability.making import both, recipe, text, tiny
 SWEEP = "python -m chanattn.sweep --config=tiny.py --workdir=S"
 SEARCH = f"{SWEEP} --search --search_space=optimizer.learning_rate"
 PLAIN = "{'none': {'model.attention.name': 'identity'}, 'se': {'model.attention.reduction': 4}}"
+
+OTHER = {
+    **{"format": 1, "name": "other", "title": "T", "baseline": "none", "seeds": [0]},
+    "variants": {"none": {"directory": "none", "overrides": {}}},
+}
 
 
 def grid(variants: str = PLAIN, rest: str = "baseline='none'") -> Callable[[Path], None]:
@@ -85,7 +91,7 @@ CASES = (
         SWEEP,
         both(
             grid(),
-            text("S/sweep.json", '{"format": 1, "name": "other", "variants": {}, "seeds": []}'),
+            text("S/sweep.json", json.dumps(OTHER)),
         ),
         writes=(r"S/\.lock",),
     ),

@@ -1,0 +1,323 @@
+"""What an example carries beside its picture: fields of a few kinds, and how a geometric change moves each.
+
+A kind is a small dataclass that says which arrays of fixed shape a field fills in a batch, how a stored value
+becomes them, and how they move under a `Placement`. The arrays are named after the field, `boxes` and
+`boxes_label` for the field `boxes`. Free of JAX, because worker processes use it; what moves arrays is
+written against the array API (https://data-apis.org/array-api), so that it runs on the arrays of NumPy and,
+inside `jit` and under `vmap`, on those of JAX.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
+
+from chanattn.data.decode import decode_labels
+
+#: Sides in pixels, and shares, below which what a cut has left of a box is no longer an example of its class.
+LEAST_SIDE, LEAST_VISIBLE = 2.0, 0.3
+#: The arrays of one field of one example, by what follows the name of the field.
+Parts = dict[str, Any]
+
+
+class WrongValue(ValueError):
+    """A stored value that the field cannot hold; the text follows the name of the example."""
+
+
+class Placement(NamedTuple):
+    """Where a picture lies in the result of a geometric change: scaled, cropped, padded, mirrored.
+
+    Pixel (0, 0) covers the points from (0, 0) to (1, 1). A point (y, x) of the stored picture goes to
+    `((y - top) * scale_y, (x - left) * scale_x)`, and with `mirrored` the result is turned left-right.
+
+    Attributes:
+        stored: (height, width) of the picture.
+        size: (height, width) of the result.
+        top, left: the point that comes to lie in the corner; negative where the result begins with padding.
+        scale_y, scale_x: pixels of the result for one of the picture.
+        mirrored: whether left and right are exchanged.
+    """
+
+    stored: tuple[int, int]
+    size: tuple[int, int]
+    top: Any = 0.0
+    left: Any = 0.0
+    scale_y: Any = 1.0
+    scale_x: Any = 1.0
+    mirrored: Any = False
+
+
+class Array(NamedTuple):
+    """One array of a batch: shape without the examples, type, and value in padding and corrupt examples."""
+
+    shape: tuple[int, ...]
+    dtype: type[np.generic]
+    fill: int = 0
+
+
+class Field(Protocol):
+    """A kind of field, with what a source knows of it.
+
+    Attributes:
+        kind: as `chanattn.config` names it, where it says which augmentations a kind can follow.
+        keep_whole: whether pictures of other sizes are fitted in whole, with padding, rather than cropped.
+    """
+
+    kind: ClassVar[str]
+    keep_whole: ClassVar[bool]
+
+    def arrays(self, size: tuple[int, int]) -> dict[str, Array]:
+        """The arrays that it fills, for pictures of `size`, by what follows the name of the field."""
+
+    def load(self, value: Any, to: Placement) -> Parts:
+        """The arrays of one example from its stored value, moved as its picture was.
+
+        Raises:
+            WrongValue: The field cannot hold the value.
+            CorruptImage: The value is encoded, and cannot be decoded.
+        """
+
+    def move(self, parts: Parts, to: Placement) -> Parts:
+        """The arrays of one example after a geometric change of its picture; of NumPy, or traced by JAX."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Label:
+    """The class of the whole picture; stored as a number.
+
+    Attributes:
+        classes: how many there are.
+    """
+
+    classes: int
+    kind: ClassVar[str] = "label"
+    keep_whole: ClassVar[bool] = False
+
+    def arrays(self, size: tuple[int, int]) -> dict[str, Array]:
+        """`NAME` () int32."""
+        del size
+        return {"": Array((), np.int32)}
+
+    def load(self, value: int, to: Placement) -> Parts:
+        """See `Field.load`."""
+        if not 0 <= value < self.classes:
+            raise WrongValue(
+                f"has label {value}, which is none of the {self.classes} classes: choose a split with labels"
+            )
+        return {"": value}
+
+    def move(self, parts: Parts, to: Placement) -> Parts:
+        """A class is the same wherever the picture lies."""
+        return parts
+
+
+@dataclasses.dataclass(frozen=True)
+class Mask:
+    """The class of every pixel; stored as an encoded picture of one channel, or as integers (H, W).
+
+    Values are never mixed: a pixel of the result has the value of the one below its centre.
+
+    Attributes:
+        classes: how many there are.
+        ignore: the value of pixels without a class, also of those outside of the picture.
+    """
+
+    classes: int
+    ignore: int
+    kind: ClassVar[str] = "mask"
+    keep_whole: ClassVar[bool] = True
+
+    def arrays(self, size: tuple[int, int]) -> dict[str, Array]:
+        """`NAME` (H, W): uint8 where all values fit (int32 in the prepared batch), else int32."""
+        small = self.classes <= 256 and 0 <= self.ignore < 256
+        return {"": Array(size, np.uint8 if small else np.int32, self.ignore)}
+
+    def load(self, value: bytes | np.ndarray, to: Placement) -> Parts:
+        """See `Field.load`."""
+        labels = decode_labels(value) if isinstance(value, bytes) else value
+        if labels.shape != to.stored:
+            height, width = to.stored
+            raise WrongValue(
+                f"has a label map of shape {labels.shape}, and a picture of {height}x{width}"
+            )
+        strange = ((labels < 0) | (labels >= self.classes)) & (labels != self.ignore)
+        if strange.any():
+            raise WrongValue(
+                f"has a label map with the value {labels[strange][0]}, which is none of the {self.classes} "
+                f"classes and not {self.ignore}, the value of pixels without a class"
+            )
+        dtype = self.arrays(to.size)[""].dtype
+        return self.move({"": labels.astype(dtype, copy=False)}, to)
+
+    def move(self, parts: Parts, to: Placement) -> Parts:
+        """The nearest pixel, measured between centres; `ignore` outside of the picture."""
+        labels = parts[""]
+        xp = labels.__array_namespace__()
+        (height, width), (rows, columns) = to.stored, to.size
+        y, inside_y = _nearest(xp.arange(rows), to.top, to.scale_y, height)
+        x = xp.arange(columns)
+        x = xp.where(to.mirrored, columns - 1 - x, x)
+        x, inside_x = _nearest(x, to.left, to.scale_x, width)
+        inside = inside_y[:, None] & inside_x[None, :]
+        moved = xp.where(inside, labels[y][:, x], self.ignore)
+        return {"": moved.astype(labels.dtype)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Boxes:
+    """The objects of a picture, each a class and a box; stored as `StoredBoxes`.
+
+    A box is cut off at the borders of the result. One that was cut is dropped if less than 2 pixels of a side
+    are left, or less than 0.3 of its area (which is not asked of crowds: they only say where nothing is
+    known). Those that lie whole in the result are kept, however small: an evaluation counts them.
+
+    Attributes:
+        classes: how many there are.
+        most: of one picture; the arrays have room for so many.
+    """
+
+    classes: int
+    most: int
+    kind: ClassVar[str] = "boxes"
+    keep_whole: ClassVar[bool] = True
+
+    def arrays(self, size: tuple[int, int]) -> dict[str, Array]:
+        """`NAME` (M, 4) float32: x0, y0, x1, y1 in pixels; `NAME_label` (M,) int32; `NAME_crowd` (M,) bool.
+
+        Rows without a box, which may lie between others, have the label -1.
+        """
+        del size
+        return {
+            "": Array((self.most, 4), np.float32),
+            "_label": Array((self.most,), np.int32, -1),
+            "_crowd": Array((self.most,), np.bool_),
+        }
+
+    def load(self, value: "StoredBoxes", to: Placement) -> Parts:
+        """See `Field.load`; boxes without area are left out."""
+        corners = np.asarray(value.corners, np.float32).reshape(-1, 4)
+        label = np.asarray(value.label, np.int32)
+        if not np.isfinite(corners).all():
+            raise WrongValue("has a box with a corner that is no finite number")
+        if label.size and not 0 <= label.min() <= label.max() < self.classes:
+            strange = label[(label < 0) | (label >= self.classes)][0]
+            raise WrongValue(
+                f"has a box of class {strange}, which is none of the {self.classes} classes"
+            )
+        if value.relative:
+            height, width = to.stored
+            corners = corners * np.array([width, height, width, height], np.float32)
+        real = (corners[:, 2:] > corners[:, :2]).all(axis=1)
+        count = int(real.sum())
+        if count > self.most:
+            raise WrongValue(
+                f"has {count} boxes, more than the {self.most} that fit: leave it out of the split"
+            )
+        parts = {
+            suffix: np.full(array.shape, array.fill, array.dtype)
+            for suffix, array in self.arrays(to.size).items()
+        }
+        parts[""][:count], parts["_label"][:count] = corners[real], label[real]
+        if value.crowd is not None:
+            parts["_crowd"][:count] = np.asarray(value.crowd, bool)[real]
+        return self.move(parts, to)
+
+    def move(self, parts: Parts, to: Placement) -> Parts:
+        """See the rule above."""
+        corners, label, crowd = parts[""], parts["_label"], parts["_crowd"]
+        xp = corners.__array_namespace__()
+        height, width = to.size
+        x0, y0, x1, y1 = (corners[..., i] for i in range(4))
+        x0, x1 = (x0 - to.left) * to.scale_x, (x1 - to.left) * to.scale_x
+        y0, y1 = (y0 - to.top) * to.scale_y, (y1 - to.top) * to.scale_y
+        x0, x1 = xp.where(to.mirrored, width - x1, x0), xp.where(to.mirrored, width - x0, x1)
+        moved = xp.stack([x0, y0, x1, y1], axis=-1)
+        limits = xp.asarray([width, height, width, height], dtype=moved.dtype)
+        seen = xp.clip(moved, 0, limits)
+        sides = seen[..., 2:] - seen[..., :2]
+        visible = sides[..., 0] * sides[..., 1]
+        too_little = ~crowd & (visible < LEAST_VISIBLE * (x1 - x0) * (y1 - y0))
+        cut = (seen != moved).any(axis=-1)
+        dropped = cut & ((sides < LEAST_SIDE).any(axis=-1) | too_little)
+        kept = (label >= 0) & ~dropped
+        return {
+            "": xp.where(kept[..., None], seen, 0).astype(corners.dtype),
+            "_label": xp.where(kept, label, -1).astype(label.dtype),
+            "_crowd": crowd & kept,
+        }
+
+
+class StoredBoxes(NamedTuple):
+    """The objects of one picture as a source gives them.
+
+    Attributes:
+        corners: (N, 4) x0, y0, x1, y1 in pixels of the stored picture.
+        label: (N,) classes.
+        crowd: (N,) whether a box surrounds many objects; None: none does.
+        relative: the corners are fractions of width and height instead.
+    """
+
+    corners: Any
+    label: Any
+    crowd: Any = None
+    relative: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Captions:
+    """What a picture shows, in sentences of tokens; stored as a sequence of sequences of numbers from 1.
+
+    Attributes:
+        most: sentences of one picture.
+        length: tokens of one sentence.
+        encoded: False: the source has texts, and no tokens.
+    """
+
+    most: int
+    length: int
+    encoded: bool = True
+    kind: ClassVar[str] = "captions"
+    keep_whole: ClassVar[bool] = False
+
+    def arrays(self, size: tuple[int, int]) -> dict[str, Array]:
+        """`NAME` (K, L) int32, 0 after the last token and in sentences that are not there."""
+        del size
+        return {"": Array((self.most, self.length), np.int32)}
+
+    def load(self, value: Sequence[Sequence[int]], to: Placement) -> Parts:
+        """See `Field.load`."""
+        if len(value) > self.most or any(len(tokens) > self.length for tokens in value):
+            raise WrongValue(
+                f"has {len(value)} captions of up to {max(map(len, value))} tokens; {self.most} of "
+                f"{self.length} fit"
+            )
+        found = np.zeros((self.most, self.length), np.int32)
+        for row, tokens in zip(found, value, strict=False):
+            row[: len(tokens)] = tokens
+        return {"": found}
+
+    def move(self, parts: Parts, to: Placement) -> Parts:
+        """A sentence is the same wherever the picture lies; mirroring it is refused."""
+        return parts
+
+
+def arrays_of(fields: Mapping[str, Field], size: tuple[int, int]) -> dict[str, Array]:
+    """All arrays that some fields fill in a batch, by name."""
+    return {
+        name + suffix: array
+        for name, field in fields.items()
+        for suffix, array in field.arrays(size).items()
+    }
+
+
+def split(batch: Mapping[str, Any], name: str, field: Field) -> Parts:
+    """The arrays of one field in a batch, as `Field.move` takes them."""
+    return {suffix: batch[name + suffix] for suffix in field.arrays((0, 0))}
+
+
+def _nearest(index: Any, start: Any, scale: Any, length: int) -> tuple[Any, Any]:
+    """Which of `length` stored pixels lies below the centre of each of a result, and whether one does."""
+    xp = index.__array_namespace__()
+    below = xp.floor((index + 0.5) / scale + start).astype(np.int32)
+    return xp.clip(below, 0, length - 1), (below >= 0) & (below < length)

@@ -1,0 +1,66 @@
+"""An evaluation on the terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from chanattn.labels import labels, one_line
+from chanattn.runs import metric as metrics
+from chanattn.runs.evaluation import Evaluation
+from chanattn.runs.metric import Metric
+
+MOST_CLASSES = 10
+_OF_CLASSES = "per_class_"  # begins the name of a result that is a share for each class
+
+
+def show(result: Mapping[str, Any], console: Console | None = None) -> None:
+    """Prints an evaluation as a table.
+
+    Args:
+        result: JSON values as `chanattn.runs.evaluation` describes them, with the paths of its files, if it
+            has any, as `json` and `picture`.
+        console: where to; None: standard output.
+    """
+    console = console or Console(highlight=False, emoji=False)
+    evaluation = Evaluation.from_json(result)
+    of = evaluation.file if evaluation.run is None else f"{evaluation.run}, step {evaluation.step}"
+    table = Table(title=Text(one_line(f"{of} ({evaluation.weights} weights)")))
+    table.add_column(Text(one_line(f"{evaluation.dataset} {evaluation.split}")))
+    table.add_column(f"{evaluation.examples:,} examples", justify="right")
+    for metric in (*evaluation.metrics, *evaluation.details):
+        _add_metric(table, metric, evaluation.results.get(metric.name))
+    table.add_row("images/s", f"{evaluation.images_per_second:,.0f}", end_section=True)
+    for name, values in evaluation.results.items():
+        if name.startswith(_OF_CLASSES):
+            _add_classes(table, values)
+    console.print(table)
+    if not evaluation.classes_compared:
+        console.print(
+            "the names of the classes on which the weights were trained are unknown: their order is taken to "
+            "be that of the data set",
+            soft_wrap=True,
+        )
+    written = [result[kind] for kind in ("json", "picture") if kind in result]
+    if written:
+        text = "written to " + "\n           ".join(written)
+        console.print(text, soft_wrap=True, markup=False)
+
+
+def _add_metric(table: Table, metric: Metric, value: float | None) -> None:
+    unit = f" ({metric.unit})" if metric.unit not in ("", metrics.SHARE) else ""
+    table.add_row(f"{metric.label}{unit}", "none" if value is None else metric.shown(value))
+
+
+def _add_classes(table: Table, values: Mapping[str, float | None]) -> None:
+    """The share of each class that has one, or of the worst."""
+    shown_as = labels(values)
+    counted = [(name, value) for name, value in values.items() if value is not None]
+    shown = counted
+    if len(counted) > MOST_CLASSES:
+        shown = sorted(counted, key=lambda pair: pair[1])[:MOST_CLASSES]
+        table.add_row(f"the {len(shown)} worst of {len(counted)} classes", "")
+    for name, value in shown:
+        table.add_row(Text(f"  {shown_as[name]}"), f"{value:.2%}")

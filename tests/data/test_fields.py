@@ -1,0 +1,219 @@
+"""Fields move with their pictures, on the host and in the jitted step; what they cannot hold is refused."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chanattn.data.decode import CorruptImage
+from chanattn.data.fields import (
+    Boxes,
+    Captions,
+    Label,
+    Mask,
+    Placement,
+    StoredBoxes,
+    WrongValue,
+)
+from chanattn.data.pipeline import training_batch
+from configs import base
+from tests.data.test_decode import encode
+
+MASK, BOXES = Mask(5, ignore=9), Boxes(3, most=4)
+PLACEMENTS = st.builds(
+    Placement,
+    stored=st.just((7, 11)),
+    size=st.tuples(st.integers(1, 20), st.integers(1, 20)),
+    top=st.floats(-9, 9, width=16),
+    left=st.floats(-9, 9, width=16),
+    scale_y=st.floats(0.25, 4, width=16),
+    scale_x=st.floats(0.25, 4, width=16),
+    mirrored=st.booleans(),
+)
+
+
+def place(y: float, x: float, to: Placement) -> tuple[float, float]:
+    """Where a point of the picture lies in the result: the definition, point by point."""
+    y, x = (y - to.top) * to.scale_y, (x - to.left) * to.scale_x
+    return y, to.size[1] - x if to.mirrored else x
+
+
+def traced(kind, parts, to: Placement):
+    """What `move` gives inside `jit` and under `vmap`, for a batch of one."""
+
+    def move(parts, numbers):
+        return kind.move(parts, Placement(to.stored, to.size, *numbers))
+
+    batch = jax.tree.map(lambda value: jnp.asarray(value)[None], (parts, to[2:]))
+    return jax.tree.map(lambda value: np.asarray(value[0]), jax.jit(jax.vmap(move))(*batch))
+
+
+@given(PLACEMENTS, st.integers(0, 1000))
+def test_a_label_map_takes_the_nearest_pixel_and_no_value_that_was_not_there(to, seed):
+    labels = np.random.default_rng(seed).choice([0, 1, 2, 3, 4, 9], to.stored).astype(np.uint8)
+    (moved,) = MASK.load(labels, to).values()
+    assert moved.shape == to.size
+    assert moved.dtype == np.uint8
+    assert set(np.unique(moved)) <= {*np.unique(labels), 9}
+    for i, j in itertools.product(*map(range, to.size)):
+        centre = to.size[1] - j - 0.5 if to.mirrored else j + 0.5
+        y, x = (i + 0.5) / to.scale_y + to.top, centre / to.scale_x + to.left
+        inside = 0 <= y < to.stored[0] and 0 <= x < to.stored[1]
+        assert moved[i, j] == (labels[int(y), int(x)] if inside else 9)
+
+
+@given(PLACEMENTS, st.integers(0, 1000))
+def test_boxes_are_moved_cut_and_dropped_by_the_rule(to, seed):
+    rng = np.random.default_rng(seed)
+    low = rng.uniform(0, [9, 5], (4, 2))
+    corners = np.concatenate([low, low + rng.uniform(0.2, [11, 7], (4, 2))], 1)
+    crowd = rng.random(4) < 0.5
+    moved, label, found_crowd = BOXES.load(StoredBoxes(corners, [0, 1, 2, 0], crowd), to).values()
+    for i, (x0, y0, x1, y1) in enumerate(corners):
+        (top, left), (bottom, right) = place(y0, x0, to), place(y1, x1, to)
+        left, right = sorted([left, right])
+        height, width = to.size
+        seen = np.clip([left, top, right, bottom], 0, [width, height, width, height])
+        sides = seen[2:] - seen[:2]
+        share = sides.prod() / ((right - left) * (bottom - top))
+        if abs(share - 0.3) < 1e-3 or (abs(sides - 2) < 1e-3).any() or 1 - 1e-3 < share < 1:
+            continue  # the rule decides by a rounding
+        kept = share >= 1 - 1e-3 or (sides.min() >= 2 and (crowd[i] or share >= 0.3))
+        assert label[i] == ([0, 1, 2, 0][i] if kept else -1)
+        assert found_crowd[i] == (kept and crowd[i])
+        np.testing.assert_allclose(moved[i], seen if kept else 0, atol=1e-3)
+        assert not kept or (moved[i, 2:] > moved[i, :2]).all()
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("top", [-2.0, 0.0, 3.0])
+def test_jax_moves_as_numpy_does(top, mirrored):
+    to = Placement((7, 11), (9, 8), top, 1.0, 1.5, 0.5, mirrored)
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 5, to.stored).astype(np.uint8)
+    low = rng.uniform(0, 4, (4, 2))
+    boxes = {
+        "": np.concatenate([low, low + 5], 1).astype(np.float32),
+        "_label": np.array([0, 1, -1, 2], np.int32),
+        "_crowd": np.array([False, True, False, False]),
+    }
+    boxes[""][2] = np.nan  # padding may hold anything
+    for kind, parts in ((MASK, {"": labels}), (BOXES, boxes)):
+        expected, found = kind.move(parts, to), traced(kind, parts, to)
+        assert expected.keys() == found.keys()
+        for name, value in expected.items():
+            assert found[name].dtype == value.dtype
+            np.testing.assert_allclose(found[name], value, rtol=1e-6)
+    assert (traced(BOXES, boxes, to)[""][2] == 0).all()
+
+
+def test_a_filled_box_in_a_label_map_stays_below_its_box():
+    to = Placement((40, 60), (50, 50), 3.0, -4.0, 1.5, 0.75, True)
+    labels = np.zeros(to.stored, np.uint8)
+    labels[10:30, 20:45] = 1
+    (moved,) = Mask(2, 255).load(labels, to).values()
+    corners = BOXES.load(StoredBoxes([[20, 10, 45, 30]], [0]), to)[""][0]
+    rows, columns = np.flatnonzero((moved == 1).any(1)), np.flatnonzero((moved == 1).any(0))
+    edges = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+    np.testing.assert_allclose(corners, edges, atol=0.5)
+
+
+def test_boxes_in_fractions_become_pixels_and_those_without_area_are_left_out():
+    to = Placement((10, 20), (10, 20))
+    corners = [[0.1, 0.2, 0.5, 0.6], [0.3, 0.3, 0.3, 0.9], [0, 0, 1, 1]]
+    parts = BOXES.load(StoredBoxes(corners, [1, 2, 0], [True, False, False], relative=True), to)
+    np.testing.assert_allclose(parts[""][:2], [[2, 2, 10, 6], [0, 0, 20, 10]], rtol=1e-6)
+    np.testing.assert_array_equal(parts["_label"], [1, 0, -1, -1])
+    np.testing.assert_array_equal(parts["_crowd"], [True, False, False, False])
+    nothing = BOXES.load(StoredBoxes(np.zeros((0, 4)), []), to)
+    np.testing.assert_array_equal(nothing["_label"], [-1] * 4)
+
+
+def test_a_small_box_that_is_whole_is_kept_for_the_evaluation():
+    to = Placement((10, 10), (5, 5), scale_y=0.5, scale_x=0.5)
+    assert BOXES.load(StoredBoxes([[4, 4, 5, 5]], [2]), to)["_label"][0] == 2
+    assert BOXES.load(StoredBoxes([[9, 4, 12, 8]], [2]), to)["_label"][0] == -1
+
+
+TO = Placement((2, 3), (2, 3))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "message"),
+    [
+        (Label(3), 3, "label 3, which is none of the 3 classes: choose a split with labels"),
+        (Label(3), -1, "label -1"),
+        (
+            MASK,
+            np.array([[0, 1, 2], [9, 7, 0]]),
+            "value 7, which is none of the 5 classes and not 9",
+        ),
+        (MASK, np.zeros((3, 2), int), r"shape \(3, 2\), and a picture of 2x3"),
+        (BOXES, StoredBoxes([[0, 0, 1, 1]], [3]), "box of class 3, which is none of the 3"),
+        (BOXES, StoredBoxes([[0, 0, 1, 1]] * 5, [0] * 5), "has 5 boxes, more than the 4 that fit"),
+        (BOXES, StoredBoxes([[0, 0, np.nan, 1]], [0]), "no finite number"),
+        (Captions(2, 3), [[1]] * 3, "has 3 captions of up to 1 tokens; 2 of 3 fit"),
+        (Captions(2, 3), [[1, 2, 3, 4]], "up to 4 tokens"),
+    ],
+)
+def test_what_a_field_cannot_hold_is_said(kind, value, message):
+    with pytest.raises(WrongValue, match=message):
+        kind.load(value, TO)
+
+
+def test_encoded_label_maps_are_read_as_numbers():
+    labels = np.array([[0, 1, 2], [9, 4, 0]], np.uint8)
+    np.testing.assert_array_equal(MASK.load(encode(labels, ".png"), TO)[""], labels)
+    wide = labels.astype(np.uint16) + np.uint16(300) * (labels == 9)
+    found = Mask(5, ignore=309).load(encode(wide, ".png"), TO)[""]
+    np.testing.assert_array_equal(found, wide)
+    assert found.dtype == np.int32
+    colours = np.zeros((2, 3, 3), np.uint8)
+    for damaged in (b"", b"text", encode(labels, ".png")[:-9], encode(colours, ".png")):
+        with pytest.raises(CorruptImage, match="the label map"):
+            MASK.load(damaged, TO)
+
+
+def test_captions_are_padded():
+    found = Captions(3, 4).load([[5, 6], [7, 8, 9, 1]], TO)[""]
+    np.testing.assert_array_equal(found, [[5, 6, 0, 0], [7, 8, 9, 1], [0] * 4])
+
+
+def test_a_step_moves_all_fields_with_the_pictures():
+    d = base.get_config().dataset
+    d.mean, d.std = (0.0,) * 3, (1.0,) * 3
+    d.augment.update(pad_crop=3, flip=True)
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 5, (64, 12, 10)).astype(np.uint8)
+    boxes = {
+        "boxes": np.tile(np.float32([[2, 3, 7, 9]]), (64, 4, 1)),
+        "boxes_label": np.tile(np.int32([0, -1, 2, -1]), (64, 1)),
+        "boxes_crowd": np.zeros((64, 4), bool),
+    }
+    labels[:, 3:9, 2:7] = 4
+    stored = {
+        "image": 10 * labels[..., None] + 10,
+        "index": np.arange(64, dtype=np.int32),
+        "label_map": labels,
+        "label": np.arange(64, dtype=np.int32),
+        **boxes,
+    }
+    kinds = {"label_map": MASK, "label": Label(64), "boxes": BOXES}
+    step = jax.jit(lambda key: training_batch(key, stored, kinds, d))
+    batch = jax.device_get(step(jax.random.key(0)))
+    assert batch["label_map"].dtype == np.int32
+    pixels = np.rint(batch["image"][..., 0] * 255).astype(int)
+    np.testing.assert_array_equal(np.where(pixels == 0, 9, pixels // 10 - 1), batch["label_map"])
+    assert len({row.tobytes() for row in batch["boxes"][:, 0]}) > 30
+    np.testing.assert_array_equal(batch["boxes_label"], boxes["boxes_label"])
+    for map_, (x0, y0, x1, y1) in zip(batch["label_map"], batch["boxes"][:, 0], strict=True):
+        assert (map_[int(y0) : int(y1), int(x0) : int(x1)] == 4).all()
+    for name in ("index", "label"):
+        np.testing.assert_array_equal(batch[name], np.arange(64))
+    # The pictures are those of a step without the other fields.
+    del stored["label_map"], kinds["label_map"]
+    np.testing.assert_array_equal(batch["image"], step.__wrapped__(jax.random.key(0))["image"])
