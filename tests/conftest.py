@@ -16,6 +16,7 @@ import jax
 import pytest
 from hypothesis import settings
 
+from chanattn.training import variables
 from tests.support.skips import pytest_sessionfinish, pytest_terminal_summary  # noqa: F401 - hooks
 
 # Compilation makes the first example slow, and a test must give the same verdict every time.
@@ -54,20 +55,21 @@ def pytest_configure(config: pytest.Config) -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
+QUICK_COMPILATION = ("JAX_DISABLE_MOST_OPTIMIZATIONS", "XLA_FLAGS", variables.TAKEN)
+"""Variables that the programs inherit which tests start."""
+
+
 def _have_xla_compile_quickly() -> None:
-    """A third of the time, in this process: XLA reads its flags once, when it first compiles."""
-    flags = os.environ.get("XLA_FLAGS")
+    """A third of the time: XLA reads its flags once, when it first compiles; programs inherit them."""
+    flags = os.environ.get("XLA_FLAGS", "").split()
     quick = ["--xla_cpu_parallel_codegen_split_count=1"]
     # Later versions may not know it, and XLA ends a process for that.
     if jax.__version_info__ < (0, 11):
         quick.append("--xla_cpu_use_fusion_emitters=false")
-    os.environ["XLA_FLAGS"] = " ".join([flags or "", *quick])
+    os.environ["XLA_FLAGS"] = " ".join(dict.fromkeys([*flags, *quick]))
     jax.jit(lambda: 0).lower().compile()
-    # Programs that tests start would first ask yet another process whether XLA takes these flags.
-    if flags is None:
-        del os.environ["XLA_FLAGS"]
-    else:
-        os.environ["XLA_FLAGS"] = flags
+    # Else each program that a test starts would ask yet another process whether XLA takes these flags.
+    os.environ[variables.TAKEN] = os.environ["XLA_FLAGS"]
 
 
 def _set(name: str, value: str | float) -> None:

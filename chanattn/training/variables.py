@@ -11,6 +11,9 @@ import jax
 from chanattn.errors import UsageError
 from chanattn.paths import to_path
 
+TAKEN = "CHANATTN_XLA_FLAGS_TAKEN"
+"""Environment variable with flags that XLA is known to take: who starts many processes asks once."""
+
 _SECONDS = 60  # that the question about XLA's flags may take
 _LOG_LINE = re.compile(r"^[EF]\d{4} .*?\] (.*)")  # of an error in XLA's log
 
@@ -41,12 +44,12 @@ def check_xla_flags(flags: str) -> None:
     """Asks another process whether XLA takes these flags: it ends the process that starts it with others.
 
     Args:
-        flags: the value of `XLA_FLAGS`.
+        flags: the value of `XLA_FLAGS`; what `TAKEN` names is not asked again.
 
     Raises:
         UsageError: it does not take them.
     """
-    if not flags.strip():
+    if not flags.strip() or flags == os.environ.get(TAKEN):
         return
     try:
         answer = subprocess.run(

@@ -37,6 +37,9 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "bat in two blocks": ("bat", {"preset": "timm"}),
 }
 
+# What takes the compiler most: maxima, roots and quotients.
+AS_USERS = ["se", "cbam", "gct of maxima", "srm of others", "sk"]
+
 _EMITTERS = "xla_cpu_use_fusion_emitters"
 # As users compile; tests/conftest.py has changed the defaults.
 OPTIMISED = {
@@ -123,13 +126,12 @@ def second_order(name: str) -> Any:
 
 
 @cache
-def in_training(name: str, dtype: Any = jnp.float32) -> Any:
-    """Compiled: `(point, shift) -> gradient` of a training step with its noise; optimised in float32."""
+def in_training(name: str, dtype: Any = jnp.float32, *, optimised: bool = False) -> Any:
+    """Compiled: `(point, shift) -> gradient` of a training step with its noise."""
     gradient = jax.jit(jax.grad(objective(name, True, dtype)))
     with kernels.chosen("plain"):
         point = start(name, feature_map(*SHAPE).astype(dtype))
-        options = OPTIMISED if dtype == jnp.float32 else {}
-        return gradient.lower(point, 0.1).compile(options)
+        return gradient.lower(point, 0.1).compile(OPTIMISED if optimised else {})
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -155,6 +157,20 @@ def test_derivatives_are_finite_on_maps_without_spread(name: str) -> None:
         derivatives += in_training(name)(point, shift)
         for leaf in jax.tree.leaves(derivatives):
             assert np.isfinite(leaf).all(), kind
+
+
+@pytest.mark.parametrize("name", only(AS_USERS, [*NAMES, *VARIANTS]))
+def test_gradients_as_users_compile_are_finite_and_equal(name: str) -> None:
+    """Compilers differ in what they evaluate twice; without optimisation they do so the more."""
+    for kind, (x, shift) in MAPS.items():
+        gradient = in_training(name, optimised=True)(start(name, x), shift)
+        for leaf in jax.tree.leaves(gradient):
+            assert np.isfinite(leaf).all(), kind
+    point = start(name, feature_map(*SHAPE))
+    quick = in_training(name)(point, 0.1)
+    expected = jax.tree.leaves(in_training(name, optimised=True)(point, 0.1))
+    for ours, theirs in zip(jax.tree.leaves(quick), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4 * np.abs(theirs).max())
 
 
 @pytest.mark.parametrize("name", only(KINDS, NAMES))

@@ -85,9 +85,14 @@ def variables_of(module: Any, x: jax.Array) -> Any:
     return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
+def apply(module: Any, variables: Any, x: jax.Array, **options: Any) -> Any:
+    """`module.apply`, compiled as one program; one for each operation takes many times as long."""
+    return jax.jit(lambda variables, x: module.apply(variables, x, **options))(variables, x)
+
+
 def exact(module: Any, variables: Any, x: Any) -> np.ndarray:
     with jax.default_matmul_precision("highest"):
-        return np.asarray(module.apply(variables, jnp.asarray(x, jnp.float32)))
+        return np.asarray(apply(module, variables, jnp.asarray(x, jnp.float32)))
 
 
 def torch_layer(rng: np.random.Generator, outputs: int, *inputs: int) -> dict[str, np.ndarray]:
@@ -194,7 +199,7 @@ def test_double_attention_follows_the_equations_of_the_paper(shape: tuple[int, i
 def test_double_attention_sums_to_one_over_positions_then_over_descriptors() -> None:
     x = feature_map(2, 3, 4, 16)
     module = attention.create("double")
-    _, sown = module.apply(variables_of(module, x), x, mutable=["attention"])
+    _, sown = apply(module, variables_of(module, x), x, mutable=["attention"])
     gathered = sown["attention"]["gather_weights"]
     distributed = sown["attention"]["distribute_weights"]
     assert gathered.shape == distributed.shape == (2, 12, 4)
@@ -247,7 +252,7 @@ def test_rows_and_columns_play_the_same_role(name: str) -> None:
 @pytest.mark.parametrize("name", ["coord", "ela"])
 def test_weights_of_rows_and_columns_multiply(name: str) -> None:
     x, module = feature_map(2, 6, 4, 24), attention.create(name)
-    y, sown = module.apply(variables_of(module, x), x, mutable=["attention"])
+    y, sown = apply(module, variables_of(module, x), x, mutable=["attention"])
     rows, columns = sown["attention"]["row_weights"], sown["attention"]["column_weights"]
     np.testing.assert_allclose(y, x * rows[:, :, None] * columns[:, None], rtol=1e-5)
 
@@ -266,7 +271,7 @@ def test_triplet_treats_height_and_width_alike() -> None:
 @pytest.mark.parametrize("preset", ["official", "paper"])
 def test_bam_multiplies_by_numbers_between_one_and_two(preset: str) -> None:
     x, module = feature_map(2, 6, 9, 32), attention.create("bam", preset=preset)
-    y, sown = module.apply(variables_of(module, x), x, mutable=["attention"])
+    y, sown = apply(module, variables_of(module, x), x, mutable=["attention"])
     weights = sown["attention"]["weights"]
     assert weights.shape == x.shape
     assert np.all((weights > 1) & (weights < 2))
@@ -281,7 +286,7 @@ def test_residual_attention_starts_as_the_identity(
     name: str, options: dict[str, Any], shape: tuple[int, ...], dtype: Any
 ) -> None:
     x = feature_map(*shape).astype(dtype)
-    y, _ = attention.create(name, **options).init_with_output(jax.random.key(0), x)
+    y, _ = jax.jit(attention.create(name, **options).init_with_output)(jax.random.key(0), x)
     np.testing.assert_array_equal(y, x)
 
 
@@ -324,7 +329,7 @@ def test_bands_are_mixed_as_by_kronecker_products() -> None:
 
 def test_bilinear_matrices_average_bands() -> None:
     x, module = feature_map(2, 8, 12, 16), attention.create("bat")
-    _, sown = module.apply(variables_of(module, x), x, mutable=["attention"])
+    _, sown = apply(module, variables_of(module, x), x, mutable=["attention"])
     rows, columns = sown["attention"]["row_weights"], sown["attention"]["column_weights"]
     assert rows.shape == columns.shape == (2, 4, 4, 4)
     np.testing.assert_allclose(rows.sum(axis=3), 1, rtol=1e-5)
@@ -335,9 +340,10 @@ def test_bilinear_dropout_drops_whole_channels_in_training_alone() -> None:
     x = feature_map(4, 4, 4, 64)
     modules = [attention.create("bat", drop_rate=rate) for rate in (0.5, 0.0)]
     variables = variables_of(modules[0], x)
-    np.testing.assert_array_equal(*(module.apply(variables, x) for module in modules))
+    np.testing.assert_array_equal(*(apply(module, variables, x) for module in modules))
     dropped, kept = (
-        module.apply(
+        apply(
+            module,
             variables,
             x,
             train=True,
@@ -358,9 +364,9 @@ def test_channel_gates_can_be_hard_and_anneal(name: str) -> None:
     x = feature_map(2, 4, 6, 32)
     module = attention.create(name, gate="gumbel_sigmoid", anneal_rate=0.1)
     key = jax.random.key(0)
-    variables = module.init({"params": key, "dropout": key}, x)
-    y, new = module.apply(
-        variables, x, train=True, rngs={"dropout": key}, mutable=["batch_stats", "losses"]
+    variables = jax.jit(module.init)({"params": key, "dropout": key}, x)
+    y, new = apply(
+        module, variables, x, train=True, rngs={"dropout": key}, mutable=["batch_stats", "losses"]
     )
     assert np.isfinite(y).all()
     (temperature,) = (

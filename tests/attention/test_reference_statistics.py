@@ -44,7 +44,7 @@ def run(name: str, x: np.ndarray, params: dict[str, np.ndarray], **options: Any)
     """Output with these parameters, by their paths."""
     state = unflatten_dict({k: jnp.asarray(v, jnp.float32) for k, v in params.items()}, sep="/")
     module = attention.create(name, **options)
-    return np.asarray(module.apply({"params": state}, jnp.asarray(x, jnp.float32)))
+    return np.asarray(jax.jit(module.apply)({"params": state}, jnp.asarray(x, jnp.float32)))
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -67,7 +67,7 @@ def test_equals_the_reference(file: str, golden: Path) -> None:
 )
 def test_gct_starts_as_the_identity(options: dict[str, Any]) -> None:
     x = jnp.asarray(X, jnp.float32)
-    y, _ = attention.create("gct", **options).init_with_output(jax.random.key(0), x)
+    y, _ = jax.jit(attention.create("gct", **options).init_with_output)(jax.random.key(0), x)
     np.testing.assert_array_equal(y, x)
 
 
@@ -148,8 +148,8 @@ def test_gaussian_ct_divides_by_twice_the_squared_deviation(
 def test_gaussian_ct_of_channels_that_are_all_alike_is_the_identity(preset: str) -> None:
     module = attention.create("gaussian_ct", preset=preset)
     for x in (jnp.full((2, 3, 3, 8), 2.0), jnp.ones((2, 3, 3, 1)), jnp.zeros((2, 3, 3, 8))):
-        np.testing.assert_array_equal(module.apply({}, x), x)
-        dx = jax.grad(lambda x: jnp.sum(module.apply({}, x) ** 2))(x)
+        np.testing.assert_array_equal(jax.jit(module.apply)({}, x), x)
+        dx = jax.jit(jax.grad(lambda x: jnp.sum(module.apply({}, x) ** 2)))(x)
         assert np.isfinite(dx).all()
 
 
@@ -167,15 +167,19 @@ def test_silent_and_constant_channels_have_finite_gradients(
 ) -> None:
     module = attention.create(name)
     ramp = jnp.arange(16.0) * (jnp.arange(16) >= 8)  # the first half of the channels is silent
-    for x in (jnp.zeros((2, *positions, 16)), jnp.broadcast_to(ramp, (2, *positions, 16))):
-        state = module.init(jax.random.key(0), x)
-        state = jax.tree.map(lambda p: p + 0.5, state)
+
+    @jax.jit
+    def derivatives(x: jax.Array) -> Any:
+        state = jax.tree.map(lambda p: p + 0.5, module.init(jax.random.key(0), x))
 
         def scalar(state: Any, x: jax.Array) -> jax.Array:
             y, _ = module.apply(state, x, train=True, mutable=["batch_stats"])
             return jnp.sum((y + 1) ** 2)
 
-        for leaf in jax.tree.leaves(jax.jit(jax.value_and_grad(scalar, (0, 1)))(state, x)):
+        return jax.value_and_grad(scalar, (0, 1))(state, x)
+
+    for x in (jnp.zeros((2, *positions, 16)), jnp.broadcast_to(ramp, (2, *positions, 16))):
+        for leaf in jax.tree.leaves(derivatives(x)):
             assert np.isfinite(leaf).all()
 
 
@@ -210,7 +214,9 @@ def test_weights_at_the_start_are_the_sigmoid_of_one(name: str) -> None:
 
 def test_lct_normalized_starts_with_the_sigmoid_of_the_normalised_descriptor() -> None:
     x = jnp.asarray(X, jnp.float32)
-    y, _ = attention.create("lct", preset="normalized").init_with_output(jax.random.key(0), x)
+    y, _ = jax.jit(attention.create("lct", preset="normalized").init_with_output)(
+        jax.random.key(0), x
+    )
     unit = {"mix/norm/scale": np.ones(16), "mix/norm/bias": np.zeros(16)}
     np.testing.assert_array_equal(y, run("lct", X, unit))
 
@@ -238,7 +244,7 @@ def test_sge_without_norm_takes_the_agreement_as_it_is() -> None:
 def test_sge_starts_where_it_is_told(gamma: float, beta: float) -> None:
     x = jnp.asarray(X, jnp.float32)
     module = attention.create("sge", init_gamma=gamma, init_beta=beta)
-    y, variables = module.init_with_output(jax.random.key(0), x)
+    y, variables = jax.jit(module.init_with_output)(jax.random.key(0), x)
     np.testing.assert_array_equal(variables["params"]["gamma"], np.full(4, gamma))
     np.testing.assert_array_equal(variables["params"]["beta"], np.full(4, beta))
     same = run("sge", X, {"gamma": np.full(4, gamma), "beta": np.full(4, beta)})

@@ -18,6 +18,8 @@ from chanattn.training.validate import validate
 from configs.ablations import catalogue, fca_components, resnest_radix, scales, se_networks, simam
 from configs.ablations.overrides import attention
 
+pytestmark = pytest.mark.usefixtures("traced_quickly")
+
 ROOT = Path(__file__).resolve().parents[2]
 SIDES = {"digits": 8, "fashion_mnist": 28, "cifar10": 32, "cifar100": 32, "imagenet": 224}
 CASES = [(name, scale) for name in catalogue.NAMES for scale in scales.SCALES]

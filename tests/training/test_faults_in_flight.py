@@ -5,6 +5,7 @@ import os
 import signal
 
 import pytest
+from small_runs import config_of, outcome, terminate
 
 from chanattn import cli
 from chanattn.runs.metrics_log import read_metrics
@@ -15,27 +16,25 @@ from chanattn.training.experiment import Experiment
 from chanattn.training.loop import train_and_evaluate
 from chanattn.training.metrics_log import MetricsLog
 from chanattn.training.step import _Seeded
-from tests.training.test_loop import config_of, outcome
+
+pytestmark = pytest.mark.usefixtures("tiny_runs")
 
 
 def config(loader="device"):
     """The config of a run that logs, evaluates and saves within a few steps."""
     c = config_of(loader, steps=20, log_every=1, eval_every=5, checkpoint_every=4)
-    c.model.attention.name = "identity"
+    c.dataset.synthetic_classes = 5  # of the tiny network
     return c
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+@pytest.fixture
+def undisturbed(tmp_path_factory, tiny_runs):
     """What the run computes when nobody disturbs it, by loader."""
-    outcomes = {}
 
     def of(loader):
-        if loader not in outcomes:
-            run = tmp_path_factory.mktemp(loader)
-            train_and_evaluate(config(loader), run)
-            outcomes[loader] = outcome(run)
-        return outcomes[loader]
+        run = tmp_path_factory.mktemp(loader)
+        train_and_evaluate(config(loader), run)
+        return outcome(run)
 
     return of
 
@@ -53,22 +52,18 @@ def before(function, call, number=1):
     return wrapped
 
 
-def terminate():
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
 def terminate_and_interrupt():
     terminate()
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def start(run, patch, *moments):
+def start(run, *moments):
     """Trains as `train.py` does, with a signal in front of a call of each of the functions given."""
-    for owner, name, number, call in moments:
-        patch.setattr(owner, name, before(getattr(owner, name), call, number))
-    with pytest.raises(SystemExit) as left:
-        cli.run(lambda: train_and_evaluate(config(), run), argv=["train.py"])
-    patch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name, number, call in moments:
+            patch.setattr(owner, name, before(getattr(owner, name), call, number))
+        with pytest.raises(SystemExit) as left:
+            cli.run(lambda: train_and_evaluate(config(), run), argv=["train.py"])
     return left.value.code
 
 
@@ -84,11 +79,9 @@ MOMENTS = {
 }
 
 
-def test_sigterm_at_any_moment_is_answered_with_75_and_loses_nothing(
-    undisturbed, tmp_path, monkeypatch, capsys
-):
+def test_sigterm_at_any_moment_is_answered_with_75_and_loses_nothing(undisturbed, tmp_path, capsys):
     for owner, name, number, saved in MOMENTS.values():
-        assert start(tmp_path, monkeypatch, (owner, name, number, terminate)) == 75
+        assert start(tmp_path, (owner, name, number, terminate)) == 75
         told = capsys.readouterr().err
         assert told.startswith("stopped by SIGTERM")
         assert len(told.splitlines()) == 1
@@ -98,13 +91,13 @@ def test_sigterm_at_any_moment_is_answered_with_75_and_loses_nothing(
 
     # More signals while it saves what the first has asked for.
     saving = (Checkpoints, "save", 1, terminate_and_interrupt), (Checkpoints, "close", 1, terminate)
-    assert start(tmp_path, monkeypatch, (_Seeded, "__call__", 2, terminate), *saving) == 75
+    assert start(tmp_path, (_Seeded, "__call__", 2, terminate), *saving) == 75
     assert "stopped by SIGTERM after step 11, which is saved" in capsys.readouterr().err
 
     # The last evaluation is given up like any other; nothing is left to stop behind it.
-    assert start(tmp_path, monkeypatch, (Evaluator, "__call__", 4, terminate)) == 75
+    assert start(tmp_path, (Evaluator, "__call__", 4, terminate)) == 75
     assert "after step 20" in capsys.readouterr().err
-    assert start(tmp_path, monkeypatch, (loop, "finish", 1, terminate)) == 0
+    assert start(tmp_path, (loop, "finish", 1, terminate)) == 0
     assert (tmp_path / "summary.json").exists()
     assert outcome(tmp_path) == undisturbed("device")
 
@@ -132,10 +125,10 @@ def test_a_killed_process_of_the_data_pipeline_is_an_error_and_the_run_continues
 
     stream = config("stream")
     stream.dataset.workers = 1
-    monkeypatch.setattr(MetricsLog, "write", before(MetricsLog.write, kill, 2))
-    with pytest.raises(RuntimeError, match="terminated unexpectedly with exit code -9"):
-        train_and_evaluate(stream, tmp_path)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(MetricsLog, "write", before(MetricsLog.write, kill, 2))
+        with pytest.raises(RuntimeError, match="terminated unexpectedly with exit code -9"):
+            train_and_evaluate(stream, tmp_path)
     assert not multiprocessing.active_children()
     assert 1 <= read_metrics(tmp_path)[-1]["step"] < 20
     train_and_evaluate(stream, tmp_path)

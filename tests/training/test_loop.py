@@ -1,7 +1,6 @@
 """The loop: what a run leaves behind, and that stopping it in any way changes none of it."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import time
 import jax
 import jax.numpy as jnp
 import pytest
-from small_runs import RECIPE, config_of, outcome, tiny_config
+from small_runs import RECIPE, config_of, outcome, terminate, tiny_config
 
 from chanattn import models, onednn
 from chanattn.errors import NonFinite, Preempted, UsageError
@@ -19,7 +18,6 @@ from chanattn.report.run_pictures import draw_run
 from chanattn.runs.metrics_log import read_metrics
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.loop import train_and_evaluate
-from chanattn.training.metrics_log import MetricsLog
 from chanattn.training.step import _Seeded
 from tests.training.conftest import TinyNet
 
@@ -105,23 +103,18 @@ def test_a_killed_process_resumes_bit_for_bit(straight, tmp_path, loader, how):
 
 
 @pytest.mark.parametrize("loader", ["device", "stream"])
-def test_a_signal_where_an_evaluation_is_due_loses_nothing(straight, tmp_path, monkeypatch, loader):
-    write = MetricsLog.write
-
-    def signalled(self, step, split, metrics):
-        write(self, step, split, metrics)
-        if step == 12 and split == "train":
-            os.kill(os.getpid(), signal.SIGTERM)
-
+def test_a_signal_where_an_evaluation_is_due_loses_nothing(tmp_path, tiny_runs, at_line, loader):
+    config = config_of(loader)
+    config.dataset.synthetic_classes = 5  # of the tiny network
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(MetricsLog, "write", signalled)
+    at_line(12, terminate)
     with pytest.raises(Preempted, match="SIGTERM after step 12"):
-        train_and_evaluate(config_of(loader), tmp_path / "run")
-    monkeypatch.undo()
+        train_and_evaluate(config, tmp_path / "run")
     assert signal.getsignal(signal.SIGTERM) is before
     assert max(line["step"] for line in read_metrics(tmp_path / "run")) == 12
-    train_and_evaluate(config_of(loader), tmp_path / "run")
-    assert outcome(tmp_path / "run") == outcome(straight(loader))
+    train_and_evaluate(config, tmp_path / "run")
+    train_and_evaluate(config, tmp_path / "straight")
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "straight")
 
 
 def test_a_finished_run_started_again_repeats_its_summary(straight):
@@ -132,10 +125,12 @@ def test_a_finished_run_started_again_repeats_its_summary(straight):
     assert {**summary, "seconds": 0} == {**before[1], "seconds": 0}
 
 
-def test_a_run_that_diverges_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path):
+def test_a_run_that_diverges_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path, tiny_runs):
     good = config_of(steps=4, checkpoint_every=2)
+    good.dataset.synthetic_classes = 5  # of the tiny network
     train_and_evaluate(good, tmp_path)
     bad = config_of(steps=20, checkpoint_every=1, log_every=10, eval_every=20)
+    bad.dataset.synthetic_classes = 5
     bad.optimizer.learning_rate = 1e38
     with pytest.raises(NonFinite, match=r"since step 5; step 4 is the last good checkpoint"):
         train_and_evaluate(bad, tmp_path, allow_config_change=True)
@@ -144,8 +139,9 @@ def test_a_run_that_diverges_names_the_step_and_keeps_the_last_good_checkpoint(t
     assert not (tmp_path / "summary.json").exists()
 
 
-def test_divergence_between_saves_is_seen_at_the_next_log_point(tmp_path):
+def test_divergence_between_saves_is_seen_at_the_next_log_point(tmp_path, tiny_runs):
     config = config_of(steps=20, checkpoint_every=20, log_every=3, eval_every=20)
+    config.dataset.synthetic_classes = 5
     config.optimizer.learning_rate = 1e38
     with pytest.raises(NonFinite, match="since step 1; nothing had been saved"):
         train_and_evaluate(config, tmp_path)

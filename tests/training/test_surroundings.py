@@ -91,6 +91,13 @@ def test_flags_that_xla_does_not_take_are_named(monkeypatch):
         variables.check_xla_flags("--xla_no_such_flag=1")
 
 
+def test_flags_that_are_known_to_be_taken_are_not_asked_about_again(monkeypatch):
+    monkeypatch.setenv(variables.TAKEN, "--xla_no_such_flag=2")
+    variables.check_xla_flags("--xla_no_such_flag=2")
+    with pytest.raises(UsageError, match="XLA does not take"):
+        variables.check_xla_flags("--xla_no_such_flag=2 --xla_no_such_flag=3")
+
+
 def test_a_platform_that_does_not_start_is_refused(monkeypatch):
     def fails():
         raise AssertionError  # as JAX does if JAX_PLATFORMS=cuda finds no GPU
