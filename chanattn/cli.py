@@ -29,7 +29,7 @@ from chanattn.errors import (
     did_you_mean,
     visible,
 )
-from chanattn.fields import NAMES_OF_KINDS, flatten
+from chanattn.fields import NAMES_OF_KINDS, closest, flatten
 from chanattn.paths import to_path
 from chanattn.streams import fill_gaps, say
 
@@ -353,10 +353,7 @@ def _check_overrides(argv: Sequence[str], config: "ConfigDict") -> None:
             raise UsageError(
                 f"--config.{path} is a group of fields; set one of them: --config.{below[0]}"
             )
-        # A bare last name (`--config.learning_rate`) is the likelier slip than a typo elsewhere.
-        same = [p for p in paths if p.rsplit(".", 1)[-1] == path.rsplit(".", 1)[-1]]
-        hint = f" Did you mean {same[0]!r}?" if same else did_you_mean(path, paths)
-        raise UsageError(f"unknown config field {path!r}.{hint}")
+        raise UsageError(f"unknown config field {path!r}.{closest(path, paths)}")
 
 
 def _illegal_value(message: str, config: "ConfigDict | None") -> str:

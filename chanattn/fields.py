@@ -3,8 +3,9 @@
 The fields themselves are declared in `chanattn.config`.
 """
 
+import difflib
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -185,6 +186,17 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             found[prefix + name] = value
     return found
+
+
+def closest(path: str, known: Sequence[str]) -> str:
+    """` Did you mean 'x'?` for a dotted path that is no field, else an empty string.
+
+    A field of the same last name in another group is the likelier slip than a typo elsewhere.
+    """
+    last = path.rpartition(".")[2]
+    same = [other for other in known if other.rpartition(".")[2] == last]
+    near = difflib.get_close_matches(path, same, n=1, cutoff=0.0)
+    return f" Did you mean {near[0]!r}?" if near else did_you_mean(path, list(known))
 
 
 def has_kind(value: object, kind: type) -> bool:

@@ -3,8 +3,8 @@
     python train.py --config=configs/imagenet.py:se --workdir=runs/imagenet-se
     python train.py --config=configs/imagenet.py:splat --workdir=runs/split --config.batch_size=256
 
-The data is a TFDS set in `--config.dataset.data_dir` or $TFDS_DATA_DIR; `python -m
-chanattn.data.prepare imagenet2012` says how to get it. The argument names the attention. All
+The data is a TFDS set in `--config.dataset.data_dir` or $TFDS_DATA_DIR; with the `prepare` extra, `python
+-m chanattn.data.prepare imagenet2012` says how to get it and writes it. The argument names the attention. All
 hyper-parameters are those of https://arxiv.org/abs/1706.02677, section 5.1: rate 0.1 for every 256
 pictures of the batch, 5 epochs of warm-up, divided by 10 after 30, 60 and 80 of 90 epochs, Nesterov
 momentum, weight decay 1e-4 but not on norms, last norm of every block from zero. The rate is not

@@ -18,7 +18,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from chanattn import cli
-from chanattn.errors import UsageError, did_you_mean
+from chanattn.errors import UsageError
+from chanattn.fields import closest
 from chanattn.runs.published import Published
 from chanattn.training.config import flatten
 
@@ -115,7 +116,4 @@ def _unknown(path: str, known: list[str]) -> str:
     below = [other for other in known if other.startswith(f"{path}.")]
     if below:
         return f"{path} is a group of fields; set one of them, as {below[0]}"
-    last = path.rsplit(".", 1)[-1]
-    same = [other for other in known if other.rsplit(".", 1)[-1] == last]
-    hint = f" Did you mean {same[0]!r}?" if same else did_you_mean(path, known)
-    return f"unknown config field {path!r}.{hint}".rstrip(".")
+    return f"unknown config field {path!r}.{closest(path, known)}".rstrip(".")

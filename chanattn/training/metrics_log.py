@@ -53,7 +53,7 @@ def check_views(config: ConfigDict) -> None:
     except ImportError as error:
         raise UsageError(
             "logging.wandb_project needs Weights & Biases, which is not installed:"
-            " pip install 'chanattn[wandb]'"
+            " pip install -e '.[wandb]'"
         ) from error
     try:
         wandb.login()  # asks for a key only at a terminal, and for nothing with WANDB_MODE=offline

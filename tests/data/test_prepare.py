@@ -232,7 +232,7 @@ def test_failed_download_names_the_address_and_the_way_out(tmp_path, monkeypatch
 def test_other_sets_name_the_extra(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert main(["svhn_cropped", f"--data_dir={tmp_path}"]) == 2
-    assert "pip install 'chanattn[prepare]'" in capsys.readouterr().err
+    assert "pip install -e '.[prepare]'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -3,7 +3,7 @@
     python -m chanattn.data.prepare cifar10 --data_dir=~/tensorflow_datasets
 
 CIFAR and MNIST are written from their official archives without TensorFlow; every other set goes through
-TFDS's own code, which needs it (`pip install 'chanattn[prepare]'`).
+TFDS's own code, which needs it (`pip install -e '.[prepare]'`).
 """
 
 import os

@@ -22,7 +22,7 @@ def prepare(name: str, data_dir: Path, manual_dir: Path | None) -> Path:
     if importlib.util.find_spec("tensorflow") is None:
         raise UsageError(
             f"preparing {name!r} needs TensorFlow (reading it afterwards does not): "
-            "pip install 'chanattn[prepare]'"
+            "pip install -e '.[prepare]'"
         )
     builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
     manual_dir = manual_dir or data_dir / "downloads" / "manual"
