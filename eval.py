@@ -71,7 +71,7 @@ def main(config: "ConfigDict | None" = None) -> None:
         raise UsageError(
             "--workdir=RUN is required, or --config=FILE with --weights=FILE.safetensors"
         )
-    step = _step()
+    step = cli.checkpoint_step(STEP.value)
     from chanattn.report.evaluation_table import show
     from chanattn.report.run_pictures import draw_evaluation
     from chanattn.training.evaluate import evaluate_run
@@ -79,15 +79,6 @@ def main(config: "ConfigDict | None" = None) -> None:
     ema = EMA.value if EMA.value or RAW.value else None
     result = evaluate_run(WORKDIR.value, step=step, ema=ema, **overrides)
     show(result | draw_evaluation(result["json"]))
-
-
-def _step() -> int | str | None:
-    given = STEP.value
-    if given in {None, "best"}:
-        return given
-    if not given.isdecimal():
-        raise UsageError(f"--step must be a number or best, not {given!r}")
-    return int(given)
 
 
 def _evaluate_weights(config: "ConfigDict | None", overrides: Mapping[str, object]) -> None:

@@ -80,6 +80,19 @@ def define_path(
     )
 
 
+def checkpoint_step(given: str | None) -> int | str | None:
+    """The value of a flag that chooses a checkpoint: a number, "best", or None for the newest.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if given in {None, "best"}:
+        return given
+    if not given.isdecimal():
+        raise UsageError(f"--step must be a number or best, not {given!r}")
+    return int(given)
+
+
 def run(
     main: Callable[..., Any],
     *,

@@ -73,7 +73,7 @@ def evaluate_run(
     if "[" in trained.dataset.split:
         check_parts(run, config, config.dataset.eval_split)
     with Checkpoints(run / CHECKPOINTS, read_only=True) as checkpoints:
-        step = _choose_step(run, checkpoints, step)
+        step = choose_step(run, checkpoints, step)
         mesh = meshes.setup(config)
         examples = data.evaluation(config, mesh, fields=tasks.create(config.task).fields)
         compared = _check_classes(run, trained, config, examples.class_names)
@@ -184,7 +184,7 @@ def with_overrides(trained: ConfigDict, overrides: dict[str, Any]) -> ConfigDict
     return config
 
 
-def _choose_step(run: Path, checkpoints: Checkpoints, step: int | str | None) -> int:
+def choose_step(run: Path, checkpoints: Checkpoints, step: int | str | None) -> int:
     """The step asked for. A damaged newest checkpoint is not passed over: reading it will name it."""
     steps = checkpoints.found()
     if not steps:
