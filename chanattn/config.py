@@ -221,13 +221,20 @@ def get_config() -> "ConfigDict":
     config = ConfigDict(_defaults(DECLARED))
     for option, kind in attention.options().items():
         config.model.attention[option] = config_dict.placeholder(kind)
-    for dotted, field in FIELDS.items():
-        if (
-            field.rule.kind is object
-        ):  # values of any type, which the command line reads as literals
-            group, _, name = dotted.rpartition(".")
-            config[group][name] = config_dict.FieldReference(field.default, field_type=object)
-    return config.lock()
+    return allow_any_type(config).lock()
+
+
+def allow_any_type(config: "ConfigDict") -> "ConfigDict":
+    """Lets fields that take values of several types change between them; the command line reads literals."""
+    from ml_collections import config_dict
+
+    for dotted in [dotted for dotted, field in FIELDS.items() if field.rule.kind is object]:
+        group, _, name = dotted.rpartition(".")
+        if group in config and name in config[group]:  # what is absent is told of elsewhere
+            value = config[group][name]
+            del config[group][name]
+            config[group][name] = config_dict.FieldReference(value, field_type=object)
+    return config
 
 
 def _defaults(declared: Mapping[str, Any]) -> dict[str, Any]:

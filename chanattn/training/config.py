@@ -4,6 +4,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from chanattn.config import allow_any_type
 from chanattn.fields import flatten
 from chanattn.runs.config import Config
 
@@ -22,7 +23,8 @@ def from_json(text: str) -> ConfigDict:
     Raises:
         ValueError: the text is not JSON of an object.
     """
-    return ConfigDict(_tuples(dict(Config.from_text(text).values))).lock()
+    config = ConfigDict(_tuples(dict(Config.from_text(text).values)))
+    return allow_any_type(config).lock()
 
 
 def changed_fields(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[Any, Any]]:

@@ -50,6 +50,9 @@ class Evaluator:
         """
         self._model, self._task, self._data, self._mesh = model, task, data, mesh
         self._answers = answers or task.measured_from_answers
+        self._sums = jax.jit(
+            self._sums_of, inline=True
+        )  # traced once for the shapes and the program
         self._programs: dict[Any, Any] = {}
         self.seconds = 0.0
 
@@ -111,7 +114,7 @@ class Evaluator:
         sums, answers = self._sums(weights, feed)
         return totals.add(sums), answers
 
-    def _sums(self, weights: Weights, feed: PyTree) -> tuple[PyTree, dict[str, jax.Array]]:
+    def _sums_of(self, weights: Weights, feed: PyTree) -> tuple[PyTree, dict[str, jax.Array]]:
         """(number of examples, what the task measures) of a batch, and the answers that are asked for."""
         batch = self._data.prepare(feed)
         with folding():

@@ -35,6 +35,15 @@ def test_config_survives_json() -> None:
         restored.optimizer.learning_rat = 1.0
 
 
+def test_a_size_of_a_run_may_change_between_one_number_and_two() -> None:
+    config = base.get_config()
+    for size, other in ((24, (3, 4)), ((24, 30), 5)):
+        config.dataset.image_size = size
+        restored = from_json(to_json(config))
+        assert restored.dataset.image_size == size
+        restored.dataset.image_size = other
+
+
 @pytest.mark.parametrize(
     ("text", "value"), [("32", 32), ("240,320", (240, 320)), ("(240, 320)", (240, 320)), ("0", 0)]
 )

@@ -24,6 +24,7 @@ from tests.conftest import ROOT
 NO_PATHS = {
     *("coordinator", "step", "split", "dataset", "platform", "metric", "sort", "ray_address"),
     *("slurm_partition", "slurm_memory", "slurm_option", "search_space", "search_split"),
+    "search_metric",
     *("seeds", "only", "mechanisms", "against", "batch_sizes", "precisions", "batches"),
     *("steps_per_dispatch", "recipes", "parts", "model", "mechanism", "numbers", "shapes"),
     *("rows", "modes", "workers"),

@@ -15,7 +15,8 @@ from chanattn.report.sweep_report import write_report
 from chanattn.runs.metrics_log import read_metrics
 from chanattn.sweep import cost, grid, search, search_flags, store
 from chanattn.sweep.check import check
-from chanattn.sweep.program import Request, sweep
+from chanattn.sweep.program import sweep
+from chanattn.sweep.request import GridRequest, Request
 from chanattn.training.evaluate import evaluate_run
 from chanattn.training.loop import train_and_evaluate
 from tests.conftest import ROOT
@@ -111,27 +112,34 @@ def test_a_sweep_is_reported(kept: Path) -> None:
     }
 
 
+def request(file: str, recipe, folder: Path, seeds) -> Request:
+    return Request(
+        file=file,
+        recipe=recipe,
+        changed={},
+        seeds=seeds,
+        workdir=folder,
+        launcher="local",
+        parallel=1,
+        max_losses=0,
+        stall=0.0,
+    )
+
+
 def test_a_sweep_goes_on_without_training_anything_again(kept: Path, monkeypatch) -> None:
     monkeypatch.undo()  # its networks are real
     file = str(kept / "recipe.py")
     recipe, variants = grid.load(file)
     assert cost.missing(kept / "sweep") == []
     before = store.read(kept / "sweep")
+    asked = request(file, recipe, kept / "sweep", seeds=(0, 1))
     sweep(
-        Request(
-            file=file,
-            recipe=recipe,
-            changed={},
+        GridRequest(
+            **vars(asked),
             grid=variants,
             outlines=check(recipe, variants, file),
             variants=list(variants.variants),
-            seeds=(0, 1),
-            workdir=kept / "sweep",
-            launcher="local",
-            parallel=1,
             retry_failed=False,
-            max_losses=0,
-            stall=0.0,
             cost=True,
         )
     )
@@ -150,18 +158,8 @@ def test_a_search_goes_on_to_the_same_best_trial(kept: Path, monkeypatch, capsys
     before = json.loads((folder / "search.json").read_text())
     flags.FLAGS.mark_as_parsed()
     with flagsaver.flagsaver(search=True, trials=3):
-        search.search(
-            search_flags.request(
-                file,
-                cli.load_config(file),
-                seeds=(0,),
-                workdir=folder,
-                launcher="local",
-                parallel=1,
-                max_losses=0,
-                stall=0.0,
-            )
-        )
+        asked = request(file, cli.load_config(file), folder, seeds=(0,))
+        search.search(search_flags.request(asked))
     after = json.loads((folder / "search.json").read_text())
     assert {name: value for name, value in after.items() if name not in {"config", "how"}} == {
         name: value for name, value in before.items() if name not in {"config", "how"}

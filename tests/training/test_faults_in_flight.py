@@ -10,6 +10,7 @@ from chanattn import cli
 from chanattn.runs.metrics_log import read_metrics
 from chanattn.training import loop
 from chanattn.training.checkpoint import Checkpoints
+from chanattn.training.evaluator import Evaluator
 from chanattn.training.experiment import Experiment
 from chanattn.training.loop import train_and_evaluate
 from chanattn.training.metrics_log import MetricsLog
@@ -78,7 +79,7 @@ MOMENTS = {
     "while the state is initialised": (Experiment, "create_state", 1, 0),
     "during compilation": (_Seeded, "compile", 1, 0),
     "during a step": (_Seeded, "__call__", 3, 3),
-    "during the evaluation after step 5": (loop, "measure", 1, 5),
+    "during the evaluation after step 5": (Evaluator, "__call__", 1, 5),
     "while step 8 is saved": (Checkpoints, "save", 1, 9),
 }
 
@@ -101,7 +102,7 @@ def test_sigterm_at_any_moment_is_answered_with_75_and_loses_nothing(
     assert "stopped by SIGTERM after step 11, which is saved" in capsys.readouterr().err
 
     # The last evaluation is given up like any other; nothing is left to stop behind it.
-    assert start(tmp_path, monkeypatch, (loop, "measure", 4, terminate)) == 75
+    assert start(tmp_path, monkeypatch, (Evaluator, "__call__", 4, terminate)) == 75
     assert "after step 20" in capsys.readouterr().err
     assert start(tmp_path, monkeypatch, (loop, "finish", 1, terminate)) == 0
     assert (tmp_path / "summary.json").exists()
