@@ -1,7 +1,7 @@
-"""Which code of timm the names of a ResNet come from.
+"""Which code of timm the names of a network come from.
 
-Its three files have networks that differ in strides, pools and places of the attention although all arrays
-have the same shapes; their names tell them apart.
+Its three files for ResNets have networks that differ in strides, pools and places of the attention although
+all arrays have the same shapes; their names tell them apart.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from chanattn.errors import UsageError
-from chanattn.models import ARCHITECTURES, Network, ResNet
+from chanattn.models import ARCHITECTURES, Network, ResNet, VoVNet
 
 _NAMES = {
     "senet.py": re.compile(r"layer0\.|layer\d+\.\d+\.se_module\."),
@@ -17,6 +17,17 @@ _NAMES = {
     "resnet.py": re.compile(r"(conv1|bn1)\.|layer\d+\.\d+\.(se|attn)\."),
 }
 """How the names of each begin; names that none of them has (of a head, of other code) tell nothing."""
+
+WORDS = {
+    "resnet.py": frozenset[str](),
+    "senet.py": frozenset({"layer0", "se_module", "last_linear"}),
+    "byobnet.py": frozenset(
+        {"stem", "stages", "conv1_1x1", "conv2_kxk", "conv3_1x1", "shortcut", "head"}
+    ),
+    "vovnet.py": frozenset({"stages", "blocks", "head"}),
+    "efficientnet.py": frozenset({"conv_reduce", "conv_expand", "conv_head", "classifier"}),
+}
+"""Parts of names (between dots) by which each file differs from the first spelling in the tables."""
 
 _BLOCKS = ("block", "layers", "planes", "cardinality", "base_width")
 _REST = ("stem", "stem_pool", "shortcut", "stride_first", "rectify_branch")
@@ -30,7 +41,7 @@ def check_family(model: Network, names: Iterable[str]) -> None:
     """
     if not isinstance(model, ResNet):
         return
-    own, names = _family(vars(model)), list(names)
+    own, names = file_of(model), list(names)
     for family, pattern in _NAMES.items():
         first = next((name for name in names if pattern.match(name)), None)
         if first is None or family == own:
@@ -41,6 +52,20 @@ def check_family(model: Network, names: Iterable[str]) -> None:
             f" differ from those of this one (as in {own}), though the arrays may fit"
             + (f"; use the architecture {rows}" if rows else "")
         )
+
+
+def file_of(model: Network) -> str:
+    """The file of timm that has, or would have, the network."""
+    if isinstance(model, ResNet):
+        return _family(vars(model))
+    return "vovnet.py" if isinstance(model, VoVNet) else "efficientnet.py"
+
+
+def words(model: Network) -> frozenset[str]:
+    """Parts of names of that file where the tables know several spellings."""
+    name = file_of(model)
+    after = name == "byobnet.py" and model.slots.gate.placement == "post"
+    return WORDS[name] | ({"attn_last"} if after else {"attn"} if name == "byobnet.py" else set())
 
 
 def _family(fields: Mapping[str, Any]) -> str:

@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import unflatten_dict
 
-from chanattn import attention, models
-from chanattn.errors import UsageError, did_you_mean, some
+from chanattn import models
+from chanattn.errors import UsageError, some
 from chanattn.interop.families import check_family
 from chanattn.interop.names import (
     Leaf,
@@ -21,13 +20,13 @@ from chanattn.interop.names import (
     mechanism_table,
     network_table,
 )
-from chanattn.interop.names.rules import Layout
+from chanattn.interop.names.layouts import weight_here
+from chanattn.interop.target import check_complete, resolve
 
-_CONV_SLOT = [name for name in attention.names() if attention.describe(name).slot == "conv"]
-_STATISTICS = {"running_mean": "mean", "running_var": "var"}
-_IGNORED = ("num_batches_tracked",)
-_LEAVES = ("weight", "bias", *_STATISTICS)  # of a layer
-_SHOWN = 3  # of the names that a message could list
+STATISTICS = {"running_mean": "mean", "running_var": "var"}
+COUNTER = "num_batches_tracked"
+"""Of a batch norm: only PyTorch counts the batches, and only where it has no momentum uses the count."""
+_LEAVES = ("weight", "bias", *STATISTICS)  # of a layer
 
 
 def from_torch(
@@ -61,34 +60,16 @@ def from_torch(
             of one that is built otherwise, or some are missing or have another shape; the message lists a
             few.
     """
-    if isinstance(target, str) and target not in models.names():
-        if target not in attention.names():
-            raise _unknown(target)
-        if image_size is not None:
-            raise UsageError(f"image_size is for networks; {target!r} is a mechanism")
-        table = mechanism_table(target)
-        context = ("filters", "stride", "groups") if target in _CONV_SLOT else ()
-        attention.check_options(target, {k: v for k, v in options.items() if k not in context})
-        return convert(state_dict, table, groups=options.get("groups") or 1)
-    model = models.create(target, **options) if isinstance(target, str) else target
+    model = resolve(target, options, image_size)
+    if isinstance(model, str):
+        return convert(state_dict, mechanism_table(model), groups=options.get("groups") or 1)
     if model.head != "classifier":
         model = model.clone(head="")
     groups = model.cardinality if isinstance(model, models.ResNet) else 1
     check_family(model, dict(_items(state_dict)))
     variables = convert(state_dict, network_table(model), groups=groups)
-    side = image_size or model.image_size
-    _check_complete(model, variables, (side, side) if isinstance(side, int) else side)
+    check_complete(model, variables, image_size, "PyTorch state")
     return variables
-
-
-def _unknown(target: str) -> UsageError:
-    rows = [name for name in models.names() if target.endswith(name)]
-    backbone = f" Or {max(rows, key=len)!r} with an attention?" if rows else ""
-    valid = [*models.names(), *attention.names()]
-    return UsageError(
-        f"{target!r} is neither an architecture (`python -m chanattn.models` lists them) nor a mechanism"
-        f" (`python -m chanattn.attention`).{backbone or did_you_mean(target, valid)}"
-    )
 
 
 def convert(state_dict: Mapping[str, Any], table: Table, groups: int = 1) -> dict[str, Any]:
@@ -103,7 +84,7 @@ def convert(state_dict: Mapping[str, Any], table: Table, groups: int = 1) -> dic
     unknown = []
     for name, given in _items(state_dict):
         leaf = name.rpartition(".")[2]
-        if leaf in _IGNORED:
+        if leaf == COUNTER:
             continue
         match = _find(name, table)
         if match is None:
@@ -192,83 +173,11 @@ def _place(match: Match, leaf: str, value: np.ndarray, groups: int) -> tuple[str
     """Collection and path of an array, and the array as it stands there."""
     entry, path = match.entry, match.path
     if isinstance(entry, Leaf):
-        return f"params/{path}", entry.layout(value)
-    if leaf in _STATISTICS:
-        return f"batch_stats/{path}/{_STATISTICS[leaf]}", value
+        return f"params/{path}", entry.layout.here(value)
+    if leaf in STATISTICS:
+        return f"batch_stats/{path}/{STATISTICS[leaf]}", value
     assert isinstance(entry, Rule)
     if leaf == "weight":
-        ours, value = _weight(value, entry.layout, groups)
+        ours, value = weight_here(value, entry.layout, groups)
         return f"params/{path}/{ours}", value
     return f"params/{path}/{leaf}", value.ravel()
-
-
-def _weight(w: np.ndarray, layout: Layout, groups: int) -> tuple[str, np.ndarray]:
-    """Our leaf name and array of a torch weight."""
-    if callable(layout):
-        return "kernel", layout(w)
-    if layout == "norm":
-        return "scale", w.ravel()
-    if layout == "taps":  # (1, 1, k), or (C, 1, k) where each channel has its own
-        return "kernel", w[0, 0] if w.shape[0] == 1 else w[:, 0].T
-    if layout == "dense":  # (O, I, 1, 1) or (O, I)
-        return "kernel", w.reshape(w.shape[:2]).T
-    if layout == "grouped":  # (O, I / g, 1, 1)
-        out, per_group = w.shape[:2]
-        return "kernel", w.reshape(groups, out // groups, per_group).transpose(0, 2, 1)
-    if w.ndim == 4:  # (O, I / g, h, w)
-        return "kernel", w.transpose(2, 3, 1, 0)
-    return ("scale", w) if w.ndim == 1 else ("kernel", w.T)
-
-
-def _shapes(model: models.Network, size: tuple[int, int]) -> dict[str, Any]:
-    image = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
-    variables = dict(jax.eval_shape(model.init, jax.random.key(0), image))
-    shapes: dict[str, Any] = flatten_dict(variables, sep="/")
-    return shapes
-
-
-def _depends_on_size(
-    model: models.Network, size: tuple[int, int], wanted: Mapping[str, Any]
-) -> bool:
-    """Whether pictures of another size could give other parameters."""
-    height, width = size
-    for other in ((height + 32, width + 32), (height * 7 // 8, width * 7 // 8)):
-        try:
-            if _shapes(model, other) != wanted:
-                return True
-        except UsageError:
-            return True
-    return False
-
-
-def _check_complete(
-    model: models.Network, variables: Mapping[str, Any], size: tuple[int, int]
-) -> None:
-    of_other_pictures = f" For pictures that are not {size[0]} x {size[1]}, give image_size."
-    try:
-        wanted = _shapes(model, size)
-    except UsageError as error:
-        raise UsageError(f"{str(error).removesuffix('.')}.{of_other_pictures}") from error
-    given = flatten_dict(variables, sep="/")
-    mistakes = []
-    missing = sorted(wanted.keys() - given.keys())
-    if missing:
-        mistakes.append(f"lacks {len(missing)} arrays, e.g. for {some(map(repr, missing))}")
-    unexpected = sorted(given.keys() - wanted.keys())
-    if unexpected:
-        mistakes.append(
-            f"has {len(unexpected)} arrays too many, e.g. for {some(map(repr, unexpected))}"
-        )
-    shapes = [
-        f"{path!r} has shape {given[path].shape} in PyTorch, {wanted[path].shape} here"
-        for path in sorted(given.keys() & wanted.keys())
-        if given[path].shape != wanted[path].shape
-    ]
-    if shapes:
-        more = f", and {len(shapes) - _SHOWN} more differ" if len(shapes) > _SHOWN else ""
-        mistakes.append(f"does not fit: {', '.join(shapes[:_SHOWN])}{more}")
-    if mistakes:
-        raise UsageError(
-            f"the PyTorch state {'; it '.join(mistakes)}. Is it of this architecture, attention and number"
-            " of classes?" + (of_other_pictures if _depends_on_size(model, size, wanted) else "")
-        )

@@ -8,6 +8,7 @@ from chanattn.interop.names.networks import (
     osa_block_table,
 )
 from chanattn.interop.names.rules import Leaf, Match, Part, Rule, Skip, Table, find
+from chanattn.interop.names.spelling import spell
 
 __all__ = [
     "MECHANISMS",
@@ -23,4 +24,5 @@ __all__ = [
     "mechanism_table",
     "network_table",
     "osa_block_table",
+    "spell",
 ]

@@ -1,14 +1,13 @@
 """Gather-excite, global context, frequencies, codewords, covariances."""
 
-import numpy as np
-
+from chanattn.interop.names.layouts import SAME, Axes
 from chanattn.interop.names.rules import Leaf, Rule, Skip, Table
 
-
-def _rows(w: np.ndarray) -> np.ndarray:
-    """(4 d, 1, d, 1): four outputs for each row of a (d, d) matrix -> one block (d, 4) a row."""
-    width = w.shape[2]
-    return w.reshape(width, -1, width).transpose(0, 2, 1)
+# (4 d, 1, d, 1): four outputs for each row of a (d, d) matrix <-> one block (d, 4) a row.
+_ROWS = Axes(
+    lambda w: w.reshape(w.shape[2], -1, w.shape[2]).transpose(0, 2, 1),
+    lambda w: w.transpose(0, 2, 1).reshape(-1, 1, w.shape[1], 1),
+)
 
 
 TABLES: dict[str, Table] = {
@@ -36,7 +35,7 @@ TABLES: dict[str, Table] = {
     "encnet": (
         Rule(r"encoding\.0", "conv"),
         Rule(r"encoding\.1", "bn"),
-        Leaf(r"(?:encoding\.3\.)?(codewords|scale)", r"encoding/\1", np.asarray),
+        Leaf(r"(?:encoding\.3\.)?(codewords|scale)", r"encoding/\1", SAME),
         Rule(r"encoding\.4", "codes_bn"),
         Rule(r"fc\.0", "expand"),
         Rule(r"selayer", "presence"),
@@ -45,7 +44,7 @@ TABLES: dict[str, Table] = {
         Rule(r"conv_for_DR", "reduce"),
         Rule(r"bn_for_DR", "bn"),
         Rule(r"row_bn", "row_bn"),
-        Rule(r"row_conv_group", "rows", _rows),
+        Rule(r"row_conv_group", "rows", _ROWS),
         Rule(r"fc_adapt_channels", "expand", "dense"),
     ),
 }

@@ -24,26 +24,29 @@ def block_table(gate: str, conv: str, average_shortcut: bool = False) -> Table:
     """
     first = 1 if average_shortcut else 0
     attention = mechanism_table(gate)
+    apart: Table = (Rule(r"conv(\d)(\.0)??", r"conv\1"), Rule(r"bn(\d)", r"bn\1"))
+    joined = Rule(r"conv(\d)(?:_1x1|_kxk)??\.(conv|bn)", r"\2\1")
     return (
         Part(r"(se|se_module|attn|attn_last)\.", "attention/", attention),
         Part(r"conv(\d)\.", r"conv\1/", mechanism_table(conv)),
-        Rule(r"conv(\d)(\.0)?", r"conv\1"),
-        Rule(r"conv(\d)(?:_1x1|_kxk)?\.(conv|bn)", r"\2\1"),
-        Rule(r"bn(\d)", r"bn\1"),
-        Rule(rf"(downsample|shortcut)\.{first}", "shortcut/conv"),
-        Rule(rf"(downsample|shortcut)\.{first + 1}", "shortcut/bn"),
+        *((joined, *apart) if conv == "sk" else (*apart, joined)),
+        Rule(rf"downsample\.{first}", "shortcut/conv"),
+        Rule(rf"downsample\.{first + 1}", "shortcut/bn"),
         Rule(r"shortcut\.(conv|bn)", r"shortcut/\1"),
+        Rule(rf"shortcut\.{first}", "shortcut/conv"),
+        Rule(rf"shortcut\.{first + 1}", "shortcut/bn"),
         Part("", "attention/", attention),
     )
 
 
-def osa_block_table(gate: str, layers: int) -> Table:
-    """The table of a block of timm's `vovnet.py` with that many 3x3 convolutions."""
-    numbers = {"conv_reduction": 0, "conv_concat": layers + 1}
-    numbers |= {rf"conv_mid\.{index}": index + 1 for index in range(layers)}
+def osa_block_table(gate: str, layers: int, depthwise: bool = False) -> Table:
+    """The table of a block of timm's `vovnet.py` with that many 3x3 convolutions, depthwise or not."""
+    middle = range(layers)
     return (
         Part(r"attn\.", "attention/", mechanism_table(gate)),
-        *(rule for name, number in numbers.items() for rule in _separable(name, number)),
+        *_separable("conv_reduction", 0),
+        *_separable("conv_concat", layers + 1),
+        *(rule for i in middle for rule in _separable(rf"conv_mid\.{i}", i + 1, depthwise)),
     )
 
 
@@ -68,7 +71,9 @@ def network_table(model: Network) -> Table:
         return (*_resnet_stem(model), *_end(model), *_stages(model))
     if isinstance(model, VoVNet):
         stem = tuple(
-            rule for index in range(3) for rule in _separable(rf"stem\.{index}", index + 1)
+            rule
+            for index in range(3)
+            for rule in _separable(rf"stem\.{index}", index + 1, model.depthwise and index > 0)
         )
         return (*(Part("", "stem/", (rule,)) for rule in stem), *_end(model), *_stages(model))
     stem = (
@@ -86,10 +91,11 @@ def _end(model: Network) -> Table:
     return (Skip(rf"({_CLASSIFIER})\.(weight|bias)"), *_FINAL)
 
 
-def _separable(name: str, number: int) -> Table:
+def _separable(name: str, number: int, depthwise: bool = False) -> Table:
     """Convolution `number` with its norm, be it in one step or in two."""
+    spellings = "conv_pw|conv" if depthwise else "conv|conv_pw"
     return (
-        Rule(rf"{name}\.(?:conv|conv_pw)", f"conv{number}"),
+        Rule(rf"{name}\.(?:{spellings})", f"conv{number}"),
         Rule(rf"{name}\.conv_dw", f"depthwise{number}"),
         Rule(rf"{name}\.bn", f"bn{number}"),
     )
@@ -98,12 +104,12 @@ def _separable(name: str, number: int) -> Table:
 def _resnet_stem(model: ResNet) -> Table:
     last = 3 if model.stem in ("deep", "tiered") else 1
     return (
-        Rule(r"conv1|conv1\.0", "stem/conv1"),
+        Rule(r"conv1\.0|conv1" if last == 3 else r"conv1|conv1\.0", "stem/conv1"),
+        Rule(r"bn1", f"stem/bn{last}"),
         Rule(r"conv1\.1", "stem/bn1"),
         Rule(r"conv1\.3", "stem/conv2"),
         Rule(r"conv1\.4", "stem/bn2"),
         Rule(r"conv1\.6", "stem/conv3"),
-        Rule(r"bn1", f"stem/bn{last}"),
         Rule(r"layer0\.(conv|bn)(\d)", r"stem/\1\2"),
         Rule(r"stem\.conv(\d)\.(conv|bn)", r"stem/\2\1"),
         Rule(r"maxpool\.0", "stem_pool/conv"),
@@ -126,12 +132,12 @@ def _numbered_blocks(model: Network) -> Iterator[tuple[str, str, Table]]:
     """PyTorch's prefix, our name and the table of every block, where both count by stages."""
     gate = model.slots.gate.name
     if isinstance(model, VoVNet):
-        table = osa_block_table(gate, model.block_layers)
+        table = osa_block_table(gate, model.block_layers, model.depthwise)
     else:
         table = block_table(gate, model.slots.conv.name, model.shortcut == "avg_pool")
     for stage, depth in enumerate(model.depths, 1):
         for index in range(depth):
-            prefix = rf"(?:layer{stage}|stages\.{stage - 1})\.(?:ModuleList\.|blocks\.)?{index}\."
+            prefix = rf"(?:layer{stage}|stages\.{stage - 1})\.(?:ModuleList\.|blocks\.)??{index}\."
             yield prefix, f"stage{stage}_block{index + 1}", table
 
 

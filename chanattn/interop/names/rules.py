@@ -1,12 +1,13 @@
-"""How a table of names is written: rules from PyTorch's modules and parameters to ours."""
+r"""How a table of names is written: rules from PyTorch's modules and parameters to ours.
+
+Tables are read in both directions (`find`, and `spell` of spelling.py), so patterns consist of literal text,
+`\d`, groups with alternatives and `?` or `??` behind a group, and the first spelling is the canonical one.
+"""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
-Layout = str | Callable[[np.ndarray], np.ndarray]
+from chanattn.interop.names.layouts import VECTOR, Axes, Layout
 
 
 @dataclass(frozen=True)
@@ -17,9 +18,9 @@ class Rule:
         pattern: Regular expression of the torch module's whole path.
         path: Ours, with "/" between modules; may refer to groups of the pattern.
         layout: Of the weight: "own" (convolution, norm or linear layer, told by the number of dimensions),
-            "dense" (1x1 convolution of a pooled vector), "grouped" (the same with groups), "taps" (1-D
-            convolution over the channels), "norm" (scale of any shape), or a function of the array that gives
-            our kernel.
+            "dense" (1x1 convolution of a pooled vector), "linear" (the same, canonically a linear layer),
+            "grouped" (1x1 with groups), "taps" (1-D convolution over the channels), "norm" (scale of any
+            shape), or `Axes` of its own.
     """
 
     pattern: str
@@ -34,12 +35,12 @@ class Leaf:
     Attributes:
         pattern: Regular expression of its whole name.
         path: Ours, the leaf included.
-        layout: What turns the array into ours; by default (1, C, 1, 1) and the like become (C,).
+        layout: Of the array; by default (1, C, 1, 1) and the like become (C,), and (C,) comes back.
     """
 
     pattern: str
     path: str
-    layout: Callable[[np.ndarray], np.ndarray] = np.ravel
+    layout: Axes = VECTOR
 
 
 @dataclass(frozen=True)

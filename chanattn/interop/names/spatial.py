@@ -2,21 +2,32 @@
 
 import numpy as np
 
+from chanattn.interop.names.layouts import Axes
 from chanattn.interop.names.rules import Leaf, Rule, Table
 
 
-def _taps(w: np.ndarray) -> np.ndarray:
-    """(C, 1, k, 1), (C, 1, 1, k) or (C, 1, k): a depthwise kernel along a strip becomes (k, C)."""
-    return w.reshape(w.shape[0], -1).T
+def _strip(*ones: int) -> Axes:
+    """A depthwise kernel along a strip, (C, 1, k) with further axes of one <-> (k, C)."""
+    return Axes(
+        lambda w: w.reshape(w.shape[0], -1).T,
+        lambda w: np.expand_dims(w.T[:, None], ones),
+    )
 
 
-def _bands(w: np.ndarray) -> np.ndarray:
-    """(O, G, b, 1) or (O, G, 1, b): a convolution over all b bands becomes a dense kernel (b G, O)."""
-    return w.reshape(*w.shape[:2], -1).transpose(2, 1, 0).reshape(-1, w.shape[0])
+def _bands(one: int) -> Axes:
+    """A convolution over all b bands, (O, G, b) with one more axis <-> a dense kernel (b G, O); O = b b G."""
+
+    def there(w: np.ndarray) -> np.ndarray:
+        rows, outputs = w.shape
+        of_bands = w.reshape(outputs // rows, -1, outputs)
+        return np.expand_dims(of_bands.transpose(2, 1, 0), one)
+
+    return Axes(
+        lambda w: w.reshape(*w.shape[:2], -1).transpose(2, 1, 0).reshape(-1, w.shape[0]), there
+    )
 
 
-def _scalar(w: np.ndarray) -> np.ndarray:
-    return w.reshape(())
+_SCALAR = Axes(lambda w: w.reshape(()), lambda w: w.reshape(1))
 
 
 _TRANSFORM = r"(?:ba|batransform)\."
@@ -26,7 +37,7 @@ _BAT = (
     (rf"{_TRANSFORM}conv2", "conv_mix"),
     ("conv2", "conv_out"),
 )
-_AXES = (("h", "rows"), ("w", "columns"))
+_AXES = (("h", "rows", 3), ("w", "columns", 2))  # and the axis of one that a kernel has
 
 TABLES: dict[str, Table] = {
     "bam": (
@@ -41,21 +52,21 @@ TABLES: dict[str, Table] = {
     "coord": (
         Rule(r"conv1", "reduce", "dense"),
         Rule(r"bn1", "bn"),
-        *(Rule(rf"conv_{theirs}", ours, "dense") for theirs, ours in _AXES),
+        *(Rule(rf"conv_{theirs}", ours, "dense") for theirs, ours, _ in _AXES),
     ),
     "simple_coord": (
         Rule(r"fc1", "reduce"),
-        *(Rule(rf"fc_{theirs}", ours) for theirs, ours in _AXES),
+        *(Rule(rf"fc_{theirs}", ours) for theirs, ours, _ in _AXES),
     ),
     "ela": (
-        *(Rule(rf"conv_{theirs}", f"{ours}/conv", _taps) for theirs, ours in _AXES),
-        *(Rule(rf"norm_{theirs}", f"{ours}/norm") for theirs, ours in _AXES),
-        Rule(r"conv", "both/conv", _taps),
+        *(Rule(rf"conv_{h}", f"{ours}/conv", _strip(one)) for h, ours, one in _AXES),
+        *(Rule(rf"norm_{theirs}", f"{ours}/norm") for theirs, ours, _ in _AXES),
+        Rule(r"conv", "both/conv", _strip()),
         Rule(r"gn", "both/norm"),
     ),
-    "strip": tuple(Rule(rf"conv_{theirs}", f"conv_{ours}", _taps) for theirs, ours in _AXES),
+    "strip": tuple(Rule(rf"conv_{h}", f"conv_{ours}", _strip(one)) for h, ours, one in _AXES),
     "triplet": (Rule(r"(cw|hc|hw)\.conv\.(conv|bn)", r"\1/\2"),),
-    "danet_cam": (Leaf(r"gamma", "beta", _scalar),),
+    "danet_cam": (Leaf(r"gamma", "beta", _SCALAR),),
     "polarized": (
         Rule(r"conv_q_right|ch_wq", "channel/query"),
         Rule(r"conv_v_right|ch_wv", "channel/value"),
@@ -81,7 +92,7 @@ TABLES: dict[str, Table] = {
     "bat": (
         *(Rule(rf"{theirs}\.(conv|0)", f"{ours}/conv") for theirs, ours in _BAT),
         *(Rule(rf"{theirs}\.(bn|1)", f"{ours}/bn") for theirs, ours in _BAT),
-        Rule(rf"{_TRANSFORM}conv_p", "matrices/rows", _bands),
-        Rule(rf"{_TRANSFORM}conv_q", "matrices/columns", _bands),
+        Rule(rf"{_TRANSFORM}conv_p", "matrices/rows", _bands(3)),
+        Rule(rf"{_TRANSFORM}conv_q", "matrices/columns", _bands(2)),
     ),
 }

@@ -2,21 +2,26 @@
 
 import numpy as np
 
+from chanattn.interop.names.layouts import Axes, Layout
 from chanattn.interop.names.rules import Leaf, Rule, Table
 
-
-def blocks(w: np.ndarray) -> np.ndarray:
-    """(C, C / G, ...) of a grouped convolution, C to C channels, -> (G, C / G, C / G), inputs first."""
-    channels, per_group = w.shape[:2]
-    return w.reshape(channels // per_group, per_group, per_group).transpose(0, 2, 1)
-
-
-# timm, EfficientNet; then plain `Sequential`s and mmpretrain.
-SE: Table = (
-    Rule(r"fc1|conv_reduce|fc\.0|conv1\.conv", "mix/reduce", "dense"),
-    Rule(r"fc2|conv_expand|fc\.2|conv2\.conv", "mix/expand", "dense"),
-    Rule(r"bn", "mix/norm"),
+# (C, C / G, 1, 1) of a grouped convolution, C to C channels, <-> (G, C / G, C / G), inputs first.
+_BLOCKS = Axes(
+    lambda w: w.reshape(-1, w.shape[1], w.shape[1]).transpose(0, 2, 1),
+    lambda w: w.transpose(0, 2, 1).reshape(-1, w.shape[1], 1, 1),
 )
+
+
+def _se(layout: Layout) -> Table:
+    """Names of timm, of EfficientNet, then of plain `Sequential`s and mmpretrain."""
+    return (
+        Rule(r"fc1|conv_reduce|fc\.0|conv1\.conv", "mix/reduce", layout),
+        Rule(r"fc2|conv_expand|fc\.2|conv2\.conv", "mix/expand", layout),
+        Rule(r"bn", "mix/norm"),
+    )
+
+
+SE = _se("dense")
 
 _TAPS: Table = (Rule(r"conv", "mix", "taps"),)
 
@@ -32,23 +37,23 @@ _CBAM: Table = (
 TABLES: dict[str, Table] = {
     "se": SE,
     "se_var1": (),
-    "se_gc": (Rule(r"fc|conv", "mix/dense", blocks),),
+    "se_gc": (Rule(r"fc|conv", "mix/dense", _BLOCKS),),
     "ese": (Rule(r"fc", "mix/dense", "dense"),),
-    "cse": SE,
+    "cse": _se("linear"),
     "sse": (Rule(r"conv", "conv"),),
     # Authors' names, then those of segmentation_models_pytorch.
     "scse": (
-        Rule(r"cSE\.(fc1|1)", "channel/mix/reduce", "dense"),
-        Rule(r"cSE\.(fc2|3)", "channel/mix/expand", "dense"),
+        Rule(r"cSE\.(fc1|1)", "channel/mix/reduce", "linear"),
+        Rule(r"cSE\.(fc2|3)", "channel/mix/expand", "linear"),
         Rule(r"sSE\.(conv|0)", "spatial/conv"),
     ),
     "eca": _TAPS,
-    "eca_ns": (Rule(r"conv", "mix", lambda w: w[:, 0].T),),
+    "eca_ns": (Rule(r"conv", "mix", Axes(lambda w: w[:, 0].T, lambda w: w.T[:, None])),),
     "ceca": _TAPS,
     "eca_mlp": (
-        Leaf(r"conv\.weight", "mix/lift"),
+        Leaf(r"conv\.weight", "mix/lift", Axes(np.ravel, lambda w: w.reshape(-1, 1, 1))),
         Leaf(r"conv\.bias", "mix/lift_bias"),
-        Leaf(r"conv2\.weight", "mix/kernel", lambda w: w[0].T),
+        Leaf(r"conv2\.weight", "mix/kernel", Axes(lambda w: w[0].T, lambda w: w.T[None])),
         Leaf(r"conv2\.bias", "mix/bias"),
     ),
     "cbam": _CBAM,

@@ -1,7 +1,6 @@
 """Mechanisms with a state or a condition."""
 
-import numpy as np
-
+from chanattn.interop.names.layouts import SAME
 from chanattn.interop.names.rules import Leaf, Rule, Skip, Table
 
 _SCORES = (("ch", "channel_score"), ("sp", "spatial_score"))
@@ -16,7 +15,7 @@ TABLES: dict[str, Table] = {
     # Matrices are stored (in, out) in Theano; a softmax does not see the scalar c.
     "sca": (
         *(
-            Leaf(rf"{theirs}_{place}", f"{ours}/{leaf}", np.asarray)
+            Leaf(rf"{theirs}_{place}", f"{ours}/{leaf}", SAME)
             for place, ours in _SCORES
             for theirs, leaf in (
                 ("Wc", "features/kernel"),
