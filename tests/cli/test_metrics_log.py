@@ -145,7 +145,7 @@ def test_missing_wandb_names_the_extra(config: ConfigDict, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "wandb", None)
     check_views(config)
     config.logging.wandb_project = "mine"
-    with pytest.raises(UsageError, match=r"pip install 'chanattn\[wandb\]'"):
+    with pytest.raises(UsageError, match=r"pip install -e '\.\[wandb\]'"):
         check_views(config)
 
 

@@ -22,6 +22,7 @@ from chanattn.interop.names import MECHANISMS, network_table, spell
 from chanattn.interop.to_torch import rename
 from chanattn.models import ResNet
 from tests.models.test_reference_networks import NETWORKS
+from tests.support.sampling import every
 
 # Files of timm's modules that are the whole mechanism, by the beginning of their names.
 OF_TIMM = {
@@ -144,7 +145,7 @@ ROWS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", every(9, ROWS))
 def test_every_architecture_comes_back_to_the_bit(row: str) -> None:
     chosen = [att for name, att in IMAGENET.values() if name == row] or [None, TIMM_SE]
     chosen = [None, *chosen, {"name": "eca"}, {"name": "gc", "preset": "timm", "placement": "mid"}]

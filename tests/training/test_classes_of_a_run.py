@@ -155,7 +155,7 @@ def test_the_same_classes_in_another_order_are_refused(run, monkeypatch):
     names = (NAMES[1], NAMES[0], *NAMES[2:])
     real = data.evaluation
 
-    def turned(config, mesh):
+    def turned(config, mesh, **fields):
         examples = real(config, mesh)
         examples.class_names = names
         return examples
@@ -249,7 +249,7 @@ def test_no_two_evaluations_share_their_files(tmp_path, monkeypatch):
         "write_result": write,
     }.items():
         monkeypatch.setattr(evaluate, name, stand_in)
-    monkeypatch.setattr(evaluate.data, "evaluation", lambda *_: Examples)
+    monkeypatch.setattr(evaluate.data, "evaluation", lambda *_, **__: Examples)
     for given in INVOCATIONS:
         evaluate_run(tmp_path, **given)
     assert written[0] == "folder-test-step2-ema"
