@@ -21,18 +21,15 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from chanattn import cli
+from chanattn import checkpoint_flags, cli
+from chanattn.checkpoint_flags import EMA, RAW, STEP
 from chanattn.errors import UsageError
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
 WORKDIR = cli.define_path("workdir", None, "run directory")
-STEP = flags.DEFINE_string("step", None, "checkpoint: a number or best; default: the newest")
-EMA = flags.DEFINE_bool(
-    "ema", False, "moving averages of the weights; default: if the run has them"
-)
-RAW = flags.DEFINE_bool("raw", False, "the weights themselves, although the run has averages")
+flags.adopt_module_key_flags(checkpoint_flags)
 WEIGHTS = cli.define_path(
     "weights", None, "FILE.safetensors of a PyTorch network; with --config=FILE, without --workdir"
 )
@@ -51,8 +48,7 @@ PLATFORM = flags.DEFINE_string(
 
 def main(config: "ConfigDict | None" = None) -> None:
     """Evaluates as the flags say; with a config, weights that belong to no run."""
-    if EMA.value and RAW.value:
-        raise UsageError("--ema and --raw exclude each other")
+    step, ema = checkpoint_flags.chosen()
     fields = {
         "dataset.eval_split": SPLIT.value,
         "dataset.name": DATASET.value,
@@ -71,12 +67,10 @@ def main(config: "ConfigDict | None" = None) -> None:
         raise UsageError(
             "--workdir=RUN is required, or --config=FILE with --weights=FILE.safetensors"
         )
-    step = cli.checkpoint_step(STEP.value)
     from chanattn.report.evaluation_table import show
     from chanattn.report.run_pictures import draw_evaluation
     from chanattn.training.evaluate import evaluate_run
 
-    ema = EMA.value if EMA.value or RAW.value else None
     result = evaluate_run(WORKDIR.value, step=step, ema=ema, **overrides)
     show(result | draw_evaluation(result["json"]))
 

@@ -20,15 +20,12 @@ from typing import Any
 
 from absl import flags
 
-from chanattn import cli
+from chanattn import checkpoint_flags, cli
+from chanattn.checkpoint_flags import EMA, RAW, STEP
 from chanattn.errors import UsageError
 
 WORKDIR = cli.define_path("workdir", None, "run directory")
-STEP = flags.DEFINE_string("step", None, "checkpoint: a number or best; default: the newest")
-EMA = flags.DEFINE_bool(
-    "ema", False, "moving averages of the weights; default: if the run has them"
-)
-RAW = flags.DEFINE_bool("raw", False, "the weights themselves, although the run has averages")
+flags.adopt_module_key_flags(checkpoint_flags)
 WEIGHTS = cli.define_path(
     "weights", None, "FILE.safetensors of a PyTorch network; with --config=FILE, without --workdir"
 )
@@ -53,10 +50,8 @@ def main(*arguments: Any) -> None:
     """Predicts on the pictures named, which come last; before them, for --weights, a config."""
     *configs, named = arguments
     config = configs[0] if configs else None
-    if EMA.value and RAW.value:
-        raise UsageError("--ema and --raw exclude each other")
+    step, ema = checkpoint_flags.chosen()
     _check_which(config is not None)
-    step = cli.checkpoint_step(STEP.value)
     from chanattn.prediction import Predictor, output
     from chanattn.prediction.files import find
     from chanattn.runs.classes import read_names
@@ -66,7 +61,6 @@ def main(*arguments: Any) -> None:
     fields = {"batch_size": BATCH_SIZE.value, "platform": PLATFORM.value}
     overrides: dict[str, Any] = {path: value for path, value in fields.items() if value is not None}
     if WORKDIR.value:
-        ema = EMA.value if EMA.value or RAW.value else None
         predictor = Predictor(WORKDIR.value, step=step, ema=ema, **overrides)
     else:
         predictor = Predictor.from_weights(

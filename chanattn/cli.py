@@ -80,19 +80,6 @@ def define_path(
     )
 
 
-def checkpoint_step(given: str | None) -> int | str | None:
-    """The value of `--step`: a number, "best", or None for the newest checkpoint.
-
-    Raises:
-        UsageError: it is none of these.
-    """
-    if given is None or given == "best":
-        return given
-    if not given.isdecimal():
-        raise UsageError(f"--step must be a number or best, not {given!r}")
-    return int(given)
-
-
 def run(
     main: Callable[..., Any],
     *,

@@ -2,8 +2,6 @@
 
 import itertools
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Self
 
 import jax
 import numpy as np
@@ -28,7 +26,7 @@ class EvaluationData:
     The batch size is rounded up to a multiple of the devices; any size counts every example once.
 
     Worker processes, which take seconds to start, are kept from one pass to the next, and have its first
-    batches ready; `close` ends them, and so does leaving a `with` block.
+    batches ready; `close` ends them.
 
     Attributes:
         source: Where the examples come from; `source.fields` are those of its batches.
@@ -113,17 +111,6 @@ class EvaluationData:
         if self._workers_feeds is not None:
             self._workers_feeds.close()
             self._workers_feeds = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def prepare(self, feed: Batch) -> Batch:
         """`image` (B, H, W, 3) float32 normalised, `mask` and `index` (B,), the fields; to be traced."""

@@ -14,17 +14,13 @@ from pathlib import Path
 
 from absl import flags
 
-from chanattn import cli
+from chanattn import checkpoint_flags, cli
 from chanattn.errors import UsageError, visible
 from chanattn.files import write_bytes
 from chanattn.paths import to_path
 
 FORMAT = flags.DEFINE_enum("format", "safetensors", ["safetensors", "stablehlo"], "what to write")
-STEP = flags.DEFINE_string("step", None, "checkpoint: a number or best; default: the newest")
-EMA = flags.DEFINE_bool(
-    "ema", False, "moving averages of the weights; default: if the run has them"
-)
-RAW = flags.DEFINE_bool("raw", False, "the weights themselves, although the run has averages")
+flags.adopt_module_key_flags(checkpoint_flags)
 OUTPUT = cli.define_path("output", None, "folder; default: RUN/export")
 
 
@@ -32,15 +28,13 @@ def main(runs: list[str]) -> None:
     """Exports as the flags say."""
     if len(runs) != 1:
         raise UsageError("give the directory of one run: python -m chanattn.export RUN")
-    if EMA.value and RAW.value:
-        raise UsageError("--ema and --raw exclude each other")
-    step = cli.checkpoint_step(STEP.value)
+    step, ema = checkpoint_flags.chosen()
     from chanattn.export import stablehlo, timm_folder
     from chanattn.export.trained import read
     from chanattn.training.space import check_writable
 
     output = OUTPUT.value or to_path(runs[0]) / "export"
-    trained = read(runs[0], step=step, ema=EMA.value if EMA.value or RAW.value else None)
+    trained = read(runs[0], step=step, ema=ema)
     check_writable(output, "--output")
     files = (stablehlo if FORMAT.value == "stablehlo" else timm_folder).files(trained)
     _write(output, files)

@@ -36,7 +36,7 @@ def files(trained: Trained) -> dict[str, bytes]:
 
     if importlib.util.find_spec("flatbuffers") is None:
         raise UsageError(
-            "--format=stablehlo needs flatbuffers, which is not installed: pip install 'chanattn[export]'"
+            "--format=stablehlo needs flatbuffers, which is not installed: pip install -e '.[export]'"
         )
     (batch,) = jax.export.symbolic_shape("batch")
     shape = jax.ShapeDtypeStruct((batch, *trained.image_size, 3), jnp.float32)

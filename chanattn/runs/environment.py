@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from chanattn.files import write_json
 from chanattn.runs import FORMAT
-from chanattn.runs.json_object import check_format, read_json
+from chanattn.runs.json_object import known_fields, read_json
 from chanattn.runs.layout import ENVIRONMENT
 from chanattn.runs.metric import EARLIER, Metric, from_list, to_list
 
@@ -54,19 +54,14 @@ class Environment:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """What a file of any version tells; fields that this version does not know are left out."""
-        known = {field.name for field in dataclasses.fields(cls)} - {"metrics"}
-        told: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in values.items()
-            if name in known
-        }
+        told = known_fields(cls, values)
         for name in ("packages", "variables"):
             if not isinstance(told.get(name), dict):
                 told[name] = {}
         shape = told.get("image_shape")
         if not isinstance(shape, tuple) or len(shape) != 3:
             told["image_shape"] = None
-        return cls(**told, metrics=from_list(values.get("metrics")))
+        return cls(**told | {"metrics": from_list(values.get("metrics"))})
 
     @classmethod
     def read(cls, directory: Path) -> Self | None:
@@ -75,12 +70,8 @@ class Environment:
         Raises:
             Damaged: the file cannot be read, or is of a later format.
         """
-        path = directory / ENVIRONMENT
-        values = read_json(path)
-        if values is None:
-            return None
-        check_format(values, FORMAT, path)
-        return cls.from_json(values)
+        values = read_json(directory / ENVIRONMENT, FORMAT)
+        return None if values is None else cls.from_json(values)
 
     def to_json(self) -> dict[str, Any]:
         """The content of the file."""

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from chanattn.files import write_json
 from chanattn.runs import FORMAT
-from chanattn.runs.json_object import Damaged, check_format, number, read_json
+from chanattn.runs.json_object import Damaged, number, read_json
 from chanattn.runs.metric import DETAILS, EARLIER, Metric, details_from_list, from_list, to_list
 
 
@@ -72,10 +72,9 @@ class Evaluation:
         Raises:
             Damaged: the file is absent, cannot be read, or is of a later format.
         """
-        values = read_json(path)
+        values = read_json(path, FORMAT)
         if values is None:
             raise Damaged(f"there is no {path}")
-        check_format(values, FORMAT, path)
         return cls.from_json(values)
 
     def to_json(self) -> dict[str, Any]:

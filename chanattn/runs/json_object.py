@@ -1,5 +1,6 @@
 """Reading JSON that a killed process or a full disk may have damaged."""
 
+import dataclasses
 import json
 import math
 from collections.abc import Mapping
@@ -13,11 +14,16 @@ class Damaged(UsageError):
     """A file that is there but is not what it should be; one line that names it."""
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
+def read_json(path: Path, newest: int | None = None) -> dict[str, Any] | None:
     """The JSON object in `path`; None if there is no such file.
 
+    Args:
+        path: the file.
+        newest: the newest format that is known here; None: such files have no format.
+
     Raises:
-        Damaged: the file cannot be read, is not JSON, or holds something else than an object.
+        Damaged: the file cannot be read, is not JSON, holds something else than an object, or is of another
+            format.
     """
     try:
         value = json.loads(path.read_bytes())
@@ -30,7 +36,19 @@ def read_json(path: Path) -> dict[str, Any] | None:
         raise Damaged(f"{path} is damaged: it is not JSON ({reason})") from error
     if not isinstance(value, dict):
         raise Damaged(f"{path} is damaged: it holds {_kind(value)} instead of an object")
+    if newest is not None:
+        check_format(value, newest, path)
     return value
+
+
+def known_fields(record: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file tells of the fields of a dataclass, lists as tuples; what it tells besides is left out."""
+    names = {field.name for field in dataclasses.fields(record)}
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+        if name in names
+    }
 
 
 def check_format(values: Mapping[str, Any], newest: int, path: Path) -> None:

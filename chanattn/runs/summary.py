@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from chanattn.files import write_json
 from chanattn.runs import FORMAT
-from chanattn.runs.json_object import check_format, number, read_json
+from chanattn.runs.json_object import known_fields, number, read_json
 from chanattn.runs.layout import SUMMARY
 from chanattn.runs.metric import EARLIER, Metric, from_list, to_list
 
@@ -48,17 +48,12 @@ class Summary:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """What a file of any version tells; fields that this version does not know are left out."""
-        known = {field.name for field in dataclasses.fields(cls)} - {"metrics"}
-        told: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in values.items()
-            if name in known
-        }
+        told = known_fields(cls, values)
         for name in ("final", "best"):
             told[name] = _results(told.get(name))
         for name in ("steps", "examples", "parameters", "seconds", "images_per_second"):
             told[name] = told[name] if number(told.get(name)) is not None else None
-        return cls(**told, metrics=from_list(values.get("metrics")))
+        return cls(**told | {"metrics": from_list(values.get("metrics"))})
 
     @classmethod
     def read(cls, directory: Path) -> Self | None:
@@ -67,12 +62,8 @@ class Summary:
         Raises:
             Damaged: the file cannot be read, or is of a later format.
         """
-        path = directory / SUMMARY
-        values = read_json(path)
-        if values is None:
-            return None
-        check_format(values, FORMAT, path)
-        return cls.from_json(values)
+        values = read_json(directory / SUMMARY, FORMAT)
+        return None if values is None else cls.from_json(values)
 
     def to_json(self) -> dict[str, Any]:
         """The content of the file."""

@@ -10,7 +10,7 @@ from chanattn.tasks import auxiliary
 from chanattn.tasks.classification import Classification
 from chanattn.tasks.task import RESERVED, STEP_METRICS, Answers, Task
 
-__all__ = ["Answers", "Task", "create", "names", "network", "register"]
+__all__ = ["Answers", "Task", "annotations", "create", "names", "network", "register"]
 
 _TASKS: dict[str, type[Task]] = {"classification": Classification}
 #: The kinds of annotations that fields of the data are.
@@ -84,7 +84,7 @@ def network(config: ConfigDict, num_classes: int) -> models.Network:
     """The network of a whole config, with the head that its task needs.
 
     Args:
-        config: As `configs/base.py` describes it.
+        config: As `chanattn.config` declares it.
         num_classes: Of the data set.
 
     Raises:

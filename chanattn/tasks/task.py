@@ -38,8 +38,7 @@ class Task(abc.ABC):
     Attributes:
         fields: Names of the fields of the data that it needs (`chanattn.data`).
         heads: Names of the heads whose outputs it takes (`chanattn.models.heads`); the first is the default.
-        metrics: What `results` gives of every evaluation; the first decides which checkpoint is best. One is
-            `loss`.
+        metrics: What `results` gives of every evaluation; the first decides which checkpoint is best.
         details: What `results` gives besides, if it is given answers.
         monitored: Names of what `monitor` gives.
         terms: Names of the terms of the loss that are reported one by one, where there are several.
@@ -130,9 +129,7 @@ class Task(abc.ABC):
         Raises:
             UsageError: The task has no such answers.
         """
-        raise UsageError(
-            f"the task {type(self).__name__} cannot predict on pictures without annotations yet"
-        )
+        raise self._cannot("predict on pictures without annotations")
 
     def told(
         self, answer: Answers, class_names: tuple[str, ...], most: int | None = None
@@ -143,8 +140,11 @@ class Task(abc.ABC):
             answer: Its arrays, without the dimension of the batch; on the host.
             class_names: Of the classes, in the order of the labels.
             most: How many of the best to tell, where there are several; None: all.
+
+        Raises:
+            UsageError: The task cannot say.
         """
-        raise NotImplementedError
+        raise self._cannot("tell what it predicts")
 
     def draw(self, picture: np.ndarray, told: Mapping[str, Any]) -> np.ndarray:
         """A picture with its answer in or beside it.
@@ -155,8 +155,14 @@ class Task(abc.ABC):
 
         Returns:
             Another (H, W, 3) uint8.
+
+        Raises:
+            UsageError: The task cannot draw.
         """
-        raise NotImplementedError
+        raise self._cannot("draw what it predicts")
+
+    def _cannot(self, what: str) -> UsageError:
+        return UsageError(f"the task {type(self).__name__} cannot {what} yet")
 
     @abc.abstractmethod
     def results(

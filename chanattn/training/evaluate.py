@@ -1,5 +1,6 @@
 """Evaluates a run directory: one checkpoint on one split, every example counted once."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -112,7 +113,7 @@ def measured(
     config: ConfigDict, mesh: Mesh, model: nn.Module, weights: Weights, examples: Any
 ) -> dict[str, Any]:
     """What weights achieve on all examples, and how that was found out; JSON values."""
-    with examples:  # ends its workers
+    with contextlib.closing(examples):  # ends its workers
         task = tasks.create(config.task)
         evaluate = Evaluator(model, task, examples, mesh, answers=True)
         found = evaluate(weights)

@@ -1,5 +1,6 @@
 """Evaluation: every example exactly once."""
 
+import contextlib
 import multiprocessing
 
 import jax
@@ -66,7 +67,7 @@ def test_the_workers_of_one_pass_serve_the_next_and_end_with_the_data(mesh, make
     expected = one_pass(
         data.evaluation(make_config("digits", loader="device"), mesh, batch_size=100)
     )
-    with data.evaluation(config, mesh, batch_size=100) as evaluation:
+    with contextlib.closing(data.evaluation(config, mesh, batch_size=100)) as evaluation:
         passes = []
         for _ in range(2):
             for name, values in one_pass(evaluation).items():

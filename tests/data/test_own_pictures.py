@@ -1,5 +1,6 @@
 """Pictures of one's own as a source: what is too large, or no file, is told before it is decoded or read."""
 
+import contextlib
 import os
 import struct
 from pathlib import Path
@@ -60,7 +61,7 @@ def test_what_stored_pictures_are_like_is_known_of_every_source(
         cv2.imwrite(str(tmp_path / "test" / name / "0.png"), PIXELS)
     for size, expected in ((0, (5, 7, 3)), (8, (None, None, 3))):
         config = make_config("folder", data_dir=str(tmp_path), image_size=size)
-        with data.evaluation(config, mesh) as examples:
+        with contextlib.closing(data.evaluation(config, mesh)) as examples:
             assert examples.stored_shape == expected
         assert data.stored(config) == (expected, ("cat", "dog"))
     assert data.stored(make_config("digits")).shape == (8, 8, 1)

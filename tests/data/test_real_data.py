@@ -1,5 +1,7 @@
 """The real CIFAR-10: streamed from TFDS's files and from an image folder written from them."""
 
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +21,7 @@ def one_epoch(config, mesh):
         prepare = jax.jit(train.prepare)
         for step, feed in zip(range(train.steps_per_epoch), train.feeds(0), strict=False):
             found += examples(prepare(feed, jnp.int32(step), jax.random.key(0)))
-    with data.evaluation(config, mesh, batch_size=64) as evaluation:
+    with contextlib.closing(data.evaluation(config, mesh, batch_size=64)) as evaluation:
         passed = [e for feed in evaluation.feeds() for e in examples(evaluation.prepare(feed))]
     return sorted(found), sorted(passed)
 

@@ -14,7 +14,7 @@ from flax.traverse_util import flatten_dict
 from safetensors import safe_open
 from small_runs import config_of
 
-from chanattn import cli, models
+from chanattn import checkpoint_flags, models
 from chanattn.errors import UsageError
 from chanattn.export import stablehlo, timm_folder
 from chanattn.export.trained import Trained, read
@@ -53,7 +53,7 @@ def test_the_commands_of_the_page_work(run: Path) -> None:
         done = export(run, *given)
         refused = "stablehlo" in command and not has_flatbuffers
         assert done.returncode == (2 if refused else 0), done.stderr
-        assert not refused or done.stderr.endswith("pip install 'chanattn[export]'\n")
+        assert not refused or done.stderr.endswith("pip install -e '.[export]'\n")
     assert {path.name for path in (run / "exported").iterdir()} == {
         timm_folder.WEIGHTS,
         timm_folder.CONFIG,
@@ -115,7 +115,7 @@ def test_bad_input_gets_one_line_and_nothing_is_written(run: Path, tmp_path: Pat
     with pytest.raises(UsageError, match="no checkpoint of step 7; there are: 2"):
         read(run, step=7)
     with pytest.raises(UsageError, match="--step must be a number or best, not 'last'"):
-        cli.checkpoint_step("last")
+        checkpoint_flags.step_of("last")
     blocked = tmp_path / "file"
     blocked.write_text("")
     done = export(run, f"--output={blocked / 'out'}")

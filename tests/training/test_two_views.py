@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from chanattn.training import loop
-from chanattn.training.loop import _Run
+from chanattn.training import under_way
+from chanattn.training.under_way import UnderWay
 
 PROGRAM = Path(__file__).with_name("two_views.py")
 ROOT = PROGRAM.parents[2]
@@ -57,9 +57,9 @@ def test_several_processes_ask_each_other_every_few_steps_and_not_at_each(monkey
             Told.asked += 1
             return True
 
-    run = object.__new__(_Run)
+    run = object.__new__(UnderWay)
     run._interrupt = Told()
-    monkeypatch.setattr(loop.jax, "process_count", lambda: 2)
+    monkeypatch.setattr(under_way.jax, "process_count", lambda: 2)
     for start in range(1, 40):
         stopped = [step for step in range(start, start + 20) if run._told_to_stop(step)]
         assert stopped[0] - start < 10
