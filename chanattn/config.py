@@ -137,7 +137,7 @@ ATTENTION = {
 TASK = {
     "name": Field("classification", text(empty=False), "The task."),
     "label_smoothing": Field(0.0, number(0, 1, ends="[)"),
-        "Share of the target that is spread evenly over all classes.", data=("label",)),
+        "Share of the target that is spread evenly over all classes.", data=("label", "mask")),
     "se_loss_weight": Field(0.2, number(0),
         "Of EncNet's loss on the presence of classes (model.attention.se_loss).", tasks=("classification",)),
 }

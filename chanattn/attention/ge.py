@@ -32,7 +32,6 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from chanattn.attention import gate as gates
@@ -41,7 +40,7 @@ from chanattn.attention.core import over_space, refuse_condition, sow_weights, w
 from chanattn.attention.registry import register
 from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
-from chanattn.layers import BatchNorm, Conv, avg_pool
+from chanattn.layers import BatchNorm, Conv, avg_pool, nearest
 
 
 @dataclass(frozen=True)
@@ -79,13 +78,6 @@ def gather_mean(x: jax.Array, extent: int) -> jax.Array:
     if extent == 0:
         return squeeze.mean(x)
     return avg_pool(x.astype(jnp.float32), 2 * extent - 1, extent, extent - 1, count_padding=False)
-
-
-def nearest(w: jax.Array, height: int, width: int) -> jax.Array:
-    """(N, h, w, C) repeated to (N, height, width, C): row i is row floor(i h / height)."""
-    rows = np.arange(height) * w.shape[1] // height
-    columns = np.arange(width) * w.shape[2] // width
-    return w[:, rows][:, :, columns]
 
 
 class MapConv(nn.Module):
@@ -285,5 +277,5 @@ class GatherExcite(nn.Module):
         weights = weigh(self, gates.get(self.gate), logits, train)
         sow_weights(self, weights)
         if weights.ndim == x.ndim:
-            weights = nearest(weights, *x.shape[1:3])
+            weights = nearest(weights, x.shape[1:3])
         return x * over_space(weights, x)

@@ -17,6 +17,8 @@ from chanattn.data.decode import decode_labels
 
 #: Sides in pixels, and shares, below which what a cut has left of a box is no longer an example of its class.
 LEAST_SIDE, LEAST_VISIBLE = 2.0, 0.3
+#: What a label map of a batch holds where a pixel has no class, whatever the data set writes there.
+VOID = -1
 #: The arrays of one field of one example, by what follows the name of the field.
 Parts = dict[str, Any]
 
@@ -120,7 +122,8 @@ class Mask:
 
     Attributes:
         classes: how many there are.
-        ignore: the value of pixels without a class, also of those outside of the picture.
+        ignore: the stored value of pixels without a class, which are `VOID` in a batch, as are those outside
+            of the picture.
     """
 
     classes: int
@@ -129,9 +132,8 @@ class Mask:
     keep_whole: ClassVar[bool] = True
 
     def arrays(self, size: tuple[int, int]) -> dict[str, Array]:
-        """`NAME` (H, W): uint8 where all values fit (int32 in the prepared batch), else int32."""
-        small = self.classes <= 256 and 0 <= self.ignore < 256
-        return {"": Array(size, np.uint8 if small else np.int32, self.ignore)}
+        """`NAME` (H, W) of the smallest integers that hold the classes and `VOID`; int32 once prepared."""
+        return {"": Array(size, np.min_scalar_type(-self.classes).type, VOID)}
 
     def load(self, value: bytes | np.ndarray, to: Placement) -> Parts:
         """See `Field.load`."""
@@ -148,10 +150,11 @@ class Mask:
                 f"classes and not {self.ignore}, the value of pixels without a class"
             )
         dtype = self.arrays(to.size)[""].dtype
+        labels = np.where(labels == self.ignore, VOID, labels)
         return self.move({"": labels.astype(dtype, copy=False)}, to)
 
     def move(self, parts: Parts, to: Placement) -> Parts:
-        """The nearest pixel, measured between centres; `ignore` outside of the picture."""
+        """The nearest pixel, measured between centres; `VOID` outside of the picture."""
         labels = parts[""]
         xp = labels.__array_namespace__()
         (height, width), (rows, columns) = to.stored, to.size
@@ -160,7 +163,7 @@ class Mask:
         x = xp.where(to.mirrored, columns - 1 - x, x)
         x, inside_x = _nearest(x, to.left, to.scale_x, width)
         inside = inside_y[:, None] & inside_x[None, :]
-        moved = xp.where(inside, labels[y][:, x], self.ignore)
+        moved = xp.where(inside, labels[y][:, x], VOID)
         return {"": moved.astype(labels.dtype)}
 
 

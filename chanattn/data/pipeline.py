@@ -86,9 +86,10 @@ def evaluation_batch(feed: Batch, dataset: ConfigDict) -> Batch:
 
 
 def wide(stored: Batch) -> Batch:
-    """Whole numbers of one byte as int32, in which they can be reckoned with."""
+    """Whole numbers of one or two bytes as int32, in which they can be reckoned with."""
+    small = (jnp.uint8, jnp.int8, jnp.int16)
     return {
-        name: array.astype(jnp.int32) if array.dtype == jnp.uint8 and name != "image" else array
+        name: array.astype(jnp.int32) if array.dtype in small and name != "image" else array
         for name, array in stored.items()
     }
 

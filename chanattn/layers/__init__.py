@@ -10,6 +10,7 @@ from chanattn.layers.dense import GroupedDense, dense
 from chanattn.layers.maximum import maximum, minimum
 from chanattn.layers.norm import BatchNorm
 from chanattn.layers.pool import avg_pool, max_pool
+from chanattn.layers.resize import bilinear, nearest
 from chanattn.layers.softmax import softmax
 
 __all__ = [
@@ -19,9 +20,11 @@ __all__ = [
     "GroupedDense",
     "activation",
     "avg_pool",
+    "bilinear",
     "dense",
     "max_pool",
     "maximum",
     "minimum",
+    "nearest",
     "softmax",
 ]

@@ -8,11 +8,12 @@ from chanattn import models
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.tasks import auxiliary
 from chanattn.tasks.classification import Classification
+from chanattn.tasks.segmentation import Segmentation
 from chanattn.tasks.task import RESERVED, STEP_METRICS, Answers, Task
 
 __all__ = ["Answers", "Task", "annotations", "create", "names", "network", "register"]
 
-_TASKS: dict[str, type[Task]] = {"classification": Classification}
+_TASKS: dict[str, type[Task]] = {"classification": Classification, "segmentation": Segmentation}
 #: The kinds of annotations that fields of the data are.
 _KINDS = {"label": "label", "label_map": "mask", "boxes": "boxes", "captions": "captions"}
 

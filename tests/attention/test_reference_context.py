@@ -12,8 +12,9 @@ import pytest
 from chanattn import attention
 from chanattn.attention import gate
 from chanattn.attention.gc import attention_pool
-from chanattn.attention.ge import gather_mean, nearest
+from chanattn.attention.ge import gather_mean
 from chanattn.errors import UsageError
+from chanattn.layers import nearest
 
 TIMM_GC = {"preset": "timm"}
 FILES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -168,8 +169,8 @@ def test_an_extent_is_a_mean_over_the_cells_inside_the_map(extent: int) -> None:
 
 def test_nearest_rounds_down_as_pytorch_does() -> None:
     w = jnp.arange(4.0)[None, :, None, None] * jnp.ones((1, 4, 2, 1))
-    np.testing.assert_array_equal(nearest(w, 7, 4)[0, :, 0, 0], [0, 0, 1, 1, 2, 2, 3])
-    np.testing.assert_array_equal(nearest(w, 8, 4)[0, :, 3, 0], [0, 0, 1, 1, 2, 2, 3, 3])
+    np.testing.assert_array_equal(nearest(w, (7, 4))[0, :, 0, 0], [0, 0, 1, 1, 2, 2, 3])
+    np.testing.assert_array_equal(nearest(w, (8, 4))[0, :, 3, 0], [0, 0, 1, 1, 2, 2, 3, 3])
 
 
 def test_theta_minus_over_the_whole_map_is_the_sigmoid_of_the_mean() -> None:

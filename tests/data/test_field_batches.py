@@ -67,9 +67,9 @@ def check(batch, moved=False):
         if not moved:
             assert (np.rint(batch["image"][row] * 255) == 10 * i + 5).all()
         assert batch["label"][row] == i % 3
-        assert set(np.unique(batch["label_map"][row])) <= {7, i % 3}
+        assert set(np.unique(batch["label_map"][row])) <= {-1, i % 3}
         if not moved:
-            assert (batch["label_map"][row] == 7).sum() == (i % 5) * SIZE[1]
+            assert (batch["label_map"][row] == -1).sum() == (i % 5) * SIZE[1]
             np.testing.assert_array_equal(batch["boxes"][row][0], [i % 7, 1, i % 7 + 5, 9])
         assert batch["boxes_label"][row].tolist() == [i % 3, -1, -1, -1]
         assert batch["boxes_crowd"][row].tolist() == [i % 2 == 0, False, False, False]
@@ -123,7 +123,7 @@ def test_a_damaged_label_map_is_a_corrupt_example(loader, mesh, config_of, capsy
         check(batch)
         blank = batch["mask"] == 0
         assert (batch["index"][blank] == -1).all()
-        assert (batch["label_map"][blank] == 7).all()
+        assert (batch["label_map"][blank] == -1).all()
         assert (batch["boxes_label"][blank] == -1).all()
     seen = np.concatenate([b["index"][b["mask"] > 0] for b in batches]).tolist()
     assert seen == sorted(set(range(COUNT)) - set(damaged))
@@ -156,7 +156,7 @@ def test_pictures_with_boxes_or_a_label_map_are_fitted_in_whole(mesh, config_of)
         assert loaders._fit(config.dataset, source, random=False).letterbox == whole
     (batch,) = trained(config, mesh, 1, ["boxes", "label_map"])
     i = batch["index"][0]
-    assert (batch["label_map"][0][18:] == 7).all()
+    assert (batch["label_map"][0][18:] == -1).all()
     expected = 1.5 * np.array([i % 7, 1, i % 7 + 5, 9])
     np.testing.assert_allclose(batch["boxes"][0, 0], expected)
 
@@ -218,7 +218,7 @@ def test_real_sets(name, field, size, counts, classes, loader, mesh, make_config
         assert (labels >= 0).sum() == {"bccd": 945, "coco_mini": 898}[name]
     else:
         found = np.unique(np.concatenate([b["label_map"].ravel() for b in batches]))
-        assert found.tolist() == list(range(12))
+        assert found.tolist() == list(range(-1, 11))
 
 
 @pytest.mark.parametrize(

@@ -57,13 +57,14 @@ def test_a_label_map_takes_the_nearest_pixel_and_no_value_that_was_not_there(to,
     labels = np.random.default_rng(seed).choice([0, 1, 2, 3, 4, 9], to.stored).astype(np.uint8)
     (moved,) = MASK.load(labels, to).values()
     assert moved.shape == to.size
-    assert moved.dtype == np.uint8
-    assert set(np.unique(moved)) <= {*np.unique(labels), 9}
+    assert moved.dtype == np.int8
+    labels = np.where(labels == 9, -1, labels.astype(int))
+    assert set(np.unique(moved)) <= {*np.unique(labels), -1}
     for i, j in itertools.product(*map(range, to.size)):
         centre = to.size[1] - j - 0.5 if to.mirrored else j + 0.5
         y, x = (i + 0.5) / to.scale_y + to.top, centre / to.scale_x + to.left
         inside = 0 <= y < to.stored[0] and 0 <= x < to.stored[1]
-        assert moved[i, j] == (labels[int(y), int(x)] if inside else 9)
+        assert moved[i, j] == (labels[int(y), int(x)] if inside else -1)
 
 
 @given(PLACEMENTS, st.integers(0, 1000))
@@ -167,11 +168,13 @@ def test_what_a_field_cannot_hold_is_said(kind, value, message):
 
 def test_encoded_label_maps_are_read_as_numbers():
     labels = np.array([[0, 1, 2], [9, 4, 0]], np.uint8)
-    np.testing.assert_array_equal(MASK.load(encode(labels, ".png"), TO)[""], labels)
+    expected = [[0, 1, 2], [-1, 4, 0]]
+    np.testing.assert_array_equal(MASK.load(encode(labels, ".png"), TO)[""], expected)
     wide = labels.astype(np.uint16) + np.uint16(300) * (labels == 9)
     found = Mask(5, ignore=309).load(encode(wide, ".png"), TO)[""]
-    np.testing.assert_array_equal(found, wide)
-    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, expected)
+    assert Mask(5, ignore=309).arrays((2, 3))[""].dtype == found.dtype == np.int8
+    assert Mask(150, ignore=255).arrays((2, 3))[""].dtype == np.int16
     colours = np.zeros((2, 3, 3), np.uint8)
     for damaged in (b"", b"text", encode(labels, ".png")[:-9], encode(colours, ".png")):
         with pytest.raises(CorruptImage, match="the label map"):
@@ -207,7 +210,7 @@ def test_a_step_moves_all_fields_with_the_pictures():
     batch = jax.device_get(step(jax.random.key(0)))
     assert batch["label_map"].dtype == np.int32
     pixels = np.rint(batch["image"][..., 0] * 255).astype(int)
-    np.testing.assert_array_equal(np.where(pixels == 0, 9, pixels // 10 - 1), batch["label_map"])
+    np.testing.assert_array_equal(np.where(pixels == 0, -1, pixels // 10 - 1), batch["label_map"])
     assert len({row.tobytes() for row in batch["boxes"][:, 0]}) > 30
     np.testing.assert_array_equal(batch["boxes_label"], boxes["boxes_label"])
     for map_, (x0, y0, x1, y1) in zip(batch["label_map"], batch["boxes"][:, 0], strict=True):

@@ -12,8 +12,9 @@ import jax
 
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.models.heads.classifier import Classifier
+from chanattn.models.heads.fpn import FPN
 
-__all__ = ["Classifier", "Head", "check", "create", "names", "register"]
+__all__ = ["FPN", "Classifier", "Head", "check", "create", "names", "register"]
 
 
 class Head(Protocol):
@@ -42,7 +43,7 @@ class Head(Protocol):
 
 
 #: Name -> what makes it of `num_classes`, `dtype` (of activations), `param_dtype` and `name`.
-_HEADS: dict[str, type[nn.Module]] = {"classifier": Classifier}
+_HEADS: dict[str, type[nn.Module]] = {"classifier": Classifier, "fpn": FPN}
 
 
 def names() -> list[str]:

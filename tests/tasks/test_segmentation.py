@@ -1,0 +1,77 @@
+"""Segmentation: loss and scores against PyTorch's and scikit-learn's, void pixels, parts of batches."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import parity
+import pytest
+from ml_collections import ConfigDict
+
+from chanattn.tasks.segmentation import Segmentation, confusion, scores
+
+CLASSES = 5
+
+
+def batch_of(label_map: np.ndarray, mask: Any = None) -> dict[str, Any]:
+    mask = np.ones(len(label_map), np.float32) if mask is None else np.float32(mask)
+    return {"label_map": jnp.asarray(label_map, jnp.int32), "mask": jnp.asarray(mask)}
+
+
+@pytest.mark.parametrize(("name", "smoothing"), [("mean", 0.0), ("smooth", 0.1)])
+def test_the_loss_is_the_mean_over_the_valid_pixels_of_the_batch(
+    golden: Path, name: str, smoothing: float
+) -> None:
+    arrays = parity.load(golden / "tasks" / "seg_cross_entropy.npz")
+    batch = batch_of(np.where(arrays["target"] == 255, -1, arrays["target"]))
+    task = Segmentation(label_smoothing=smoothing)
+
+    def loss(x: jax.Array) -> jax.Array:
+        return task.loss(x, batch)["loss"] / task.weights(batch)["loss"]
+
+    y, dx = jax.value_and_grad(loss)(jnp.asarray(arrays["x"]))
+    parity.assert_close(y, arrays[f"y_{name}"], parity.OUTPUT, name)
+    parity.assert_close(dx, arrays[f"dx_{name}"], parity.OUTPUT, name)
+
+
+def test_scores_are_those_of_scikit_learn(golden: Path) -> None:
+    arrays = parity.load(golden / "tasks" / "seg_mean_iou.npz")
+    label = np.where(arrays["label"] == 255, -1, arrays["label"])
+    logits = jax.nn.one_hot(arrays["prediction"], 7)
+    # A half of the pictures, then the other with one of padding, which holds anything.
+    parts = [(slice(0, 2), None), (slice(1, 4), [0, 1, 1])]
+    matrix = sum(
+        np.asarray(confusion(logits[part], batch_of(label[part], mask))) for part, mask in parts
+    )
+    np.testing.assert_array_equal(matrix, arrays["y_confusion"])
+    found = scores(matrix, [str(i) for i in range(7)])
+    for ours, theirs in (
+        (found["miou"], arrays["y_miou"]),
+        (found["pixel_accuracy"], arrays["y_pixel_accuracy"]),
+        (found["class_accuracy"], arrays["y_mean_accuracy"]),
+        ([np.nan if v is None else v for v in found["per_class_iou"].values()], arrays["y_iou"]),
+        (
+            [np.nan if v is None else v for v in found["per_class_accuracy"].values()],
+            arrays["y_class_accuracy"],
+        ),
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9)
+
+
+def test_pictures_without_any_class_have_no_loss_and_no_scores() -> None:
+    task, batch = Segmentation(), batch_of(np.full((2, 3, 4), -1))
+    logits = jnp.ones((2, 3, 4, CLASSES))
+    gradient = jax.grad(lambda x: task.loss(x, batch)["loss"] / task.weights(batch)["loss"])(logits)
+    assert not gradient.any()
+    totals = jax.device_get(task.measure(logits, batch))
+    names = tuple("abcde")
+    found = task.results(totals, {}, names)
+    assert {found[metric.name] for metric in task.metrics} == {None}
+    assert found["per_class_iou"] == dict.fromkeys(names)
+    assert task.results(totals, None, names).keys() == {metric.name for metric in task.metrics}
+
+
+def test_the_config_sets_the_smoothing() -> None:
+    assert Segmentation.from_config(ConfigDict({"label_smoothing": 0.2})).label_smoothing == 0.2
