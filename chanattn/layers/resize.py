@@ -6,7 +6,7 @@ import numpy as np
 
 
 def bilinear(x: jax.Array, size: tuple[int, int], *, align_corners: bool = False) -> jax.Array:
-    """(N, h, w, C) -> (N, H, W, C) by linear interpolation between the centres of pixels, without antialiasing.
+    """(N, h, w, C) -> (N, H, W, C) by linear interpolation between the centres of pixels, not antialiased.
 
     Args:
         x: The map.

@@ -7,13 +7,14 @@ from ml_collections import ConfigDict
 from chanattn.data import split as splits
 from chanattn.data.fields import Label, Mask
 from chanattn.data.source import Source, Subset, Whole, chosen
-from chanattn.data.sources import digits, folder, synthetic
+from chanattn.data.sources import digits, folder, shapes, synthetic
 from chanattn.errors import UsageError
 
 #: Name -> function of (config.dataset, split name without slice). Every other name is one of TFDS.
 SOURCES: dict[str, Callable[[ConfigDict, str], Whole]] = {
     "digits": digits.open_split,
     "folder": folder.open_split,
+    "shapes": shapes.open_split,
     "synthetic": synthetic.open_split,
 }
 

@@ -1,0 +1,127 @@
+"""Drawn shapes on textured ground, with the class of every pixel: dense tasks without a download.
+
+A picture holds one to four shapes of any colour and direction, later ones over earlier ones, so that a class
+shows in its form alone. The border of a shape, one pixel wide, has no class, as in PASCAL VOC.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+
+import cv2
+import numpy as np
+from ml_collections import ConfigDict
+
+from chanattn.data.fields import Field, Mask
+from chanattn.data.fit import image_size
+from chanattn.data.source import ImageShape, Record
+from chanattn.errors import UsageError
+
+DEFAULT_SIZE = (64, 64)
+EXAMPLES = {"train": 1024, "validation": 256, "test": 256}
+CLASS_NAMES = ("ground", "circle", "square", "triangle", "cross", "ring")
+IGNORE = 255
+_MOST = 4
+_GRID = 5  # The ground is a coarse pattern of so many colours a side, interpolated.
+_RADII = 0.11, 0.24  # of the shorter side
+_CONTRAST = (
+    60  # A shape's colour differs from the mean of the ground by as much, in one channel at least.
+)
+
+
+def open_split(dataset: ConfigDict, split: str) -> "Shapes":
+    """Pictures of the size `dataset.image_size` (64x64 if 0)."""
+    if split not in EXAMPLES:
+        raise UsageError(f"data set 'shapes' has the splits {', '.join(EXAMPLES)}, not {split!r}")
+    return Shapes(split, image_size(dataset.image_size) or DEFAULT_SIZE)
+
+
+class Shapes:
+    """Pictures with label maps; computed when read, never stored.
+
+    Example `i` depends on the split and `i` alone; its first shape, which no other may cover wholly, has
+    class `1 + i % 5`.
+    """
+
+    note = ""
+
+    def __init__(self, split: str, size: tuple[int, int]):
+        self.split = split
+        self._size = size
+        self.class_names = CLASS_NAMES
+        self.fields: Mapping[str, Field] = {"label_map": Mask(len(CLASS_NAMES), IGNORE)}
+        self.image_shape: ImageShape = (*size, 3)
+        self.names = range(EXAMPLES[split])
+        self.labels = 1 + np.arange(EXAMPLES[split]) % (len(CLASS_NAMES) - 1)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def read(self, indices: Sequence[int]) -> list[Record | OSError]:
+        """See `Readable.read`."""
+        return [self._record(i) for i in indices]
+
+    def _record(self, index: int) -> Record:
+        rng = np.random.default_rng([list(EXAMPLES).index(self.split), index])
+        height, width = self._size
+        coarse = rng.integers(60, 196, (_GRID, _GRID, 3), np.uint8)
+        ground = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+        picture = np.clip(ground + rng.normal(0, 12, ground.shape), 0, 255).astype(np.uint8)
+        label_map = np.zeros((height, width), np.uint8)
+        classes = rng.integers(1, len(CLASS_NAMES), rng.integers(1, _MOST + 1))
+        classes[0] = self.labels[index]
+        for label in reversed(classes):  # the first is drawn last
+            outline = _outline(CLASS_NAMES[label], *_place(rng, height, width))
+            inside = np.zeros_like(label_map)
+            cv2.fillPoly(inside, outline, 1)
+            colour = _colour(rng, ground.mean(axis=(0, 1)))
+            shade = rng.normal(0, 6, (height, width, 1)) + colour
+            picture = np.where(inside[..., None], np.clip(shade, 0, 255).astype(np.uint8), picture)
+            label_map[inside > 0] = label
+            cv2.polylines(label_map, outline, isClosed=True, color=IGNORE)
+        return Record(picture, {"label_map": label_map})
+
+    def describe(self, index: int) -> str:
+        """See `Readable.describe`."""
+        return f"shapes/{self.split}[{index}]"
+
+    def place(self, index: int) -> Hashable:
+        """See `Whole.place`."""
+        return self.split, index
+
+
+def _place(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, float, float]:
+    """Centre (x, y), radius and angle of a shape that lies within the picture."""
+    radius = rng.uniform(*_RADII) * min(height, width)
+    margin = radius + 1
+    centre = rng.uniform([margin, margin], [width - margin, height - margin])
+    return centre, radius, rng.uniform(0, 2 * np.pi)
+
+
+def _colour(rng: np.random.Generator, ground: np.ndarray) -> np.ndarray:
+    while True:
+        colour = rng.integers(20, 236, 3)
+        if np.abs(colour - ground).max() >= _CONTRAST:
+            return colour
+
+
+def _outline(name: str, centre: np.ndarray, radius: float, angle: float) -> list[np.ndarray]:
+    """Closed polygons (points, 2) int32 of x and y; of a ring two, between which it lies."""
+
+    def polygon(angles: np.ndarray, radii: np.ndarray | float) -> np.ndarray:
+        directions = np.stack([np.cos(angles + angle), np.sin(angles + angle)], axis=1)
+        return np.rint(centre + np.reshape(radii, (-1, 1)) * directions).astype(np.int32)
+
+    around = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    match name:
+        case "circle":
+            return [polygon(around, radius)]
+        case "ring":
+            return [polygon(around, radius), polygon(around, 0.5 * radius)]
+        case "square":
+            return [polygon(np.arange(4) * np.pi / 2, radius)]
+        case "triangle":
+            return [polygon(np.arange(3) * 2 * np.pi / 3, radius)]
+        case _:  # a cross: arms a third as wide as the whole
+            corner, inner = np.arctan(1 / 3), np.hypot(1, 1) / 3
+            angles = np.arange(4)[:, None] * np.pi / 2 + [-corner, corner, np.pi / 4]
+            radii = np.tile([np.hypot(1, 1 / 3), np.hypot(1, 1 / 3), inner], 4)
+            return [polygon(angles.ravel(), radius * radii / radii.max())]
