@@ -80,6 +80,20 @@ def timm_name(model: Network) -> str | None:
     return None
 
 
+def same_network(one: Network, other: Network, *, attention: bool = True) -> bool:
+    """Whether two networks compute the same function of the same parameters, up to the head.
+
+    Args:
+        one: A network.
+        other: Another one.
+        attention: Whether to compare the gate mechanisms too.
+    """
+    facts, others = _facts(one), _facts(other)
+    if not attention:
+        facts["gate"] = others["gate"] = ()
+    return type(one) is type(other) and facts == others
+
+
 def _facts(model: Network) -> dict[str, Any]:
     fields = {name: value for name, value in vars(model).items() if name not in _FREE}
     fields = {name: value for name, value in fields.items() if not name.startswith("_")}
