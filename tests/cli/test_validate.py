@@ -64,7 +64,7 @@ OUT_OF_RANGE = {
     "model.zero_init_residual": None,
     "model.stochastic_depth": 1.0,
     "model.dropout": -0.1,
-    "model.attention.name": "",
+    "model.attention.name": "see",
     "model.attention.placement": "nowhere",
     "model.attention.stages": (0, 1),
     "task.name": "",
