@@ -150,6 +150,9 @@ TASK = {
     "name": Field("classification", text(empty=False), "The task."),
     "label_smoothing": Field(0.0, number(0, 1, ends="[)"),
         "Share of the target that is spread evenly over all classes.", data=("label", "mask")),
+    "class_weights": Field("none", choice("none", "median_frequency", "sqrt_median", "enet"),
+        "Of the pixels of each class in the loss, by how rare it is in the training split.",
+        tasks=("segmentation",), older="none"),
     "se_loss_weight": Field(0.2, number(0),
         "Of EncNet's loss on the presence of classes (model.attention.se_loss).", tasks=("classification",)),
 }
@@ -244,7 +247,7 @@ def allow_any_type(config: "ConfigDict") -> "ConfigDict":
         *groups, name = dotted.split(".")
         section: Any = config
         for group in groups:  # what is absent is told of elsewhere
-            section = section[group] if group in section else {}
+            section = section.get(group, {})
         if isinstance(section, ConfigDict) and name in section:
             value = section[name]
             del section[name]

@@ -1,7 +1,7 @@
 """Semantic segmentation: the class of every pixel, of pictures with label maps."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import jax
@@ -10,6 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from chanattn.batch import Batch, Pair
+from chanattn.errors import UsageError
 from chanattn.runs.metric import Metric
 from chanattn.tasks.task import Answers, Task, mean
 
@@ -23,9 +24,13 @@ class Segmentation(Task):
 
     Attributes:
         label_smoothing: share of the target probability that is spread evenly over all classes.
+        class_weights: a key of `WEIGHTINGS`, by which `fitted` weighs the classes in the objective.
+        weight_of_class: these weights, in the order of the classes; empty: all weigh the same.
     """
 
     label_smoothing: float = 0.0
+    class_weights: str = "none"
+    weight_of_class: tuple[float, ...] = ()
     fields: ClassVar[tuple[str, ...]] = ("label_map",)
     heads: ClassVar[tuple[str, ...]] = ("fpn",)
     metrics: ClassVar[tuple[Metric, ...]] = (
@@ -39,16 +44,42 @@ class Segmentation(Task):
     @classmethod
     def from_config(cls, config: ConfigDict) -> Self:
         """See `Task.from_config`."""
-        return cls(label_smoothing=config.label_smoothing)
+        return cls(label_smoothing=config.label_smoothing, class_weights=config.class_weights)
+
+    def fitted(self, annotations: Callable[[], Iterable[Mapping[str, Any]]], classes: int) -> Self:
+        """With the weights of the classes, counted over the label maps of the training split.
+
+        Raises:
+            UsageError: A class occurs nowhere, so that it has no weight.
+        """
+        if self.class_weights == "none":
+            return self
+        counts = PixelCounts.of((fields["label_map"] for fields in annotations()), classes)
+        weights = WEIGHTINGS[self.class_weights](counts)
+        return dataclasses.replace(self, weight_of_class=tuple(float(w) for w in weights))
 
     def weights(self, batch: Batch) -> dict[str, jax.Array]:
         """The loss is a mean over the pixels of the whole batch that have a class."""
-        pixels = known(batch).sum(dtype=jnp.float32)
-        return {"loss": jnp.maximum(pixels, 1.0)}  # a batch without any has no loss
+        total = self._weight(batch).sum()
+        return {"loss": jnp.where(total > 0, total, 1.0)}  # a batch without any has no loss
 
     def loss(self, outputs: jax.Array, batch: Batch) -> dict[str, jax.Array]:
-        """Cross-entropy, added up over the pixels."""
-        return {"loss": cross_entropy(outputs, batch, self.label_smoothing).sum()}
+        """Cross-entropy, added up over the pixels, each by the weight of its class."""
+        log_p = jax.nn.log_softmax(outputs.astype(jnp.float32))
+        weights = jnp.asarray(self.weight_of_class or (1.0,) * log_p.shape[-1])
+        label = jnp.where(known(batch), batch["label_map"], 0)
+        expected = jnp.take_along_axis(log_p, label[..., None], axis=-1)[..., 0] * weights[label]
+        smooth = (log_p * weights).mean(axis=-1)
+        loss = (1 - self.label_smoothing) * expected + self.label_smoothing * smooth
+        return {"loss": -jnp.where(known(batch), loss, 0.0).sum()}
+
+    def _weight(self, batch: Batch) -> jax.Array:
+        """Of every pixel in the objective: (B, H, W)."""
+        valid = known(batch)
+        if not self.weight_of_class:
+            return valid.astype(jnp.float32)
+        label = jnp.where(valid, batch["label_map"], 0)
+        return jnp.where(valid, jnp.asarray(self.weight_of_class)[label], 0.0)
 
     def monitor(self, outputs: jax.Array, batch: Batch) -> dict[str, Pair]:
         """The share of pixels whose largest logit is that of their class."""
@@ -80,17 +111,70 @@ def known(batch: Batch) -> jax.Array:
     return real & (batch["label_map"] >= 0)
 
 
-def cross_entropy(logits: jax.Array, batch: Batch, label_smoothing: float = 0.0) -> jax.Array:
-    """Cross-entropy of every pixel, 0 where it has no class: (B, H, W) float32, in nats.
+@dataclasses.dataclass(frozen=True)
+class PixelCounts:
+    """Pixels of a split.
 
-    With smoothing s and K classes the target is `(1 - s) onehot(label) + s / K`.
+    Attributes:
+        own: of each class, (classes,) int64.
+        around: in the pictures that contain the class, those without a class included.
+        total: in all pictures.
     """
+
+    own: np.ndarray
+    around: np.ndarray
+    total: int
+
+    @classmethod
+    def of(cls, label_maps: Iterable[np.ndarray], classes: int) -> Self:
+        """Counted over label maps (H, W); other values than the classes are pixels without one.
+
+        Raises:
+            UsageError: A class occurs nowhere.
+        """
+        own, around, total = np.zeros(classes, np.int64), np.zeros(classes, np.int64), 0
+        for labels in label_maps:
+            inside = labels[(labels >= 0) & (labels < classes)]
+            counts = np.bincount(inside.ravel().astype(np.int64), minlength=classes)
+            own += counts
+            around += labels.size * (counts > 0)
+            total += labels.size
+        if not own.all():
+            raise UsageError(
+                f"class number {int(np.argmin(own > 0))} has no pixel in the training split, so"
+                " task.class_weights cannot weigh it: set it to none, or take another split"
+            )
+        return cls(own, around, total)
+
+
+def median_frequency(counts: PixelCounts) -> np.ndarray:
+    """The median of f over f, f being the share of a class in the pictures that contain it.
+
+    Eigen and Fergus, ICCV 2015, arXiv:1411.4734, section 6.3.2.
+    """
+    frequency = counts.own / counts.around
+    return np.median(frequency) / frequency
+
+
+def enet(counts: PixelCounts) -> np.ndarray:
+    """1 / ln(1.02 + p), p being the share of a class. Paszke et al. 2016, arXiv:1606.02147, section 5."""
+    return 1 / np.log(1.02 + counts.own / counts.total)
+
+
+WEIGHTINGS: dict[str, Callable[[PixelCounts], np.ndarray]] = {
+    "median_frequency": median_frequency,
+    "sqrt_median": lambda counts: np.sqrt(median_frequency(counts)),
+    "enet": enet,
+}
+
+
+def cross_entropy(logits: jax.Array, batch: Batch) -> jax.Array:
+    """Cross-entropy of every pixel, 0 where it has no class: (B, H, W) float32, in nats."""
     valid = known(batch)
     log_p = jax.nn.log_softmax(logits.astype(jnp.float32))
     label = jnp.where(valid, batch["label_map"], 0)
     expected = jnp.take_along_axis(log_p, label[..., None], axis=-1)[..., 0]
-    loss = -((1 - label_smoothing) * expected + label_smoothing * log_p.mean(axis=-1))
-    return jnp.where(valid, loss, 0.0)
+    return jnp.where(valid, -expected, 0.0)
 
 
 def confusion(logits: jax.Array, batch: Batch) -> jax.Array:
