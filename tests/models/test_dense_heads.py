@@ -20,12 +20,14 @@ from chanattn.interop.from_torch import convert
 from chanattn.interop.names import mechanism_table
 from chanattn.interop.names.rules import Part, Rule, Skip, Table
 from chanattn.models import heads
+from chanattn.models.__main__ import costs_of_head
 from chanattn.models.heads import FPN, BiSeNet, DANet, EncNet, UNet, WithAuxiliary
 from chanattn.models.heads.encnet import FCN
 from chanattn.models.heads.parts import levels
 from chanattn.models.slots import Slot
 from chanattn.tasks.segmentation import Segmentation
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -392,6 +394,13 @@ def test_logits_have_the_size_of_the_pictures_whatever_the_backbone(kind: str) -
     endpoints = jax.eval_shape(model.backbone().init_with_output, jax.random.key(0), x)[0][1]
     for name, stride in model.strides.items():
         assert abs(endpoints[name].shape[1] - 90 / stride) < 1, name
+
+
+@pytest.mark.parametrize("head", ["fpn", "encnet"])
+def test_the_page_has_the_costs_of_the_heads(head: str) -> None:
+    used, further, macs = costs_of_head(head, "resnet18", (360, 480), 11)
+    row = f"| `{head}` | {used:,} | {further:,} | {macs / 1e9:.2f} |"
+    assert row in (ROOT / "docs" / "segmentation.md").read_text()
 
 
 @pytest.mark.usefixtures("traced_quickly")

@@ -91,10 +91,14 @@ def test_a_name_is_not_given_to_two_heads():
         heads.register("maps", nn.Dense)
 
 
-@pytest.mark.parametrize("head", ["", "maps"])
+@pytest.mark.parametrize("head", ["", "maps", "bisenet"])
 def test_weights_of_a_classifier_fill_the_backbone_under_another_head(head):
-    model = models.create("resnet18", num_classes=7, head=head)
-    variables = jax.eval_shape(model.clone(head="").init, jax.random.key(0), PICTURES)
+    attention = {"name": "se", "placement": "neck"} if head == "bisenet" else None
+    width = 32 if head == "bisenet" else 0
+    model = models.create(
+        "resnet18", num_classes=7, head=head, head_width=width, attention=attention
+    )
+    variables = jax.eval_shape(model.backbone().init, jax.random.key(0), PICTURES)
     rng = np.random.default_rng(1)
 
     def torch_name(path):
