@@ -97,6 +97,15 @@ AUGMENT = {
         data=("label", "captions")),
     "pad_crop": Field(0, integer(0),
         "Pixels of zero padding on each side, then a random crop of the original size."),
+    "random_scale": Field((), several(number(0, ends="()"), empty=True),
+        "Least and largest factor of a random scale, such as 0.5,2; cut or filled up to the size.",
+        data=("mask", "boxes"), older=()),
+    "crop": Field(0, size(16_384),
+        "Training pictures: a random part of so many pixels, or HEIGHT,WIDTH; 0: of their whole size.",
+        data=("mask", "boxes"), older=0),
+    "max_class_share": Field(1.0, number(0, 1, ends="(]"),
+        "Of one class in what random_scale and crop leave, where another draw has less.",
+        data=("mask",), older=1.0),
     # Captions tell of left and right.
     "flip": Field(False, boolean(), "Mirror left-right with probability 1/2.",
         data=("label", "mask", "boxes")),
@@ -143,6 +152,9 @@ TASK = {
     "name": Field("classification", text(empty=False), "The task."),
     "label_smoothing": Field(0.0, number(0, 1, ends="[)"),
         "Share of the target that is spread evenly over all classes.", data=("label", "mask")),
+    "class_weights": Field("none", choice("none", "median_frequency", "sqrt_median", "enet"),
+        "Of the pixels of each class in the loss, by how rare it is in the training split.",
+        tasks=("segmentation",), older="none"),
     "se_loss_weight": Field(0.2, number(0),
         "Of EncNet's loss on the presence of classes (model.attention.se_loss, or the head encnet).",
         tasks=("classification", "segmentation")),
@@ -235,14 +247,17 @@ def get_config() -> "ConfigDict":
 
 def allow_any_type(config: "ConfigDict") -> "ConfigDict":
     """Lets fields that take values of several types change between them; the command line reads literals."""
-    from ml_collections import config_dict
+    from ml_collections import ConfigDict, config_dict
 
     for dotted in [dotted for dotted, field in FIELDS.items() if field.rule.kind is object]:
-        group, _, name = dotted.rpartition(".")
-        if group in config and name in config[group]:  # what is absent is told of elsewhere
-            value = config[group][name]
-            del config[group][name]
-            config[group][name] = config_dict.FieldReference(value, field_type=object)
+        *groups, name = dotted.split(".")
+        section: Any = config
+        for group in groups:  # what is absent is told of elsewhere
+            section = section.get(group, {})
+        if isinstance(section, ConfigDict) and name in section:
+            value = section[name]
+            del section[name]
+            section[name] = config_dict.FieldReference(value, field_type=object)
     return config
 
 

@@ -24,6 +24,7 @@ from chanattn.data.loaders import (
     stored,
     training,
 )
+from chanattn.data.source import annotations
 from chanattn.data.sources import open_source
 from chanattn.data.training_data import Feed, TrainingData
 
@@ -35,6 +36,7 @@ __all__ = [
     "Pictures",
     "Stored",
     "TrainingData",
+    "annotations",
     "check_num_classes",
     "check_shared_memory",
     "check_splits",

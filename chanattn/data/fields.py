@@ -72,6 +72,13 @@ class Field(Protocol):
     def arrays(self, size: tuple[int, int]) -> dict[str, Array]:
         """The arrays that it fills, for pictures of `size`, by what follows the name of the field."""
 
+    def stored(self, value: Any) -> Any:
+        """The stored value, decoded if it is encoded.
+
+        Raises:
+            CorruptImage: It cannot be decoded.
+        """
+
     def load(self, value: Any, to: Placement) -> Parts:
         """The arrays of one example from its stored value, moved as its picture was.
 
@@ -100,6 +107,10 @@ class Label:
         """`NAME` () int32."""
         del size
         return {"": Array((), np.int32)}
+
+    def stored(self, value: int) -> int:
+        """See `Field.stored`."""
+        return value
 
     def load(self, value: int, to: Placement) -> Parts:
         """See `Field.load`."""
@@ -135,9 +146,13 @@ class Mask:
         """`NAME` (H, W) of the smallest integers that hold the classes and `VOID`; int32 once prepared."""
         return {"": Array(size, np.min_scalar_type(-self.classes).type, VOID)}
 
+    def stored(self, value: bytes | np.ndarray) -> np.ndarray:
+        """See `Field.stored`; integers (H, W)."""
+        return decode_labels(value) if isinstance(value, bytes) else value
+
     def load(self, value: bytes | np.ndarray, to: Placement) -> Parts:
         """See `Field.load`."""
-        labels = decode_labels(value) if isinstance(value, bytes) else value
+        labels = self.stored(value)
         if labels.shape != to.stored:
             height, width = to.stored
             raise WrongValue(
@@ -196,6 +211,10 @@ class Boxes:
             "_label": Array((self.most,), np.int32, -1),
             "_crowd": Array((self.most,), np.bool_),
         }
+
+    def stored(self, value: "StoredBoxes") -> "StoredBoxes":
+        """See `Field.stored`."""
+        return value
 
     def load(self, value: "StoredBoxes", to: Placement) -> Parts:
         """See `Field.load`; boxes without area are left out."""
@@ -287,6 +306,10 @@ class Captions:
         """`NAME` (K, L) int32, 0 after the last token and in sentences that are not there."""
         del size
         return {"": Array((self.most, self.length), np.int32)}
+
+    def stored(self, value: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
+        """See `Field.stored`."""
+        return value
 
     def load(self, value: Sequence[Sequence[int]], to: Placement) -> Parts:
         """See `Field.load`."""

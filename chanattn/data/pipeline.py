@@ -1,6 +1,7 @@
 """From uint8 pictures and their fields to a batch, inside the jitted step: augmentation, normalisation."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +10,10 @@ from ml_collections import ConfigDict
 from chanattn.batch import Batch
 from chanattn.data import augment, fields
 from chanattn.data.augment import geometry
+from chanattn.data.augment import scale as scales
 from chanattn.data.augment.mix import mixup_or_cutmix, partner
-from chanattn.data.fields import Field, Parts, Placement
+from chanattn.data.fields import Field, Mask, Parts, Placement
+from chanattn.data.fit import image_size
 
 
 def training_batch(
@@ -35,6 +38,12 @@ def training_batch(
     number = len(x)
     top = left = jnp.zeros(number, jnp.int32)
     mirrored = jnp.zeros(number, bool)
+    scale = jnp.ones(number)
+    if a.random_scale or a.crop:
+        top, left, scale = _scaled(jax.random.fold_in(key, 6), stored, kinds, dataset)
+        size = image_size(a.crop) or (x.shape[1], x.shape[2])
+        fill = jnp.asarray(dataset.mean, x.dtype)
+        x = jax.vmap(scales.place, (0, None, 0, 0, 0, None))(x, size, top, left, scale, fill)
     if a.pad_crop:
         offsets = geometry.offsets(k_crop, number, a.pad_crop)
         x = geometry.windows(x, offsets, a.pad_crop)
@@ -49,8 +58,9 @@ def training_batch(
     if a.cutout:
         x = augment.cutout(k_cutout, x, a.cutout, jnp.asarray(dataset.mean, x.dtype))
     batch = wide(stored)
-    if a.pad_crop or a.flip:
-        batch |= moved(batch, kinds, (x.shape[1], x.shape[2]), top, left, mirrored)
+    if a.pad_crop or a.flip or a.random_scale or a.crop:
+        shapes = stored["image"].shape[1:3], x.shape[1:3]
+        batch |= moved(batch, kinds, *shapes, top, left, scale, mirrored)
     batch["mask"] = jnp.ones(number, jnp.float32)
     if a.mixup or a.cutmix:
         x, weight = mixup_or_cutmix(k_mix, x, a.mixup, a.cutmix)
@@ -61,23 +71,56 @@ def training_batch(
 def moved(
     batch: Batch,
     kinds: Mapping[str, Field],
+    stored: tuple[int, int],
     size: tuple[int, int],
     top: jax.Array,
     left: jax.Array,
+    scale: jax.Array,
     mirrored: jax.Array,
 ) -> Batch:
-    """The arrays of all fields, those of each example moved as its picture of this size: (B,) each."""
+    """The arrays of all fields, those of each example moved as its picture; numbers (B,) of a `Placement`."""
     found: Batch = {}
     for name, kind in kinds.items():
 
         def move(
-            parts: Parts, top: jax.Array, left: jax.Array, mirrored: jax.Array, kind: Field = kind
+            parts: Parts,
+            top: jax.Array,
+            left: jax.Array,
+            scale: jax.Array,
+            mirrored: jax.Array,
+            kind: Field = kind,
         ) -> Parts:
-            return kind.move(parts, Placement(size, size, top, left, mirrored=mirrored))
+            return kind.move(parts, Placement(stored, size, top, left, scale, scale, mirrored))
 
-        parts = jax.vmap(move)(fields.split(batch, name, kind), top, left, mirrored)
+        parts = jax.vmap(move)(fields.split(batch, name, kind), top, left, scale, mirrored)
         found |= {name + suffix: array for suffix, array in parts.items()}
     return found
+
+
+def _scaled(
+    key: jax.Array, stored: Batch, kinds: Mapping[str, Field], dataset: ConfigDict
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Top, left and scale of each example, (B,) each."""
+    a = dataset.augment
+    shape = stored["image"].shape[1:3]
+    size = image_size(a.crop) or shape
+    limits = a.random_scale or (1.0, 1.0)
+    masks = {name: kind for name, kind in kinds.items() if isinstance(kind, Mask)}
+    if a.max_class_share == 1 or not masks:
+        draw = partial(scales.draw, stored=shape, size=size, scales=limits)
+        return jax.vmap(draw)(jax.random.split(key, len(stored["image"])))
+    ((name, kind),) = masks.items()
+    small, thinner = scales.thinned(size)
+
+    def of(key: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        def wanted(top: jax.Array, left: jax.Array, scale: jax.Array) -> jax.Array:
+            scale = scale * thinner
+            seen = kind.move({"": labels}, Placement(shape, small, top, left, scale, scale))[""]
+            return scales.largest_share(seen, kind.classes) <= a.max_class_share
+
+        return scales.draw(key, shape, size, limits, wanted)
+
+    return jax.vmap(of)(jax.random.split(key, len(stored["image"])), stored[name])
 
 
 def evaluation_batch(feed: Batch, dataset: ConfigDict) -> Batch:

@@ -1,10 +1,12 @@
 """What a data set is to the rest of the package: records that can be read in any order."""
 
+import contextlib
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from chanattn.data.decode import CorruptImage
 from chanattn.data.fields import Field, Label
 from chanattn.errors import UsageError
 
@@ -62,6 +64,15 @@ class Source(Readable, Protocol):
 
     def places(self) -> Iterator[Hashable]:
         """Where each example lies: two sources share those examples whose places are equal."""
+
+
+def annotations(source: Source) -> Iterator[dict[str, Any]]:
+    """The stored values of the fields of every example that can be read, decoded."""
+    for index in range(len(source)):
+        (record,) = source.read([index])
+        if isinstance(record, Record):
+            with contextlib.suppress(CorruptImage):
+                yield {n: kind.stored(record.fields[n]) for n, kind in source.fields.items()}
 
 
 class Whole(Readable, Protocol):

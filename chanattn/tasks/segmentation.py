@@ -1,7 +1,7 @@
 """Semantic segmentation: the class of every pixel, of pictures with label maps."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import jax
@@ -11,6 +11,7 @@ import optax
 from ml_collections import ConfigDict
 
 from chanattn.batch import Batch, Pair
+from chanattn.errors import UsageError
 from chanattn.models.heads import WithAuxiliary
 from chanattn.runs.metric import Metric
 from chanattn.tasks.auxiliary import AUXILIARY
@@ -29,11 +30,15 @@ class Segmentation(Task):
         label_smoothing: share of the target probability that is spread evenly over all classes.
         auxiliary_weight: of the losses of auxiliary outputs; negative: that of the published head.
         se_loss_weight: weight of the loss on presence logits (EncNet's SE-loss), where there are any.
+        class_weights: a key of `WEIGHTINGS`, by which `fitted` weighs the classes in the objective.
+        weight_of_class: these weights, in the order of the classes; empty: all weigh the same.
     """
 
     label_smoothing: float = 0.0
     auxiliary_weight: float = -1.0
     se_loss_weight: float = 0.2
+    class_weights: str = "none"
+    weight_of_class: tuple[float, ...] = ()
     fields: ClassVar[tuple[str, ...]] = ("label_map",)
     heads: ClassVar[tuple[str, ...]] = ("fpn", "bisenet", "encnet", "danet", "unet")
     metrics: ClassVar[tuple[Metric, ...]] = (
@@ -51,12 +56,25 @@ class Segmentation(Task):
             label_smoothing=config.label_smoothing,
             auxiliary_weight=config.auxiliary_weight,
             se_loss_weight=config.se_loss_weight,
+            class_weights=config.class_weights,
         )
+
+    def fitted(self, annotations: Callable[[], Iterable[Mapping[str, Any]]], classes: int) -> Self:
+        """With the weights of the classes, counted over the label maps of the training split.
+
+        Raises:
+            UsageError: A class occurs nowhere, so that it has no weight.
+        """
+        if self.class_weights == "none":
+            return self
+        counts = PixelCounts.of((fields["label_map"] for fields in annotations()), classes)
+        weights = WEIGHTINGS[self.class_weights](counts)
+        return dataclasses.replace(self, weight_of_class=tuple(float(w) for w in weights))
 
     def weights(self, batch: Batch) -> dict[str, jax.Array]:
         """The loss is a mean over the pixels of the whole batch that have a class."""
-        pixels = known(batch).sum(dtype=jnp.float32)
-        weight = jnp.maximum(pixels, 1.0)  # a batch without any has no loss
+        total = self._weight(batch).sum()
+        weight = jnp.where(total > 0, total, 1.0)  # a batch without any has no loss
         return {"loss": weight, AUXILIARY: weight}
 
     def loss(self, outputs: Any, batch: Batch) -> dict[str, jax.Array]:
@@ -71,7 +89,22 @@ class Segmentation(Task):
         }
 
     def _pixel_loss(self, logits: jax.Array, batch: Batch) -> jax.Array:
-        return cross_entropy(logits, batch, self.label_smoothing).sum()
+        """Cross-entropy, added up over the pixels, each by the weight of its class."""
+        log_p = jax.nn.log_softmax(logits.astype(jnp.float32))
+        weights = jnp.asarray(self.weight_of_class or (1.0,) * log_p.shape[-1])
+        label = jnp.where(known(batch), batch["label_map"], 0)
+        expected = jnp.take_along_axis(log_p, label[..., None], axis=-1)[..., 0] * weights[label]
+        smooth = (log_p * weights).mean(axis=-1)
+        loss = (1 - self.label_smoothing) * expected + self.label_smoothing * smooth
+        return -jnp.where(known(batch), loss, 0.0).sum()
+
+    def _weight(self, batch: Batch) -> jax.Array:
+        """Of every pixel in the objective: (B, H, W)."""
+        valid = known(batch)
+        if not self.weight_of_class:
+            return valid.astype(jnp.float32)
+        label = jnp.where(valid, batch["label_map"], 0)
+        return jnp.where(valid, jnp.asarray(self.weight_of_class)[label], 0.0)
 
     def presence_loss(self, logits: jax.Array, batch: Batch) -> jax.Array:
         """See `Task.presence_loss`; weighted."""
@@ -108,17 +141,70 @@ def known(batch: Batch) -> jax.Array:
     return real & (batch["label_map"] >= 0)
 
 
-def cross_entropy(logits: jax.Array, batch: Batch, label_smoothing: float = 0.0) -> jax.Array:
-    """Cross-entropy of every pixel, 0 where it has no class: (B, H, W) float32, in nats.
+@dataclasses.dataclass(frozen=True)
+class PixelCounts:
+    """Pixels of a split.
 
-    With smoothing s and K classes the target is `(1 - s) onehot(label) + s / K`.
+    Attributes:
+        own: of each class, (classes,) int64.
+        around: in the pictures that contain the class, those without a class included.
+        total: in all pictures.
     """
+
+    own: np.ndarray
+    around: np.ndarray
+    total: int
+
+    @classmethod
+    def of(cls, label_maps: Iterable[np.ndarray], classes: int) -> Self:
+        """Counted over label maps (H, W); other values than the classes are pixels without one.
+
+        Raises:
+            UsageError: A class occurs nowhere.
+        """
+        own, around, total = np.zeros(classes, np.int64), np.zeros(classes, np.int64), 0
+        for labels in label_maps:
+            inside = labels[(labels >= 0) & (labels < classes)]
+            counts = np.bincount(inside.ravel().astype(np.int64), minlength=classes)
+            own += counts
+            around += labels.size * (counts > 0)
+            total += labels.size
+        if not own.all():
+            raise UsageError(
+                f"class number {int(np.argmin(own > 0))} has no pixel in the training split, so"
+                " task.class_weights cannot weigh it: set it to none, or take another split"
+            )
+        return cls(own, around, total)
+
+
+def median_frequency(counts: PixelCounts) -> np.ndarray:
+    """The median of f over f, f being the share of a class in the pictures that contain it.
+
+    Eigen and Fergus, ICCV 2015, arXiv:1411.4734, section 6.3.2.
+    """
+    frequency = counts.own / counts.around
+    return np.median(frequency) / frequency
+
+
+def enet(counts: PixelCounts) -> np.ndarray:
+    """1 / ln(1.02 + p), p being the share of a class. Paszke et al. 2016, arXiv:1606.02147, section 5."""
+    return 1 / np.log(1.02 + counts.own / counts.total)
+
+
+WEIGHTINGS: dict[str, Callable[[PixelCounts], np.ndarray]] = {
+    "median_frequency": median_frequency,
+    "sqrt_median": lambda counts: np.sqrt(median_frequency(counts)),
+    "enet": enet,
+}
+
+
+def cross_entropy(logits: jax.Array, batch: Batch) -> jax.Array:
+    """Cross-entropy of every pixel, 0 where it has no class: (B, H, W) float32, in nats."""
     valid = known(batch)
     log_p = jax.nn.log_softmax(logits.astype(jnp.float32))
     label = jnp.where(valid, batch["label_map"], 0)
     expected = jnp.take_along_axis(log_p, label[..., None], axis=-1)[..., 0]
-    loss = -((1 - label_smoothing) * expected + label_smoothing * log_p.mean(axis=-1))
-    return jnp.where(valid, loss, 0.0)
+    return jnp.where(valid, -expected, 0.0)
 
 
 def present(label_map: jax.Array, classes: int) -> jax.Array:

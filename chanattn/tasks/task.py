@@ -6,7 +6,7 @@ summed under the batch's `mask` (1 for real examples), by `where` and not by a p
 
 import abc
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Self
 
 import flax.linen as nn
@@ -62,6 +62,18 @@ class Task(abc.ABC):
         """The task of a config's `task` section."""
         del config
         return cls()
+
+    def fitted(self, annotations: Callable[[], Iterable[Mapping[str, Any]]], classes: int) -> Self:
+        """The task with what it takes from the training examples: weights of classes, a vocabulary.
+
+        Asked once, before anything is built or evaluated in a training.
+
+        Args:
+            annotations: Gives the stored values of the fields of one example after another, decoded.
+            classes: How many there are.
+        """
+        del annotations, classes
+        return self
 
     def inputs(self, batch: Batch) -> dict[str, jax.Array]:
         """What the head is given beside the endpoints (the words so far), by name."""

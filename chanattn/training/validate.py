@@ -171,6 +171,21 @@ def _check_data(config: ConfigDict) -> None:
         raise UsageError(
             "dataset.augment.random_resized_crop needs dataset.image_size: the size to crop to"
         )
+    if augment.random_scale and not (
+        len(augment.random_scale) == 2 and augment.random_scale[0] <= augment.random_scale[1]
+    ):
+        raise UsageError(
+            "dataset.augment.random_scale is the least and the largest factor, such as 0.5,2, not"
+            f" {augment.random_scale}"
+        )
+    if augment.pad_crop and (augment.random_scale or augment.crop):
+        raise UsageError(
+            "dataset.augment.pad_crop is in random_scale and crop already; set it to 0"
+        )
+    if augment.max_class_share < 1 and not (augment.random_scale or augment.crop):
+        raise UsageError(
+            "dataset.augment.max_class_share chooses among random scales and parts; set random_scale or crop"
+        )
     sides = image_size(dataset.image_size)
     if sides and augment.cutout > min(sides):
         raise UsageError(

@@ -10,6 +10,9 @@ import parity
 import pytest
 from ml_collections import ConfigDict
 
+from chanattn import data
+from chanattn.config import get_config
+from chanattn.errors import UsageError
 from chanattn.models.heads import WithAuxiliary
 from chanattn.tasks.segmentation import Segmentation, confusion, present, scores
 
@@ -21,13 +24,22 @@ def batch_of(label_map: np.ndarray, mask: Any = None) -> dict[str, Any]:
     return {"label_map": jnp.asarray(label_map, jnp.int32), "mask": jnp.asarray(mask)}
 
 
-@pytest.mark.parametrize(("name", "smoothing"), [("mean", 0.0), ("smooth", 0.1)])
+@pytest.mark.parametrize(
+    ("name", "smoothing", "weighted"),
+    [
+        ("mean", 0.0, False),
+        ("smooth", 0.1, False),
+        ("weighted", 0.0, True),
+        ("smooth_weighted", 0.1, True),
+    ],
+)
 def test_the_loss_is_the_mean_over_the_valid_pixels_of_the_batch(
-    golden: Path, name: str, smoothing: float
+    golden: Path, name: str, smoothing: float, weighted: bool
 ) -> None:
     arrays = parity.load(golden / "tasks" / "seg_cross_entropy.npz")
     batch = batch_of(np.where(arrays["target"] == 255, -1, arrays["target"]))
-    task = Segmentation(label_smoothing=smoothing)
+    weights = tuple(map(float, arrays["class_weight"])) if weighted else ()
+    task = Segmentation(label_smoothing=smoothing, weight_of_class=weights)
 
     def loss(x: jax.Array) -> jax.Array:
         return task.loss(x, batch)["loss"] / task.weights(batch)["loss"]
@@ -125,5 +137,29 @@ def test_pictures_without_any_class_have_no_loss_and_no_scores() -> None:
 
 def test_the_config_sets_the_smoothing_and_the_weights() -> None:
     fields = {"label_smoothing": 0.2, "auxiliary_weight": 0.3, "se_loss_weight": 0.1}
+    fields |= {"class_weights": "enet"}
     task = Segmentation.from_config(ConfigDict(fields))
     assert {name: getattr(task, name) for name in fields} == fields
+
+
+# Of CamVid's training split, as published: median frequencies and those of ENet.
+MEDIAN = [0.279, 0.202, 4.787, 0.149, 1.000, 0.422, 3.847, 1.974, 0.789, 6.375, 8.859]
+ENET = [5.79, 4.44, 34.0, 3.45, 15.9, 9.02, 32.0, 32.5, 13.2, 38.4, 44.1]
+
+
+def test_weights_of_classes_are_those_counted_elsewhere(tfds_dir: Path) -> None:
+    if not (tfds_dir / "camvid").is_dir():
+        pytest.skip(f"no real data sets in {tfds_dir} hold camvid")
+    config = get_config()
+    config.dataset.update(name="camvid", data_dir=str(tfds_dir))
+    source = data.open_source(config.dataset, "train", ["label_map"])
+    for kind, expected in (("median_frequency", MEDIAN), ("enet", ENET)):
+        task = Segmentation(class_weights=kind).fitted(lambda: data.annotations(source), 11)
+        np.testing.assert_allclose(task.weight_of_class, expected, rtol=3e-3)
+
+
+def test_a_class_without_a_pixel_has_no_weight() -> None:
+    with pytest.raises(UsageError, match="class number 1 has no pixel"):
+        Segmentation(class_weights="enet").fitted(
+            lambda: [{"label_map": np.array([[0, 2, 255]])}], 3
+        )
