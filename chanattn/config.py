@@ -126,6 +126,8 @@ MODEL = {
     "num_classes": Field(0, integer(0), "Of the classifier; 0: as many as the dataset has."),
     "head": Field("", text(empty=True),
         "What is made of the endpoints, see `chanattn.models.heads`; empty: the task's own.", older=""),
+    "head_width": Field(0, integer(0), "Channels of the head, if it has a width to choose; 0: its own.",
+        older=0),
     "shortcut": Field("", choice("", "zero_pad", "projection", "avg_pool"), "Empty: the architecture's own."),
     "zero_init_residual": Field(True, boolean(),
         "The last norm of a block starts at zero: the block is the identity."),
@@ -154,7 +156,11 @@ TASK = {
         "Of the pixels of each class in the loss, by how rare it is in the training split.",
         tasks=("segmentation",), older="none"),
     "se_loss_weight": Field(0.2, number(0),
-        "Of EncNet's loss on the presence of classes (model.attention.se_loss).", tasks=("classification",)),
+        "Of EncNet's loss on the presence of classes (model.attention.se_loss, or the head encnet).",
+        tasks=("classification", "segmentation")),
+    "auxiliary_weight": Field(-1.0, number(-1),
+        "Of the losses on a head's auxiliary outputs; -1: as published.",
+        tasks=("segmentation",), older=-1.0),
 }
 
 # The optimizer; weight decay never touches biases and norms, see `chanattn.attention.decays`.

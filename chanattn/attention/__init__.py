@@ -11,11 +11,13 @@ mechanism is one file beside these and one line in the list below.
 from chanattn.attention import (  # noqa: F401  (importing a mechanism registers it)
     bam,
     bat,
+    bisenet,
     cbam,
     channel,
     controls,
     coord,
     danet_cam,
+    danet_pam,
     dia,
     double,
     eca,

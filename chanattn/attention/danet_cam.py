@@ -21,6 +21,10 @@ from chanattn.attention.registry import register
 from chanattn.errors import UsageError
 from chanattn.layers import softmax
 
+CITATION = (
+    "Fu, Liu, Tian, Li, Bao, Fang, Lu. Dual Attention Network for Scene Segmentation. CVPR 2019. "
+    "arXiv:1809.02983"
+)
 PRESETS = {"official": -1.0, "paper": 1.0}  # the sign of E
 
 
@@ -37,8 +41,7 @@ def energies(x: jax.Array) -> jax.Array:
     axes=("channel covariances, not centred", "softmax over channels", "x + beta A x"),
     placement="head",
     identity_at_init=True,
-    citation="Fu, Liu, Tian, Li, Bao, Fang, Lu. Dual Attention Network for Scene Segmentation. CVPR 2019. "
-    "arXiv:1809.02983",
+    citation=CITATION,
 )
 class DANetChannelAttention(nn.Module):
     """Self-attention among channels: each adds a mixture of all, chosen by their inner products.

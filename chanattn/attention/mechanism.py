@@ -26,6 +26,7 @@ PLACEMENTS: dict[str, str] = {
     "after_norms": "after every norm of the branch, before its activation",
     "stage_end": "after the last block of a stage",
     "head": "on the last feature map, before pooling",
+    "neck": "in the head, where it brings maps of several stages together",
     "conv": "in place of the first 3x3 convolution, its norm and activation",
 }
 """Where a mechanism can sit. Mechanisms of the `conv` slot have the placement `conv` and no other.

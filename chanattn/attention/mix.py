@@ -66,18 +66,26 @@ class Bottleneck(nn.Module):
 
 
 class Dense(nn.Module):
-    """z = W s (+ b), W: C -> C: every channel sees every other, no bottleneck (SE-Var3, eSE)."""
+    """z = W s (+ b), W: C -> C: every channel sees every other, no bottleneck (SE-Var3, eSE).
+
+    Attributes:
+        use_bias: Whether b is there.
+        use_norm: Batch norm of the result (BiSeNet's); it sees one value a picture.
+        param_dtype: Type of the parameters.
+    """
 
     use_bias: bool = False
+    use_norm: bool = False
     param_dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, s: jax.Array, train: bool = False) -> jax.Array:
         """Map (N, C) to (N, C)."""
-        layer = dense(
-            s.shape[-1], name="dense", use_bias=self.use_bias, param_dtype=self.param_dtype
-        )
-        return _sum_statistics(layer(s))
+        own = {"param_dtype": self.param_dtype}
+        z = dense(s.shape[-1], name="dense", use_bias=self.use_bias, **own)(s)
+        if self.use_norm:
+            z = BatchNorm(train, name="norm", **own)(z)
+        return _sum_statistics(z)
 
 
 class Grouped(nn.Module):

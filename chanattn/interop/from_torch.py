@@ -64,7 +64,7 @@ def from_torch(
     if isinstance(model, str):
         return convert(state_dict, mechanism_table(model), groups=options.get("groups") or 1)
     if model.head != "classifier":
-        model = model.clone(head="")
+        model = model.backbone()
     groups = model.cardinality if isinstance(model, models.ResNet) else 1
     check_family(model, dict(_items(state_dict)))
     variables = convert(state_dict, network_table(model), groups=groups)

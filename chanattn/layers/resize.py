@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def bilinear(x: jax.Array, size: tuple[int, int], *, align_corners: bool = False) -> jax.Array:
+def bilinear(x: jax.Array, size: tuple[int, ...], *, align_corners: bool = False) -> jax.Array:
     """(N, h, w, C) -> (N, H, W, C) by linear interpolation between the centres of pixels, not antialiased.
 
     Args:
@@ -34,7 +34,7 @@ def _aligned(old: int, new: int) -> tuple[float, float]:
     return scale, 0.5 - 0.5 * scale if old > 1 else 0.0
 
 
-def nearest(x: jax.Array, size: tuple[int, int]) -> jax.Array:
+def nearest(x: jax.Array, size: tuple[int, ...]) -> jax.Array:
     """(N, h, w, C) -> (N, H, W, C): row i is row floor(i h / H), as PyTorch's mode "nearest"."""
     height, width = size
     rows = np.arange(height) * x.shape[1] // height

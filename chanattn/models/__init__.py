@@ -111,6 +111,7 @@ def from_config(
         head=config.head or head,
         attention=config.attention.to_dict(),
         shortcut=config.shortcut,
+        head_width=config.head_width,
         zero_init_residual=config.zero_init_residual,
         stochastic_depth=config.stochastic_depth,
         dropout=config.dropout,

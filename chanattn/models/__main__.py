@@ -1,10 +1,12 @@
-"""The table of architectures with their parameters; or the networks of timm that are here.
+"""The table of architectures with their parameters; or the networks of timm that are here; or the heads.
 
     python -m chanattn.models
     python -m chanattn.models --timm
+    python -m chanattn.models --heads
 
 With --timm: for each name of timm the architecture, the attention with its options and the size of the
 pictures, then what timm has beside these with channel attention. Each name goes where an architecture does.
+With --heads: the heads for segmentation, and what they cost on a ResNet-18 with pictures of 360x480.
 """
 
 from collections.abc import Mapping
@@ -18,9 +20,11 @@ from rich.table import Table
 
 from chanattn import cli, models
 from chanattn.layers import kernels
+from chanattn.macs import count
 from chanattn.models.timm_catalogue import CATALOGUE
 from chanattn.models.timm_names import NETWORKS, missing
 
+HEADS = flags.DEFINE_bool("heads", False, "the heads for segmentation, and what they cost")
 TIMM = flags.DEFINE_bool("timm", False, "the networks of timm by its names, and what is missing")
 
 
@@ -45,6 +49,9 @@ def main() -> None:
     if TIMM.value:
         _print_timm(Console(width=150))
         return
+    if HEADS.value:
+        Console(width=150).print(_table_of_heads())
+        return
     table = Table(title="Architectures, without attention in the gate slot")
     for column in ("name", "block", "stem", "shortcut", "blocks a stage", "conv slot"):
         table.add_column(column)
@@ -64,6 +71,53 @@ def main() -> None:
             f"{count_parameters(name, num_classes):,}",
         )
     Console(width=150).print(table)
+
+
+def costs_of_head(head: str, name: str, size: tuple[int, int], num_classes: int) -> tuple[int, ...]:
+    """What a head costs on a backbone, from shapes alone.
+
+    Returns:
+        Parameters that an evaluation reads, those that training has besides, and the multiply-accumulates of
+        an evaluation in convolutions and matrix products (those of interpolation among them).
+    """
+    image = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
+
+    def evaluation(model: models.Network) -> tuple[Any, int]:
+        """Variables that it reads, because others are not made; and what it multiplies."""
+
+        def run(x: jax.Array) -> Any:
+            rngs = {"params": jax.random.key(0)}
+            return model.apply({}, x, mutable=["params", "batch_stats"], rngs=rngs)[1]
+
+        variables = jax.eval_shape(run, image)
+        return variables, count(model.apply, variables, image).total
+
+    model = models.create(name, num_classes=num_classes, head=head)
+    with kernels.chosen("plain"):
+        read, macs = evaluation(model)
+        _, of_backbone = evaluation(model.backbone())
+        made = jax.eval_shape(model.init, jax.random.key(0), image)
+    used, every = (
+        sum(leaf.size for leaf in jax.tree.leaves(variables["params"][head]))
+        for variables in (read, made)
+    )
+    return used, every - used, macs - of_backbone
+
+
+def _table_of_heads() -> Table:
+    name, size, classes = "resnet18", (360, 480), 11
+    table = Table(title=f"Heads for segmentation on {name}, {size[0]}x{size[1]}, {classes} classes")
+    for column in ("head", "attention of its own"):
+        table.add_column(column)
+    for column in ("parameters", "and in training", "multiply-accumulates, 1e9"):
+        table.add_column(column, justify="right")
+    for head in models.heads.names():
+        if head == "classifier":
+            continue
+        own = [slot.name for slot in models.heads.mechanisms(head, None)]
+        used, further, macs = costs_of_head(head, name, size, classes)
+        table.add_row(head, ", ".join(own), f"{used:,}", f"{further:,}", f"{macs / 1e9:.2f}")
+    return table
 
 
 def _print_timm(console: Console) -> None:

@@ -104,7 +104,7 @@ class InvertedResidualNet(Network):
 
         In training, stochastic depth and dropout need the `dropout` random stream.
         """
-        size = x.shape[1], x.shape[2]
+        pictures = x
         types = self._types()
         x = Conv(self.stem_width, stride=2, name="stem_conv", **types)(x)
         x = BatchNorm(train, name="stem_bn", act=self.activation, **types)(x)
@@ -120,4 +120,4 @@ class InvertedResidualNet(Network):
                     **self._of_every_block(stage, number, x, train),
                 )(x)
             x = endpoints[f"stage{stage}"] = self._end_stage(x, stage, train)
-        return self._finish(x, endpoints, size, train, inputs)
+        return self._finish(x, endpoints, pictures, train, inputs)

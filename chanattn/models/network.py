@@ -1,7 +1,8 @@
 """What all networks share: the fields that a config sets, attention outside the blocks, the end."""
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import flax.linen as nn
 import jax
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 from chanattn.errors import UsageError
 from chanattn.layers import BatchNorm, Conv
 from chanattn.models import heads
-from chanattn.models.slots import Slots, check
+from chanattn.models.slots import Slot, Slots, check
 
 #: What the head gives, and the endpoints.
 Outputs = tuple[Any, dict[str, jax.Array]]
@@ -27,6 +28,7 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
     Attributes:
         num_classes: What the head tells apart; 0: there is no head.
         head: A name of `chanattn.models.heads`; "": there is none, and the outputs are `pooled`.
+        head_width: Channels of the head, see there; 0: its own.
         slots: Attention mechanisms.
         zero_init_residual: Start with silent residual branches.
         stochastic_depth: Drop probability of the last block; grows linearly from 0 at the first.
@@ -40,6 +42,7 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
 
     num_classes: int = 1000
     head: str = "classifier"
+    head_width: int = 0
     slots: Slots = Slots()
     zero_init_residual: bool = True
     stochastic_depth: float = 0.0
@@ -53,9 +56,13 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
     def __post_init__(self) -> None:
         stages = range(1, len(self.depths) + 1)
         check(self.slots, len(stages))
-        if self.head:
-            heads.check(self.head)
         gate = self.slots.gate
+        heads.check_use(
+            self.head if self.num_classes else "",
+            width=self.head_width,
+            strides=tuple(self.strides.items()),
+            attention=gate,
+        )
         bare = [i for i in stages if gate.at("identity", i) and not self._has_shortcuts(i)]
         if bare:
             raise UsageError(
@@ -63,6 +70,30 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
                 " blocks without a shortcut"
             )
         super().__post_init__()
+
+    @nn.nowrap
+    def backbone(self) -> Self:
+        """The network without its head, and without attention there."""
+        slots = self.slots if self.neck is None else dataclasses.replace(self.slots, gate=Slot())
+        bare: Self = self.clone(head="", head_width=0, slots=slots)
+        return bare
+
+    @property
+    def neck(self) -> Slot | None:
+        """The mechanism that takes the places of attention in the head, be it none; None: the head's own."""
+        gate = self.slots.gate
+        return gate if gate.placement == "neck" else None
+
+    @property
+    def mechanisms(self) -> tuple[Slot, ...]:
+        """All mechanisms, those of the head included."""
+        in_head = heads.mechanisms(self.head if self.num_classes else "", self.neck)
+        return tuple(dict.fromkeys((self.slots.gate, self.slots.conv, *in_head)))
+
+    @property
+    def has_auxiliary(self) -> bool:
+        """Whether the head has further outputs in training."""
+        return heads.has_auxiliary(self.head if self.num_classes else "")
 
     def _has_shortcuts(self, stage: int) -> bool:
         """Whether all blocks of a stage that attention sits in have a shortcut."""
@@ -124,7 +155,7 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
         self,
         x: jax.Array,
         endpoints: dict[str, jax.Array],
-        size: tuple[int, int],
+        pictures: jax.Array,
         train: bool,
         inputs: Mapping[str, Any],
     ) -> Outputs:
@@ -133,7 +164,7 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
         Args:
             x: The last map.
             endpoints: Of the stem and the stages.
-            size: Height and width of the pictures.
+            pictures: What the network was given.
             train: As of the network.
             inputs: What the head is given beside.
         """
@@ -148,5 +179,14 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
         if not (self.head and self.num_classes):
             return endpoints["pooled"], endpoints
         drop = nn.Dropout(self.dropout, deterministic=not train)
-        head = heads.create(self.head, num_classes=self.num_classes, **self._types())
-        return head(endpoints, size=size, drop=drop, train=train, **inputs), endpoints
+        head = heads.create(
+            self.head,
+            num_classes=self.num_classes,
+            width=self.head_width,
+            neck=self.neck,
+            strides=tuple(self.strides.items()),
+            **self._types(),
+        )
+        size = pictures.shape[1], pictures.shape[2]
+        seen = {"image": pictures, **endpoints}
+        return head(seen, size=size, drop=drop, train=train, **inputs), endpoints

@@ -102,7 +102,7 @@ class ResNet(Network):
 
         In training, stochastic depth and dropout need the `dropout` random stream.
         """
-        size = x.shape[1], x.shape[2]
+        pictures = x
         types = {"activation": self.activation, "train": train, **self._types()}
         strided = self.stem_pool == "strided"
         stem = Stem(self.stem, self.stem_width, strided, name="stem", **types)
@@ -126,4 +126,4 @@ class ResNet(Network):
 
         if block.pre_activation:
             x = BatchNorm(train, name="bn", act=self.activation, **self._types())(x)
-        return self._finish(x, endpoints, size, train, inputs)
+        return self._finish(x, endpoints, pictures, train, inputs)

@@ -9,7 +9,7 @@ import flax.linen as nn
 from chanattn import attention
 from chanattn.errors import UsageError, did_you_mean
 
-_OUTSIDE_BLOCKS = ("stage_end", "head")
+_OUTSIDE_BLOCKS = ("stage_end", "head", "neck")
 # Where the channels, or the calls a block, are not the same in all blocks of a stage.
 _CHANGING = ("pre", "pre_conv", "before_norms", "after_norms")
 
@@ -104,6 +104,10 @@ def check(slots: Slots, count: int) -> None:
         if not set(slot.stages) <= set(valid):
             raise UsageError(
                 f"attention stages must be some of {valid} in this network, not {slot.stages}"
+            )
+        if slot.placement == "neck" and slot.stages:
+            raise UsageError(
+                f"attention at 'neck' is in all places of the head: stages must be empty, not {slot.stages}"
             )
         if slot.name == "identity":
             continue

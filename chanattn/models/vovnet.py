@@ -159,7 +159,7 @@ class VoVNet(Network):
 
         In training, stochastic depth and dropout need the `dropout` random stream.
         """
-        size = x.shape[1], x.shape[2]
+        pictures = x
         stem = OSAStem(
             widths=self.stem_widths,
             depthwise=self.depthwise,
@@ -185,4 +185,4 @@ class VoVNet(Network):
                     **(self._of_every_block(stage, number, x, train) | {"slots": slots}),
                 )(x, state)
             x = endpoints[f"stage{stage}"] = self._end_stage(x, stage, train)
-        return self._finish(x, endpoints, size, train, inputs)
+        return self._finish(x, endpoints, pictures, train, inputs)

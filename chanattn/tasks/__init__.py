@@ -50,7 +50,7 @@ def _mistakes(task: type[Task]) -> Iterator[str]:
     reported = [*task.monitored, *task.terms]
     for kind, names, taken in (
         ("metrics and details", results, RESERVED),
-        ("monitored and terms", reported, RESERVED | {"loss", *STEP_METRICS}),
+        ("monitored and terms", reported, RESERVED | {"loss", auxiliary.AUXILIARY, *STEP_METRICS}),
     ):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

@@ -14,16 +14,20 @@ from chanattn import attention
 from chanattn.batch import Batch, Pair
 
 COLLECTIONS = ("losses", "presence")
+#: The term of a task's loss on the auxiliary outputs of a head (`chanattn.models.heads.WithAuxiliary`).
+AUXILIARY = "auxiliary"
+
+
+def terms(model: Any, task: Any) -> tuple[str, ...]:
+    """Names of the terms of the loss that are reported one by one: the task's, and that of the head."""
+    return (*task.terms, AUXILIARY) if getattr(model, "has_auxiliary", False) else task.terms
 
 
 def names(model: Any) -> tuple[str, ...]:
-    """Which of them a network has, by the mechanisms in its slots."""
-    slots = getattr(model, "slots", None)
-    if slots is None:
-        return ()
+    """Which of them a network has, by its mechanisms."""
     found = {
         loss
-        for slot in (slots.gate, slots.conv)
+        for slot in getattr(model, "mechanisms", ())
         for loss in attention.extra_losses(slot.name, dict(slot.options))
     }
     return tuple(sorted(found))

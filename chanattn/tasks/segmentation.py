@@ -7,11 +7,14 @@ from typing import Any, ClassVar, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from ml_collections import ConfigDict
 
 from chanattn.batch import Batch, Pair
 from chanattn.errors import UsageError
+from chanattn.models.heads import WithAuxiliary
 from chanattn.runs.metric import Metric
+from chanattn.tasks.auxiliary import AUXILIARY
 from chanattn.tasks.task import Answers, Task, mean
 
 
@@ -19,20 +22,25 @@ from chanattn.tasks.task import Answers, Task, mean
 class Segmentation(Task):
     """The task `segmentation`.
 
-    Outputs are logits (B, H, W, classes) of the size of the pictures; `label_map` (B, H, W) has negative
-    values where a pixel has no class. Such pixels count nowhere: in no loss, no divisor, no metric.
+    Outputs are logits (B, H, W, classes) of the size of the pictures, in training by choice `WithAuxiliary`;
+    `label_map` (B, H, W) has negative values where a pixel has no class. Such pixels count nowhere: in no
+    loss, no divisor, no metric.
 
     Attributes:
         label_smoothing: share of the target probability that is spread evenly over all classes.
+        auxiliary_weight: of the losses of auxiliary outputs; negative: that of the published head.
+        se_loss_weight: weight of the loss on presence logits (EncNet's SE-loss), where there are any.
         class_weights: a key of `WEIGHTINGS`, by which `fitted` weighs the classes in the objective.
         weight_of_class: these weights, in the order of the classes; empty: all weigh the same.
     """
 
     label_smoothing: float = 0.0
+    auxiliary_weight: float = -1.0
+    se_loss_weight: float = 0.2
     class_weights: str = "none"
     weight_of_class: tuple[float, ...] = ()
     fields: ClassVar[tuple[str, ...]] = ("label_map",)
-    heads: ClassVar[tuple[str, ...]] = ("fpn",)
+    heads: ClassVar[tuple[str, ...]] = ("fpn", "bisenet", "encnet", "danet", "unet")
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("miou", "mIoU", "%", higher_is_better=True),
         Metric("pixel_accuracy", "pixel accuracy", "%", higher_is_better=True),
@@ -44,7 +52,12 @@ class Segmentation(Task):
     @classmethod
     def from_config(cls, config: ConfigDict) -> Self:
         """See `Task.from_config`."""
-        return cls(label_smoothing=config.label_smoothing, class_weights=config.class_weights)
+        return cls(
+            label_smoothing=config.label_smoothing,
+            auxiliary_weight=config.auxiliary_weight,
+            se_loss_weight=config.se_loss_weight,
+            class_weights=config.class_weights,
+        )
 
     def fitted(self, annotations: Callable[[], Iterable[Mapping[str, Any]]], classes: int) -> Self:
         """With the weights of the classes, counted over the label maps of the training split.
@@ -61,17 +74,29 @@ class Segmentation(Task):
     def weights(self, batch: Batch) -> dict[str, jax.Array]:
         """The loss is a mean over the pixels of the whole batch that have a class."""
         total = self._weight(batch).sum()
-        return {"loss": jnp.where(total > 0, total, 1.0)}  # a batch without any has no loss
+        weight = jnp.where(total > 0, total, 1.0)  # a batch without any has no loss
+        return {"loss": weight, AUXILIARY: weight}
 
-    def loss(self, outputs: jax.Array, batch: Batch) -> dict[str, jax.Array]:
+    def loss(self, outputs: Any, batch: Batch) -> dict[str, jax.Array]:
+        """Cross-entropy, added up over the pixels; of auxiliary outputs too, weighted."""
+        if not isinstance(outputs, WithAuxiliary):
+            return {"loss": self._pixel_loss(outputs, batch)}
+        weight = outputs.weight if self.auxiliary_weight < 0 else self.auxiliary_weight
+        further = [self._pixel_loss(logits, batch) for logits in outputs.auxiliary.values()]
+        return {
+            "loss": self._pixel_loss(outputs.logits, batch),
+            AUXILIARY: weight * sum(further, jnp.zeros(())),
+        }
+
+    def _pixel_loss(self, logits: jax.Array, batch: Batch) -> jax.Array:
         """Cross-entropy, added up over the pixels, each by the weight of its class."""
-        log_p = jax.nn.log_softmax(outputs.astype(jnp.float32))
+        log_p = jax.nn.log_softmax(logits.astype(jnp.float32))
         weights = jnp.asarray(self.weight_of_class or (1.0,) * log_p.shape[-1])
         label = jnp.where(known(batch), batch["label_map"], 0)
         expected = jnp.take_along_axis(log_p, label[..., None], axis=-1)[..., 0] * weights[label]
         smooth = (log_p * weights).mean(axis=-1)
         loss = (1 - self.label_smoothing) * expected + self.label_smoothing * smooth
-        return {"loss": -jnp.where(known(batch), loss, 0.0).sum()}
+        return -jnp.where(known(batch), loss, 0.0).sum()
 
     def _weight(self, batch: Batch) -> jax.Array:
         """Of every pixel in the objective: (B, H, W)."""
@@ -81,10 +106,15 @@ class Segmentation(Task):
         label = jnp.where(valid, batch["label_map"], 0)
         return jnp.where(valid, jnp.asarray(self.weight_of_class)[label], 0.0)
 
-    def monitor(self, outputs: jax.Array, batch: Batch) -> dict[str, Pair]:
+    def presence_loss(self, logits: jax.Array, batch: Batch) -> jax.Array:
+        """See `Task.presence_loss`; weighted."""
+        return self.se_loss_weight * presence_loss(logits, batch)
+
+    def monitor(self, outputs: Any, batch: Batch) -> dict[str, Pair]:
         """The share of pixels whose largest logit is that of their class."""
+        logits = outputs.logits if isinstance(outputs, WithAuxiliary) else outputs
         valid = known(batch)
-        right = valid & (jnp.argmax(outputs, axis=-1) == batch["label_map"])
+        right = valid & (jnp.argmax(logits, axis=-1) == batch["label_map"])
         return {"pixel_accuracy": (right.sum(dtype=jnp.float32), valid.sum(dtype=jnp.float32))}
 
     def measure(self, outputs: jax.Array, batch: Batch) -> dict[str, Any]:
@@ -175,6 +205,25 @@ def cross_entropy(logits: jax.Array, batch: Batch) -> jax.Array:
     label = jnp.where(valid, batch["label_map"], 0)
     expected = jnp.take_along_axis(log_p, label[..., None], axis=-1)[..., 0]
     return jnp.where(valid, -expected, 0.0)
+
+
+def present(label_map: jax.Array, classes: int) -> jax.Array:
+    """Which classes have a pixel in each picture, 1 or 0: (B, H, W), negative for none, -> (B, classes)."""
+
+    def of_one(labels: jax.Array) -> jax.Array:
+        somewhere = jnp.where(
+            labels < 0, classes, labels
+        ).ravel()  # beyond the classes, and dropped
+        return jnp.zeros(classes).at[somewhere].set(1.0, mode="drop")
+
+    return jax.vmap(of_one)(label_map)
+
+
+def presence_loss(logits: jax.Array, batch: Batch) -> jax.Array:
+    """Binary cross-entropy of logits (B, classes) with the classes of the pixels, the mean over classes."""
+    logits = logits.astype(jnp.float32)
+    target = present(batch["label_map"], logits.shape[-1])
+    return optax.sigmoid_binary_cross_entropy(logits, target).mean(axis=-1)
 
 
 def confusion(logits: jax.Array, batch: Batch) -> jax.Array:

@@ -187,7 +187,7 @@ def _gradients(
         loss = _by_example(terms, weights_of_terms, count)
         total = loss + sum(pair[0] for pair in extra.values())
         metrics = task.monitor(outputs, part) | {"loss": (loss, examples)}
-        for name in task.terms:
+        for name in auxiliary.terms(model, task):
             weight = weights_of_terms.get(name, count)
             metrics[name] = (terms[name], weight * (examples / count))
         metrics |= {f"{name}_loss": pair for name, pair in extra.items()}

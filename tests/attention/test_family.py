@@ -25,6 +25,7 @@ GATES = [name for name in NAMES if attention.describe(name).slot == "gate"]
 NO_GRADIENT: dict[str, str] = {
     "dia": "hidden/reduce/kernel",  # sees the state, which is zero at the first block
     "gc": "mask/bias",
+    "danet_pam": "key/bias",
     "non_local": "key/bias",
     "bat": "(matrices|conv_groups)/.*",  # blocks of one: the sides 6 and 5 have no common divisor
 }
@@ -244,6 +245,7 @@ SYMBOLS: dict[str, dict[str, int]] = {
     "triplet": {"k": 7},
     "polarized": {"d": 24},
     "double": {"d": 12},
+    "danet_pam": {"d": 6},
     "non_local": {"d": 24},
     "bat": {"d": 24, "G": 4, "b": 1},
     "sge": {"G": 12},

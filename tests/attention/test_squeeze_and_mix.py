@@ -150,7 +150,7 @@ def test_several_statistics_share_parameters_and_add_their_logits(name: str) -> 
     ("name", "options", "message"),
     [
         ("botleneck", {}, "Did you mean 'bottleneck'"),
-        ("dense", {"reduction": 4}, "takes no option 'reduction'; it takes: use_bias"),
+        ("dense", {"reduction": 4}, "takes no option 'reduction'; it takes: use_bias, use_norm"),
         ("grouped", {}, "needs the option 'groups'"),
     ],
 )

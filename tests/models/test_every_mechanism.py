@@ -38,7 +38,7 @@ KINDS = (
 BRANCH = {"basic": 2, "bottleneck": 3, "preact_basic": 2, "preact_bottleneck": 3}  # convolutions
 AT_EVERY_CONVOLUTION = ("pre_conv", "before_norms", "after_norms")
 CHANGING = ("pre", *AT_EVERY_CONVOLUTION)  # the width changes within a stage
-OUTSIDE = ("stage_end", "head")
+OUTSIDE = ("stage_end", "head", "neck")
 PLACES = [place for place in attention.PLACEMENTS if place != "conv"]
 STAGES = ((), (1,), (2,))
 
@@ -57,9 +57,12 @@ def plain(kind: str) -> Network:
     return model.clone(rows=rows)
 
 
-def with_attention(kind: str, name: str, place: str, stages: tuple[int, ...] = ()) -> Network:
+def with_attention(
+    kind: str, name: str, place: str, stages: tuple[int, ...] = (), head: str = "classifier"
+) -> Network:
     spec = {"name": name, "placement": place, "stages": stages}
-    return plain(kind).clone(slots=resolve(spec, models.ARCHITECTURES[kind].get("conv")))
+    slots = resolve(spec, models.ARCHITECTURES[kind].get("conv"))
+    return plain(kind).clone(slots=slots, head=head)
 
 
 def sown(model: Network, variables: Any = None, size: int = 32) -> dict[str, Any]:
@@ -80,7 +83,7 @@ def counts(found: dict[str, Any]) -> dict[str, int]:
     numbers = {
         owner: 1
         if owner.endswith("_attention")
-        else sum(m.startswith("attention") for m in modules)
+        else sum(m.startswith("attention") or m.endswith("_attention") for m in modules)
         for owner, modules in found.items()
     }
     return {owner: number for owner, number in numbers.items() if number}
@@ -112,6 +115,8 @@ def blocks(model: Network) -> Iterator[tuple[int, str, int]]:
 def expected(model: Network, place: str, stages: tuple[int, ...]) -> dict[str, int]:
     """What must be sown; nothing: there is no such place, or not in all that was chosen."""
     chosen = stages or (1, 2)
+    if place == "neck":
+        return {}  # of a classifier
     if place == "head":
         return {} if 1 in stages else {"head_attention": 1}
     if place == "stage_end":
@@ -175,6 +180,10 @@ def test_a_shared_mechanism_sees_every_block_of_a_stage(name: str, kind: str) ->
             with pytest.raises(UsageError, match=f"'{name}' cannot be placed at '{place}'"):
                 with_attention(kind, name, place, (2,))
             continue
+        if place == "neck":
+            found = sown(with_attention(kind, name, place, head="fpn"))
+            assert counts(found) == {"fpn": 2}  # both stages have a lateral
+            continue
         found = sown(with_attention(kind, name, place, (2,)))
         owner = "head_attention" if place == "head" else "stage2_attention"
         assert len(found[owner]) == (1 if place in OUTSIDE else attended), place
@@ -208,11 +217,50 @@ def test_every_mechanism_can_sit_at_every_place(name: str) -> None:
     for place in PLACES:
         if name in SHARED and place in CHANGING:
             continue
-        slots = resolve({"name": name, "placement": place, "stages": (1,)})
-        found = sown(network.clone(slots=slots), size=16)
+        in_head = place == "neck"
+        stages = () if in_head else (1,)
+        slots = resolve({"name": name, "placement": place, "stages": stages})
+        head = "fpn" if in_head else "classifier"
+        found = sown(network.clone(slots=slots, head=head), size=16)
         (number,) = counts(found).values()
         assert number == (2 if place in AT_EVERY_CONVOLUTION else 1), place
         assert all(weights.shape[0] == 2 for weights in jax.tree.leaves(found))
+
+
+# The places of attention in a head of a network of four stages, and of three at strides from 1 on.
+OF_HEADS = {"fpn": (4, 3), "bisenet": (3, 3), "encnet": (1, 1), "danet": (2, 2), "unet": (9, 4)}
+FOUR = {"resnet18": {"layers": (1,) * 4}, "mobilenetv2_100": {}, "vovnet39a": {"layers": (1,) * 4}}
+
+
+@pytest.mark.parametrize("head", OF_HEADS)
+def test_attention_is_in_every_place_of_a_head_or_nowhere_there(head: str) -> None:
+    for kind, changes in {**FOUR, "resnet8": {}}.items():
+        model = models.create(kind, num_classes=3, head=head).clone(**changes)
+        slots = resolve({"name": "constant", "placement": "neck"})
+        found = counts(sown(model.clone(slots=slots), size=40))
+        assert found == {head: OF_HEADS[head][kind == "resnet8"]}, kind
+    nowhere = {"name": "identity", "placement": "neck"}  # nor the head's own
+    left = counts(sown(model.clone(slots=resolve(nowhere)), size=16))
+    assert left == ({"danet": 1} if head == "danet" else {})  # attention among positions
+    own = counts(sown(model, size=16))
+    assert own == ({} if head in ("fpn", "unet") else {head: OF_HEADS[head][1]})
+
+
+@pytest.mark.parametrize("head", [*OF_HEADS, "classifier", ""])
+def test_attention_is_refused_where_a_head_has_no_place_or_would_not_see_it(head: str) -> None:
+    model = models.create("resnet8", num_classes=3, head=head)
+    unseen, stages = Slot("se", "head"), Slot("se", "neck", (1,))
+    refused = [(stages, "at 'neck' is in all places of the head: stages must be empty")]
+    if head in OF_HEADS:
+        refused.append((unseen, f"the head {head} does not look; place it at 'neck'"))
+        assert model.clone(slots=Slots(gate=Slot("identity", "head"))).head == head
+    else:
+        called = "the head classifier" if head else "a network without a head"
+        message = f"at 'neck': {called} has no such place.*bisenet, danet, encnet, fpn, unet"
+        refused.append((Slot("se", "neck"), message))
+    for slot, message in refused:
+        with pytest.raises(UsageError, match=message):
+            model.clone(slots=Slots(gate=slot))
 
 
 # What does not fit the widths of a network, found by the shapes before anything is written.

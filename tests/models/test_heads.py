@@ -79,7 +79,9 @@ def test_a_head_is_given_sizes_inputs_and_the_dropout_of_the_network():
 
 
 def test_an_unknown_head_is_named_with_the_valid_ones_when_the_network_is_made():
-    with pytest.raises(UsageError, match=r"unknown head 'clasifier'.*classifier, fpn, maps.*mean"):
+    with pytest.raises(
+        UsageError, match=r"unknown head 'clasifier'.*bisenet, classifier, .*maps.*mean"
+    ):
         models.create("resnet8", head="clasifier")
 
 
@@ -89,10 +91,14 @@ def test_a_name_is_not_given_to_two_heads():
         heads.register("maps", nn.Dense)
 
 
-@pytest.mark.parametrize("head", ["", "maps"])
+@pytest.mark.parametrize("head", ["", "maps", "bisenet"])
 def test_weights_of_a_classifier_fill_the_backbone_under_another_head(head):
-    model = models.create("resnet18", num_classes=7, head=head)
-    variables = jax.eval_shape(model.clone(head="").init, jax.random.key(0), PICTURES)
+    attention = {"name": "se", "placement": "neck"} if head == "bisenet" else None
+    width = 32 if head == "bisenet" else 0
+    model = models.create(
+        "resnet18", num_classes=7, head=head, head_width=width, attention=attention
+    )
+    variables = jax.eval_shape(model.backbone().init, jax.random.key(0), PICTURES)
     rng = np.random.default_rng(1)
 
     def torch_name(path):

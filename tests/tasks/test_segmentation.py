@@ -13,7 +13,8 @@ from ml_collections import ConfigDict
 from chanattn import data
 from chanattn.config import get_config
 from chanattn.errors import UsageError
-from chanattn.tasks.segmentation import Segmentation, confusion, scores
+from chanattn.models.heads import WithAuxiliary
+from chanattn.tasks.segmentation import Segmentation, confusion, present, scores
 
 CLASSES = 5
 
@@ -46,6 +47,55 @@ def test_the_loss_is_the_mean_over_the_valid_pixels_of_the_batch(
     y, dx = jax.value_and_grad(loss)(jnp.asarray(arrays["x"]))
     parity.assert_close(y, arrays[f"y_{name}"], parity.OUTPUT, name)
     parity.assert_close(dx, arrays[f"dx_{name}"], parity.OUTPUT, name)
+
+
+def test_auxiliary_outputs_and_presence_add_their_losses_as_encnet_does(golden: Path) -> None:
+    arrays = parity.load(golden / "tasks" / "seg_encnet_loss.npz")
+    batch = batch_of(arrays["target"])
+    task = Segmentation()
+    np.testing.assert_array_equal(present(batch["label_map"], CLASSES), arrays["y_present"])
+
+    def loss(x: jax.Array, x_aux: jax.Array, x_se: jax.Array) -> Any:
+        terms = task.loss(WithAuxiliary(x, {"auxiliary": x_aux}, 0.4), batch)
+        weights = task.weights(batch)
+        found = {name: term / weights[name] for name, term in terms.items()}
+        total, count = task.extra_losses({"presence": {"logits": x_se}}, batch)["presence"]
+        found["presence"] = total / count
+        return sum(found.values()), found
+
+    inputs = [jnp.asarray(arrays[name]) for name in ("x", "x_aux", "x_se")]
+    (y, terms), gradients = jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True)(*inputs)
+    for ours, name in (
+        (y, "y"),
+        (terms["loss"], "y_main"),
+        (terms["auxiliary"] / 0.4, "y_aux"),
+        (terms["presence"] / 0.2, "y_se"),
+        *zip(gradients, ("dx", "dx_aux", "dx_se"), strict=True),
+    ):
+        parity.assert_close(ours, arrays[name], parity.OUTPUT, name)
+
+
+def test_auxiliary_losses_are_those_of_the_whole_batch_and_weighted_by_the_config() -> None:
+    rng = np.random.default_rng(0)
+    task = Segmentation(auxiliary_weight=0.25)
+    logits = jnp.asarray(rng.normal(size=(4, 3, 2, CLASSES)), jnp.float32)
+    batch = batch_of(rng.integers(-1, CLASSES, (4, 3, 2)), [1, 1, 1, 0])
+
+    def terms(rows: slice) -> Any:
+        outputs = WithAuxiliary(logits[rows], {"a": logits[rows], "b": 2 * logits[rows]}, 1.0)
+        part = {name: array[rows] for name, array in batch.items()}
+        monitored = task.monitor(outputs, part)["pixel_accuracy"]
+        np.testing.assert_array_equal(
+            monitored, task.monitor(outputs.logits, part)["pixel_accuracy"]
+        )
+        return task.loss(outputs, part)
+
+    whole, halves = terms(slice(0, 4)), [terms(slice(0, 4, 2)), terms(slice(1, 4, 2))]
+    for name, value in whole.items():
+        np.testing.assert_allclose(sum(half[name] for half in halves), value, rtol=1e-6)
+    doubled = task.loss(2 * logits, batch)["loss"]
+    np.testing.assert_allclose(whole["auxiliary"], 0.25 * (whole["loss"] + doubled), rtol=1e-6)
+    assert task.weights(batch)["auxiliary"] == task.weights(batch)["loss"]
 
 
 def test_scores_are_those_of_scikit_learn(golden: Path) -> None:
@@ -85,10 +135,11 @@ def test_pictures_without_any_class_have_no_loss_and_no_scores() -> None:
     assert task.results(totals, None, names).keys() == {metric.name for metric in task.metrics}
 
 
-def test_the_config_sets_smoothing_and_weights() -> None:
-    config = ConfigDict({"label_smoothing": 0.2, "class_weights": "enet"})
-    task = Segmentation.from_config(config)
-    assert (task.label_smoothing, task.class_weights) == (0.2, "enet")
+def test_the_config_sets_the_smoothing_and_the_weights() -> None:
+    fields = {"label_smoothing": 0.2, "auxiliary_weight": 0.3, "se_loss_weight": 0.1}
+    fields |= {"class_weights": "enet"}
+    task = Segmentation.from_config(ConfigDict(fields))
+    assert {name: getattr(task, name) for name in fields} == fields
 
 
 # Of CamVid's training split, as published: median frequencies and those of ENet.

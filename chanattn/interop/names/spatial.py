@@ -67,6 +67,10 @@ TABLES: dict[str, Table] = {
     "strip": tuple(Rule(rf"conv_{h}", f"conv_{ours}", _strip(one)) for h, ours, one in _AXES),
     "triplet": (Rule(r"(cw|hc|hw)\.conv\.(conv|bn)", r"\1/\2"),),
     "danet_cam": (Leaf(r"gamma", "beta", _SCALAR),),
+    "danet_pam": (
+        Leaf(r"gamma", "gamma", _SCALAR),
+        Rule(r"(query|key|value)_conv", r"\1"),
+    ),
     "polarized": (
         Rule(r"conv_q_right|ch_wq", "channel/query"),
         Rule(r"conv_v_right|ch_wv", "channel/value"),

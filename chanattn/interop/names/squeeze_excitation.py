@@ -39,6 +39,12 @@ TABLES: dict[str, Table] = {
     "se_var1": (),
     "se_gc": (Rule(r"fc|conv", "mix/dense", _BLOCKS),),
     "ese": (Rule(r"fc", "mix/dense", "dense"),),
+    # The layers of BiSeNet's gates alone: the convolution before each is a layer of the network.
+    "arm": (Rule(r"1\.conv", "mix/dense", "dense"), Rule(r"1\.bn", "mix/norm")),
+    "ffm": (
+        Rule(r"2\.conv", "mix/expand", "dense"),
+        Rule(r"1\.conv", "mix/reduce", "dense"),
+    ),
     "cse": _se("linear"),
     "sse": (Rule(r"conv", "conv"),),
     # Authors' names, then those of segmentation_models_pytorch.

@@ -4,6 +4,7 @@ A new one is one file and one line in `_HEADS`. A head is a module of the signat
 lie beside those of the backbone, under its name, so that every head finds the same backbone below it.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -11,10 +12,33 @@ import flax.linen as nn
 import jax
 
 from chanattn.errors import UsageError, did_you_mean
+from chanattn.models.heads.bisenet import BiSeNet
 from chanattn.models.heads.classifier import Classifier
+from chanattn.models.heads.danet import DANet
+from chanattn.models.heads.encnet import EncNet
 from chanattn.models.heads.fpn import FPN
+from chanattn.models.heads.parts import DenseHead, Strides, WithAuxiliary
+from chanattn.models.heads.unet import UNet
+from chanattn.models.slots import Slot
 
-__all__ = ["FPN", "Classifier", "Head", "check", "create", "names", "register"]
+__all__ = [
+    "FPN",
+    "BiSeNet",
+    "Classifier",
+    "DANet",
+    "DenseHead",
+    "EncNet",
+    "Head",
+    "UNet",
+    "WithAuxiliary",
+    "check",
+    "check_use",
+    "create",
+    "has_auxiliary",
+    "mechanisms",
+    "names",
+    "register",
+]
 
 
 class Head(Protocol):
@@ -28,11 +52,12 @@ class Head(Protocol):
         drop: Callable[[jax.Array], jax.Array],
         train: bool,
     ) -> Any:
-        """The outputs, any pytree.
+        """The outputs, any pytree; in training a `WithAuxiliary`, if there are outputs for it alone.
 
         Args:
-            endpoints: Of the backbone, see `chanattn.models.Network`; where their sizes differ, a head
-                resizes to the shape of the other map, because a size need not be a multiple of a stride.
+            endpoints: Of the backbone, see `chanattn.models.Network`, and the pictures, `image`; where sizes
+                differ, a head resizes to the shape of the other map, because a size need not be a multiple of
+                a stride.
             size: Height and width of the pictures.
             drop: The network's dropout, for what the last layer is given.
             train: Whether norms use the statistics of the batch.
@@ -42,8 +67,16 @@ class Head(Protocol):
         ...
 
 
-#: Name -> what makes it of `num_classes`, `dtype` (of activations), `param_dtype` and `name`.
-_HEADS: dict[str, type[nn.Module]] = {"classifier": Classifier, "fpn": FPN}
+#: Name -> what makes it of `num_classes`, `dtype` (of activations), `param_dtype` and `name`; and of `width`,
+#: `neck` and `strides`, if it has fields of these names, see `DenseHead`.
+_HEADS: dict[str, type[nn.Module]] = {
+    "classifier": Classifier,
+    "fpn": FPN,
+    "bisenet": BiSeNet,
+    "encnet": EncNet,
+    "danet": DANet,
+    "unet": UNet,
+}
 
 
 def names() -> list[str]:
@@ -56,7 +89,9 @@ def register(name: str, head: type[nn.Module]) -> None:
 
     Args:
         name: Of the head, and of its parameters in the network.
-        head: Called with `num_classes`, `dtype`, `param_dtype` and `name`; returns a module like `Head`.
+        head: Called with `num_classes`, `dtype`, `param_dtype` and `name`, and with those of `width`
+            (`config.model.head_width`), `neck` (a `Slot`) and `strides` that are its fields; a module like
+            `Head`.
 
     Raises:
         ValueError: Another head has that name.
@@ -75,7 +110,81 @@ def check(name: str) -> None:
         )
 
 
-def create(name: str, *, num_classes: int, dtype: Any, param_dtype: Any) -> nn.Module:
+def check_use(name: str, *, width: int, strides: Strides, attention: Slot) -> None:
+    """Refuses a head that a network cannot have, or that leaves nothing for what is asked of it.
+
+    Args:
+        name: Of a head, or "": there is none.
+        width: `head_width` of the network.
+        strides: Of its endpoints.
+        attention: The mechanism of its gate slot.
+
+    Raises:
+        UsageError: There is no head of that name; it has no width to choose, or not this one; the network has
+            too few stages for it; there is no place for attention in it; or attention sits before the global
+            mean, which it does not look at.
+    """
+    if name:
+        check(name)
+    called = f"the head {name}" if name else "a network without a head"
+    if width and not _has(name, "width"):
+        raise UsageError(
+            f"{called} has no width to choose: leave model.head_width at 0, or take one of "
+            f"{_listed('width')}"
+        )
+    if _has(name, "strides"):
+        _HEADS[name](num_classes=1, width=width, strides=strides, parent=None)
+    if attention.placement == "neck" and not _has(name, "neck"):
+        raise UsageError(
+            f"attention cannot be placed at 'neck': {called} has no such place; these heads have: "
+            f"{_listed('neck')}"
+        )
+    if attention.placement == "head" and attention.name != "identity" and _has(name, "neck"):
+        raise UsageError(
+            f"attention {attention.name!r} cannot be placed at 'head': that is before the global mean, at"
+            f" which {called} does not look; place it at 'neck', or at 'stage_end' of the last stage"
+        )
+
+
+def _has(name: str, field: str) -> bool:
+    return bool(name) and field in _fields(_HEADS[name])
+
+
+def _fields(head: type[nn.Module]) -> set[str]:
+    return {field.name for field in dataclasses.fields(head)}
+
+
+def _listed(field: str) -> str:
+    return ", ".join(name for name in names() if _has(name, field))
+
+
+def mechanisms(name: str, neck: Slot | None) -> tuple[Slot, ...]:
+    """The mechanisms in a head.
+
+    Args:
+        name: Of the head, or "".
+        neck: The mechanism that is put into its places; None: they have the head's own.
+    """
+    if neck is not None or not name:
+        return () if neck is None else (neck,)
+    return tuple(getattr(_HEADS[name], "mechanisms", {}).values())
+
+
+def has_auxiliary(name: str) -> bool:
+    """Whether a head, or "", gives a `WithAuxiliary` in training."""
+    return bool(name) and getattr(_HEADS[name], "has_auxiliary", False)
+
+
+def create(
+    name: str,
+    *,
+    num_classes: int,
+    dtype: Any,
+    param_dtype: Any,
+    width: int = 0,
+    neck: Slot | None = None,
+    strides: Strides = (),
+) -> nn.Module:
     """The head, as a submodule of the network that is being built.
 
     Args:
@@ -83,5 +192,11 @@ def create(name: str, *, num_classes: int, dtype: Any, param_dtype: Any) -> nn.M
         num_classes: What it tells apart.
         dtype: Type of the activations; outputs are float32.
         param_dtype: Type of the parameters.
+        width: See `DenseHead`; so is the rest.
+        neck: The mechanism in its places for attention.
+        strides: Of the endpoints.
     """
-    return _HEADS[name](num_classes=num_classes, dtype=dtype, param_dtype=param_dtype, name=name)
+    head = _HEADS[name]
+    further = {"width": width, "neck": neck, "strides": strides}
+    taken = {field: value for field, value in further.items() if field in _fields(head)}
+    return head(num_classes=num_classes, dtype=dtype, param_dtype=param_dtype, name=name, **taken)

@@ -1,0 +1,88 @@
+"""The position attention module of DANet. Fu, Liu, Tian, Li, Bao, Fang, Lu; CVPR 2019; arXiv:1809.02983.
+
+    T = x W_T, S = x W_S, (P, d);  G = x W_G, (P, C);   A = softmax_q(T S^T), (P, P);   y = x + gamma A G
+
+gamma starts at 0, so that the module starts as the identity. d = C / 8; all layers have biases, and the
+inner products no factor, unlike those of `non_local`, which has a narrower G, a layer and a norm behind A G.
+Time and memory grow with P^2. The bias of W_S adds the same to a whole row of the softmax, so its gradient is
+zero. The channel attention beside it is `danet_cam`.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from chanattn.attention.core import refuse_condition, sow_weights
+from chanattn.attention.danet_cam import CITATION
+from chanattn.attention.non_local import affinities
+from chanattn.attention.registry import register
+from chanattn.attention.widths import WidthRule, width_rule
+from chanattn.layers import Conv
+
+
+@register(
+    "danet_pam",
+    year=2019,
+    axes=("attention over all positions, for every position", "two projections", "x + gamma A G"),
+    placement="head",
+    identity_at_init=True,
+    citation=CITATION,
+)
+class DANetPositionAttention(nn.Module):
+    """Self-attention among positions: each adds a mixture of all, chosen by their inner products.
+
+    Parameters: C^2 + 2 C d + C + 2 d + 1
+
+    d = max(C // 8, 1). The identity at initialisation.
+
+    Attributes:
+        reduction: r of the width d = C / r of the inner products.
+        width: d itself, whatever C is.
+        rounding: As in `se`.
+        divisor: Of "timm" and "mobile"; None: 8.
+        min_width: Least d; None: 1, or the divisor.
+        param_dtype: Type of the parameters.
+    """
+
+    reduction: int = 8
+    width: int | None = None
+    rounding: str = "paper"
+    divisor: int | None = None
+    min_width: int | None = None
+    param_dtype: Any = jnp.float32
+
+    def __post_init__(self) -> None:
+        self._width_rule()
+        super().__post_init__()
+
+    def _width_rule(self) -> WidthRule:
+        return width_rule(
+            self.rounding,
+            self.reduction,
+            owner="danet_pam",
+            width=self.width,
+            divisor=self.divisor,
+            min_width=self.min_width,
+        )
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
+    ) -> jax.Array:
+        """Add to every position of (N, H, W, C) a mixture of all."""
+        refuse_condition(self, condition)
+        channels = x.shape[-1]
+
+        def project(name: str, width: int) -> jax.Array:
+            types = {"dtype": x.dtype, "param_dtype": self.param_dtype}
+            y = Conv(width, 1, use_bias=True, name=name, **types)(x)
+            return y.reshape(x.shape[0], -1, width)
+
+        width = self._width_rule()(channels)
+        weights = affinities(project("query", width), project("key", width), 1.0)
+        sow_weights(self, weights)
+        mixed = jnp.einsum("npq,nqd->npd", weights.astype(x.dtype), project("value", channels))
+        gamma = self.param("gamma", nn.initializers.zeros, (), self.param_dtype)
+        return x + gamma.astype(x.dtype) * mixed.reshape(x.shape)
