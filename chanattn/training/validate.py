@@ -171,6 +171,11 @@ def _check_model(config: ConfigDict) -> None:
     if chosen.placement:
         _check_name("model.attention.placement", chosen.placement, list(attention.PLACEMENTS))
     _check_name("task.name", config.task.name, tasks.names())
+    if config.optimizer.new_factor != 1 and not config.model.init:
+        raise UsageError(
+            f"optimizer.new_factor={config.optimizer.new_factor} is for what model.init does not load; name"
+            " something there, or set it to 1"
+        )
     if len(set(chosen.stages)) != len(chosen.stages):
         raise UsageError(f"model.attention.stages names a stage twice: {tuple(chosen.stages)}")
     # Making the module allocates nothing; it checks options, their ranges, placement and slot.
