@@ -18,9 +18,9 @@ class Part:
         reasons: why.
     """
 
-    name: str
-    loaded: int
-    fresh: int
+    name: str = ""
+    loaded: int = 0
+    fresh: int = 0
     reasons: tuple[str, ...] = ()
 
 
@@ -54,9 +54,12 @@ class Initialisation:
         if not isinstance(values, dict):
             return None
         told = known_fields(cls, values)
-        parts = [
-            known_fields(Part, part) for part in told.get("parts", ()) if isinstance(part, dict)
-        ]
+        for name in ("parts", "fresh", "notes"):
+            if not isinstance(told.get(name), tuple):
+                told[name] = ()
+        if not isinstance(told.get("surplus"), dict):
+            told["surplus"] = {}
+        parts = [known_fields(Part, part) for part in told["parts"] if isinstance(part, dict)]
         return cls(**told | {"parts": tuple(Part(**part) for part in parts)})
 
     def to_json(self) -> dict[str, Any]:

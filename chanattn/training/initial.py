@@ -31,8 +31,9 @@ from chanattn.runs.layout import CHECKPOINTS, CONFIG
 from chanattn.training import manifest as manifests
 from chanattn.training.agreement import all_agree, decided
 from chanattn.training.checkpoint import Checkpoints
-from chanattn.training.config import changed_fields
+from chanattn.training.config import changed_fields, from_json, to_json
 from chanattn.training.evaluate import choose_step
+from chanattn.training.evaluate_weights import read_state
 from chanattn.training.run_directory import has_checkpoint, read_config
 from chanattn.training.state import TrainState
 from chanattn.training.validate import import_modules
@@ -177,17 +178,12 @@ def _read(
 ) -> Initial:
     name, strict = config.model.init, config.model.init_strict
     path, step, ema = _parse(name)
-    if path.is_dir() and not (path / WEIGHTS).exists() and _is_run(path):
+    if decided(lambda: _is_run(path)):
         source = _of_run(path, step, ema, config, model, mesh)
     else:
         if step is not None or ema is not None:
             raise UsageError(f"model.init={name}: what stands behind @ is for runs; {path} is none")
         source = _of_file(path, config, model)
-    for where, array in source.arrays.items():
-        if not np.isfinite(array).all():
-            raise UsageError(
-                f"{path} holds numbers that are not finite, in {where!r}: it is damaged"
-            )
     if strict and source.mistake:
         raise UsageError(source.mistake)
     found = fit(model, source.arrays, image_size=image_shape[:2])
@@ -234,6 +230,9 @@ def _parse(text: str) -> tuple[Path, int | str | None, bool | None]:
 
 
 def _is_run(folder: Path) -> bool:
+    """Whether a path is that of a run, and not of a file or of a folder with one."""
+    if not folder.is_dir() or (folder / WEIGHTS).exists():
+        return False
     if (folder / CONFIG).exists() or (folder / CHECKPOINTS).exists():
         return True
     if (folder / _PICKLE).exists():
@@ -245,7 +244,7 @@ def _is_run(folder: Path) -> bool:
 
 def _of_file(path: Path, config: ConfigDict, model: models.Network) -> _Source:
     file = path / WEIGHTS if path.is_dir() else path
-    arrays = read_weights(file)
+    arrays = read_state(file, allow_pickle=False)
     hub, mistake = hub_config(file), None
     try:
         check_architecture(hub, model, attention=False)
@@ -269,7 +268,9 @@ def _of_run(
     model: models.Network,
     mesh: Mesh,
 ) -> _Source:
-    theirs = read_config(run)
+    # What several processes do together, they begin together.
+    theirs = from_json(decided(lambda: to_json(read_config(run))))
+    classes = decided(lambda: read_classes(run))
     averaged = theirs.ema.decay > 0 if ema is None else ema
     with Checkpoints(run / CHECKPOINTS, read_only=True) as checkpoints:
         step = choose_step(run, checkpoints, step)
@@ -284,7 +285,7 @@ def _of_run(
         record,
         _differences(run, theirs, config),
         _other(run, theirs, model),
-        read_classes(run),
+        classes,
     )
 
 
