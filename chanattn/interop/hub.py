@@ -14,7 +14,8 @@ from typing import Any
 
 from chanattn import models
 from chanattn.errors import UsageError
-from chanattn.interop.timm_networks import NETWORKS, same_network
+from chanattn.interop.timm_networks import same_network
+from chanattn.models.timm_names import NETWORKS, unknown
 
 FILE = "config.json"
 _OWN = (
@@ -74,7 +75,7 @@ def hub_config(folder: str | os.PathLike[str]) -> HubConfig | None:
         return None
     nested, own = values.get("pretrained_cfg"), values.get("chanattn")
     told = values | (nested if isinstance(nested, dict) else {})
-    kinds = {
+    kinds: dict[str, Any] = {
         "num_classes": int,
         "mean": tuple,
         "std": tuple,
@@ -123,12 +124,11 @@ def check_architecture(
         )
         name = name.removeprefix(_OWN)
     elif name in NETWORKS:
-        row, chosen = NETWORKS[name]
-        theirs = models.create(row, attention=chosen)
+        theirs = models.create(name)
     else:
         raise UsageError(
-            f"{config.path} says that the weights are of {name!r}, which is no architecture here; where it is"
-            " wrong, move the weights to a folder of their own"
+            f"{config.path} names the network of the weights: {unknown(name)}"
+            " (where it is wrong, move the weights to a folder of their own)"
         )
     if not same_network(theirs, model, attention=attention):
         raise UsageError(

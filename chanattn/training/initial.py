@@ -253,7 +253,7 @@ def _of_file(path: Path, config: ConfigDict, model: models.Network) -> _Source:
     dataset = config.dataset
     ours = {"mean": dataset.mean, "std": dataset.std}
     if dataset.image_size:
-        ours["interpolation"] = "bilinear"
+        ours |= {"interpolation": "bilinear", "crop_pct": dataset.augment.eval_crop}
     with file.open("rb") as stream:
         checksum = hashlib.file_digest(stream, "sha256").hexdigest()
     record = Initialisation(sha256=checksum)
