@@ -117,6 +117,11 @@ MODEL = {
     "num_classes": Field(0, integer(0), "Of the classifier; 0: as many as the dataset has."),
     "head": Field("", text(empty=True),
         "What is made of the endpoints, see `chanattn.models.heads`; empty: the task's own.", older=""),
+    "init": Field("", path(),
+        "Weights to begin with: a safetensors file, a folder with one and its config.json, or a run, maybe"
+        " with @STEP, @best, @raw or @ema behind it; see docs/pretrained.md.", older=""),
+    "init_strict": Field(True, boolean(),
+        "Refuse weights that lack a part of the backbone, or have something that it lacks.", older=True),
     "shortcut": Field("", choice("", "zero_pad", "projection", "avg_pool"), "Empty: the architecture's own."),
     "zero_init_residual": Field(True, boolean(),
         "The last norm of a block starts at zero: the block is the identity."),
@@ -157,6 +162,15 @@ OPTIMIZER = {
     "weight_decay": Field(1e-4, number(0), "sgd: added to the gradient; adamw, lamb: decoupled."),
     "decay_attention": Field(True, boolean(), "False: parameters of the attention modules do not decay."),
     "clip_norm": Field(0.0, number(0), "Largest global gradient norm; 0: off."),
+
+    # Fine-tuning, see docs/pretrained.md.
+    "freeze": Field((), several(text(empty=False), empty=True),
+        "What is not trained: parts (stem, stage1, ..., final, backbone, head) or patterns of names, such as"
+        " '*attention*'; with ! in front, what is after all.", older=()),
+    "layer_decay": Field(1.0, number(0, 1, ends="(]"),
+        "Factor of the learning rate from layer to layer, 1 at the head; a layer is a block.", older=1.0),
+    "new_factor": Field(1.0, number(0, ends="()"),
+        "Factor of the learning rate of parameters that model.init did not load.", older=1.0),
 }
 
 # The learning rate over time, after a linear warm-up: lr * (t + 1) / warmup_steps.

@@ -12,6 +12,8 @@ from chanattn.layers.activation import activation
 from chanattn.onednn import operations
 
 EPSILON = 1e-5
+FROZEN = "frozen"
+"""Collection of variables: a norm that finds its `mean` there stays as it is, in training too."""
 
 
 class BatchNorm(nn.Module):
@@ -20,7 +22,8 @@ class BatchNorm(nn.Module):
     Parameters `scale` and `bias` (C,), running `mean` and `var` (C,) in `batch_stats`, as Flax's. Statistics
     are those over all axes but the last, in float32 and, under a sharded batch, of the global batch. The
     running variance is the biased one (PyTorch stores the unbiased one, n / (n - 1) larger). The variance
-    takes two passes: E[x^2] - E[x]^2 in one loses its digits where the mean is large.
+    takes two passes: E[x^2] - E[x]^2 in one loses its digits where the mean is large. A frozen one, see
+    `FROZEN`, normalises by the running statistics even if `train`, and keeps them.
 
     Attributes:
         train: Whether the statistics are the batch's, else the running ones.
@@ -48,7 +51,7 @@ class BatchNorm(nn.Module):
         mean = self.variable("batch_stats", "mean", lambda: jnp.zeros(shape, jnp.float32))
         var = self.variable("batch_stats", "var", lambda: jnp.ones(shape, jnp.float32))
         act = activation(self.act) if self.act else lambda y: y
-        if not self.train:
+        if not self.train or self.has_variable(FROZEN, "mean"):
             y = _normalise(x, mean.value, var.value, scale, bias)
             return act(y.astype(self.dtype))
         if _fits_onednn(x, scale, self.dtype):
