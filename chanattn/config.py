@@ -112,7 +112,8 @@ AUGMENT = {
 
 # The network: an architecture with a mechanism.
 MODEL = {
-    "name": Field("resnet20", text(empty=False), "The architecture, see `python -m chanattn.models`."),
+    "name": Field("resnet20", text(empty=False),
+        "The architecture, see `python -m chanattn.models`; or a network of timm's, see `--timm` there."),
     "num_classes": Field(0, integer(0), "Of the classifier; 0: as many as the dataset has."),
     "head": Field("", text(empty=True),
         "What is made of the endpoints, see `chanattn.models.heads`; empty: the task's own.", older=""),
@@ -127,7 +128,9 @@ MODEL = {
 # `get_config` adds a field for every option of every mechanism. None: the mechanism's default. An option that
 # the chosen mechanism does not take is refused; the mechanism knows its range.
 ATTENTION = {
-    "name": Field("identity", text(empty=False), "The mechanism, see `python -m chanattn.attention`."),
+    "name": Field("", text(empty=True),
+        "The mechanism, see `python -m chanattn.attention`; identity: none; empty: the one that model.name"
+        " implies, if it does."),
     "placement": Field("", text(empty=True), "Where in the block; empty: the mechanism's own place."),
     "stages": Field((), several(integer(1, 5), empty=True),
         "Numbers of stages, from 1; empty: all (at stage_end: all but the last)."),

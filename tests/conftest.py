@@ -1,10 +1,10 @@
 """What every test shares: the CPU platform and where the reference data lies, if it is there."""
 
+import contextlib
 import multiprocessing
 import os
-import shutil
 import signal
-import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import jax
 import pytest
 from hypothesis import settings
 
-from chanattn.training import variables
+from chanattn.training import compilation_cache, variables
 from tests.support.skips import pytest_sessionfinish, pytest_terminal_summary  # noqa: F401 - hooks
 
 # Compilation makes the first example slow, and a test must give the same verdict every time.
@@ -40,12 +40,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if not (config.getoption("--soak") or config.getoption("--optimised")):
         _set("jax_disable_most_optimizations", True)
         _have_xla_compile_quickly()
-    # Compiled programs serve all workers, and all processes that tests start, which inherit these settings:
-    # in a folder of this run, or in one that JAX_COMPILATION_CACHE_DIR names, where the next run finds them.
+    # Compiled programs serve all workers, all processes that tests start, which inherit these settings, and
+    # the next run of the tests.
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        folder = tempfile.mkdtemp(prefix="chanattn-compiled-")
-        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
-        _set("jax_compilation_cache_dir", folder)
+        for name, value in compilation_cache.settings(_cache()).items():
+            _set(name, value)
     _set("jax_persistent_cache_min_compile_time_secs", 0.0)
     # A program that another process is just writing is compiled instead, see pyproject.toml; also elsewhere.
     os.environ["PYTHONWARNINGS"] = "ignore:Error reading persistent compilation cache entry"
@@ -70,6 +69,18 @@ def _have_xla_compile_quickly() -> None:
     jax.jit(lambda: 0).lower().compile()
     # Else each program that a test starts would ask yet another process whether XLA takes these flags.
     os.environ[variables.TAKEN] = os.environ["XLA_FLAGS"]
+
+
+def _cache() -> Path:
+    """The user's folder for programs that tests compile, without those that have grown old."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(home) / "chanattn" / "tests"
+    long_ago = time.time() - 14 * 24 * 3600
+    for path in folder.rglob("*-cache"):
+        with contextlib.suppress(FileNotFoundError):  # another run may do the same
+            if path.stat().st_mtime < long_ago:
+                path.unlink()
+    return folder
 
 
 def _set(name: str, value: str | float) -> None:

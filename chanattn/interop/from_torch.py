@@ -39,11 +39,11 @@ def from_torch(
     """Flax variables from a PyTorch `state_dict`.
 
     Args:
-        target: A mechanism (`"se"`), an architecture (`"seresnet50"` is `"resnet50"` with the option
-            `attention={"name": "se", "rounding": "timm"}`), or a network.
+        target: A mechanism (`"se"`), an architecture or a network of timm's by name (`"seresnet50.a1_in1k"`
+            is `"resnet50"` with `attention={"name": "se", "rounding": "timm"}`), or a network.
         state_dict: Names to arrays, in timm's or the authors' naming.
         image_size: Of a network: side of the pictures, or height and width, where parameters depend on them
-            (learned gather-excite, frequencies). None: 32 for CIFAR networks, else 224.
+            (learned gather-excite, frequencies). None: those that the network was published for.
         **options: Of an architecture: what `models.create` takes. Of a mechanism: what `attention.create`
             takes. Most show in the arrays and can be left out; `groups` of grouped layers (`splat`, `se_gc`)
             cannot.

@@ -10,6 +10,7 @@ from flax.traverse_util import flatten_dict
 from chanattn import attention, models
 from chanattn.errors import UsageError, did_you_mean, some
 from chanattn.interop.names import mechanism_table
+from chanattn.models.timm_names import NETWORKS, is_known, of_timm, unknown
 
 _CONV_SLOT = [name for name in attention.names() if attention.describe(name).slot == "conv"]
 _SHOWN = 3  # of the names that a message could list
@@ -27,7 +28,7 @@ def resolve(
     """
     if not isinstance(target, str):
         return target
-    if target in models.names():
+    if is_known(target):
         return models.create(target, **options)
     if target not in attention.names():
         raise _unknown(target)
@@ -40,9 +41,11 @@ def resolve(
 
 
 def _unknown(target: str) -> UsageError:
+    if of_timm(target):
+        return unknown(target)
     rows = [name for name in models.names() if target.endswith(name)]
     backbone = f" Or {max(rows, key=len)!r} with an attention?" if rows else ""
-    valid = [*models.names(), *attention.names()]
+    valid = [*models.names(), *NETWORKS, *attention.names()]
     return UsageError(
         f"{target!r} is neither an architecture (`python -m chanattn.models` lists them) nor a mechanism"
         f" (`python -m chanattn.attention`).{backbone or did_you_mean(target, valid)}"

@@ -1,64 +1,15 @@
-"""Networks of timm by its names, as (architecture, attention) of this project."""
+"""The name that timm has for a network: `chanattn.models.timm_names` read backwards."""
 
+from functools import cache
 from typing import Any
 
 from chanattn import attention, models
 from chanattn.models import Network, Slot
-
-TIMM_SE = {"name": "se", "rounding": "timm"}
-ECA = {"name": "eca"}
-ESE = {"name": "ese"}
-GC = {"name": "gc", "preset": "timm"}
-MID = {"placement": "mid"}
-EFFICIENT_SE = {"name": "se", "reduction": 4, "reduce_from": "block_input", "act": "silu"} | MID
-
-# Networks of timm whose name is the backbone's; those with attention follow.
-_BACKBONES = (
-    *("resnet18", "resnet34", "resnet26", "resnet50", "resnet101", "resnet152"),
-    *("resnet18d", "resnet34d", "resnet26d", "resnet50d", "resnet101d", "resnet152d"),
-    *("resnet26t", "resnet50t", "wide_resnet50_2", "wide_resnet101_2"),
-    *("resnext50_32x4d", "resnext50d_32x4d", "resnext101_32x4d", "resnext101_32x8d"),
-    *("resnext101_64x4d", "vovnet39a", "mobilenetv2_100"),
-    *("resnest14d", "resnest26d", "resnest50d", "resnest101e", "resnest200e", "resnest269e"),
-    *("resnest50d_4s2x40d", "resnest50d_1s4x24d"),
-    *("skresnet18", "skresnet34", "skresnet50", "skresnet50d", "skresnext50_32x4d"),
-)
-_SE_ON = (
-    *("resnet18", "resnet34", "resnet50", "resnet50t", "resnet101", "resnet152", "resnet152d"),
-    *("resnext26d_32x4d", "resnext26t_32x4d", "resnext50_32x4d", "resnext101_32x4d"),
-    *("resnext101_32x8d", "resnext101d_32x8d", "resnext101_64x4d"),
-)
-_ECA_ON = (
-    *("resnet26t", "resnet50d", "resnet50t", "resnet101d", "resnet200d", "resnetlight"),
-    *("resnet269d", "resnext26t_32x4d", "resnext50t_32x4d"),
-)
-_LEGACY_SE_ON = (
-    *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
-    *("resnext26_32x4d", "resnext50_32x4d", "resnext101_32x4d"),
-)
-NETWORKS: dict[str, tuple[str, Any]] = {
-    **{name: (name, None) for name in _BACKBONES},
-    **{f"se{name}": (name, TIMM_SE) for name in _SE_ON},
-    **{f"eca{name}": (name, ECA) for name in _ECA_ON},
-    **{f"legacy_se{name}": (f"legacy_{name}", "se") for name in _LEGACY_SE_ON},
-    **{f"resnetrs{n}": (f"resnetrs{n}", TIMM_SE | {"reduction": 4}) for n in (50, 101, 152)},
-    **{f"ese_vovnet{kind}": (f"vovnet{kind}", ESE) for kind in ("19b_dw", "39b", "99b")},
-    "senet154": ("senet154", TIMM_SE),
-    "legacy_senet154": ("legacy_senet154", "se"),
-    "seresnet33ts": ("resnet33ts", TIMM_SE | MID),
-    "seresnext26ts": ("resnext26ts", TIMM_SE | MID),
-    "eca_resnet33ts": ("resnet33ts", ECA | MID),
-    "gcresnet33ts": ("resnet33ts", GC | MID),
-    "gcresnet50t": ("resnet50t_strided", GC | MID),
-    "gcresnext26ts": ("resnext26ts", GC | MID),
-    "gcresnext50ts": ("resnext50ts", GC | MID),
-    "efficientnet_b0": ("efficientnet_b0", EFFICIENT_SE),
-}
-
+from chanattn.models.timm_names import NETWORKS
 
 # What does not change the parameters or what they compute.
 _FREE = {"parent", "name", "num_classes", "head", "slots", "dtype", "param_dtype"} | {
-    *("zero_init_residual", "stochastic_depth", "dropout"),
+    *("zero_init_residual", "stochastic_depth", "dropout", "image_size"),
 }
 
 
@@ -70,14 +21,27 @@ def timm_name(model: Network) -> str | None:
     """
     if model.head != "classifier" or not model.num_classes:
         return None
-    own = _facts(model)
-    rows = {row: models.create(row) for row, _ in NETWORKS.values()}
-    for name, (row, chosen) in NETWORKS.items():
-        if type(rows[row]) is not type(model) or rows[row].depths != model.depths:
-            continue
-        if _facts(models.create(row, attention=chosen)) == own:
-            return name
-    return None
+    known = ((name, other) for name, other in _networks() if other.depths == model.depths)
+    return next((name for name, other in known if same_network(model, other)), None)
+
+
+@cache
+def _networks() -> tuple[tuple[str, Network], ...]:
+    return tuple((name, models.create(name)) for name in NETWORKS)
+
+
+def same_network(one: Network, other: Network, *, attention: bool = True) -> bool:
+    """Whether two networks compute the same function of the same parameters, up to the head.
+
+    Args:
+        one: A network.
+        other: Another one.
+        attention: Whether to compare the gate mechanisms too.
+    """
+    facts, others = _facts(one), _facts(other)
+    if not attention:
+        facts["gate"] = others["gate"] = ()
+    return type(one) is type(other) and facts == others
 
 
 def _facts(model: Network) -> dict[str, Any]:

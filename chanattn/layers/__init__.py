@@ -9,7 +9,7 @@ from chanattn.layers.conv import Conv
 from chanattn.layers.dense import GroupedDense, dense
 from chanattn.layers.maximum import maximum, minimum
 from chanattn.layers.norm import BatchNorm
-from chanattn.layers.pool import avg_pool, max_pool
+from chanattn.layers.pool import avg_pool, blur_pool, max_pool
 from chanattn.layers.softmax import softmax
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "GroupedDense",
     "activation",
     "avg_pool",
+    "blur_pool",
     "dense",
     "max_pool",
     "maximum",

@@ -44,6 +44,24 @@ def avg_pool(
     return total / _reduce_window(ones, 0.0, lax.add, window, stride, pads)
 
 
+def blur_pool(x: jax.Array, stride: int = 2) -> jax.Array:
+    """Every `stride`-th cell of (N, H, W, C) smoothed by [1, 2, 1] / 4 along rows and columns.
+
+    The border is a mirror, as in timm: (N, ceil(H / stride), ceil(W / stride), C). Zhang, Making
+    Convolutional Networks Shift-Invariant Again. ICML 2019, arXiv:1904.11486, Section 3.
+    """
+    for axis in (1, 2):
+        size = x.shape[axis]
+        padded = jnp.pad(
+            x, [(1, 1) if other == axis else (0, 0) for other in range(4)], mode="reflect"
+        )
+        before, here, after = (
+            lax.slice_in_dim(padded, start, start + size, stride, axis) for start in range(3)
+        )
+        x = (before + 2 * here + after) / 4
+    return x
+
+
 def adaptive_avg_pool(x: jax.Array, size: tuple[int, int]) -> jax.Array:
     """Mean over the cells of a grid of `size`, whatever the map's: (N, H, W, C) -> (N, *size, C).
 

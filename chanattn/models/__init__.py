@@ -13,7 +13,7 @@ from typing import Any
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from chanattn.errors import UsageError, did_you_mean
+from chanattn.errors import UsageError
 from chanattn.models import heads
 from chanattn.models.architectures import ARCHITECTURES
 from chanattn.models.blocks import SHORTCUTS
@@ -22,6 +22,7 @@ from chanattn.models.inverted_residual import InvertedResidualNet
 from chanattn.models.network import Network
 from chanattn.models.resnet import ResNet
 from chanattn.models.slots import Slot, Slots, resolve
+from chanattn.models.timm_names import meaning
 from chanattn.models.vovnet import VoVNet
 
 __all__ = [
@@ -36,10 +37,9 @@ __all__ = [
     "folding",
     "from_config",
     "heads",
+    "meaning",
     "names",
 ]
-
-_NO_ATTENTION = {"name": "identity"}
 
 
 def names() -> list[str]:
@@ -59,29 +59,28 @@ def create(
     """Build a named architecture.
 
     Args:
-        name: Row of the table (`python -m chanattn.models` prints it).
+        name: Row of the table (`python -m chanattn.models` prints it), or a network of timm's ("seresnet50",
+            "seresnet50.a1_in1k"; with `--timm` it prints these).
         num_classes: What the head tells apart; 0: a backbone without a head, whose outputs are the pooled
             features.
         head: A name of `chanattn.models.heads`; "": none, as with no classes.
         attention: A mechanism's name, or a mapping with its `name` and by choice `placement`, `stages`,
             `start` ("identity": the network predicts at the start what it does without attention) and the
-            mechanism's options.
+            mechanism's options; None, or a mapping without a name: the one that the name implies
+            (`chanattn.models.timm_names`), if it does. "identity": none.
         shortcut: Of a ResNet: zero_pad, projection, projection3x3 or avg_pool; empty: the architecture's own.
         **arguments: Further attributes of the network, e.g. `dropout`, `dtype`.
 
     Raises:
-        UsageError: Unknown architecture, head, mechanism or option, or a mechanism that it cannot hold.
+        UsageError: Unknown architecture, head, mechanism or option, a mechanism that it cannot hold, or
+            another one than its name implies.
     """
-    if name not in ARCHITECTURES:
-        raise UsageError(
-            f"unknown architecture {name!r}; `python -m chanattn.models` lists them."
-            f"{did_you_mean(name, names())}"
-        )
-    row = dict(ARCHITECTURES[name])
+    architecture, attention, image_size = meaning(name, attention)
+    row = dict(ARCHITECTURES[architecture])
+    if image_size:
+        row["image_size"] = image_size
     network: type[Network] = row.pop("network", ResNet)
-    if isinstance(attention, str):
-        attention = {"name": attention}
-    slots = resolve(attention or _NO_ATTENTION, row.pop("conv", None))
+    slots = resolve(attention, row.pop("conv", None))
     if shortcut:
         if network is not ResNet:
             raise UsageError(f"architecture {name!r} has no choice of shortcuts")

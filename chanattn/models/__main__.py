@@ -1,17 +1,32 @@
-"""`python -m chanattn.models`: the table of architectures with their parameters."""
+"""The table of architectures with their parameters; or the networks of timm that are here.
+
+    python -m chanattn.models
+    python -m chanattn.models --timm
+
+With --timm: for each name of timm the architecture, the attention with its options and the size of the
+pictures, then what timm has beside these with channel attention. Each name goes where an architecture does.
+"""
+
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from absl import flags
 from rich.console import Console
 from rich.table import Table
 
 from chanattn import cli, models
 from chanattn.layers import kernels
+from chanattn.models.timm_catalogue import CATALOGUE
+from chanattn.models.timm_names import NETWORKS, missing
+
+TIMM = flags.DEFINE_bool("timm", False, "the networks of timm by its names, and what is missing")
 
 
 def count_parameters(name: str, num_classes: int) -> int:
-    """Trainable parameters of an architecture, from shapes alone."""
-    model = models.create(name, num_classes=num_classes)
+    """Trainable parameters of an architecture without attention in the gate slot, from shapes alone."""
+    model = models.create(name, num_classes=num_classes, attention="identity")
     image = jax.ShapeDtypeStruct((1, model.image_size, model.image_size, 3), jnp.float32)
     with kernels.chosen("plain"):  # traced in half the time
         variables = jax.eval_shape(model.init, jax.random.key(0), image)
@@ -27,6 +42,9 @@ def _details(model: models.Network) -> list[str]:
 
 def main() -> None:
     """Print the table: CIFAR networks with 10 classes, ImageNet networks with 1000."""
+    if TIMM.value:
+        _print_timm(Console(width=150))
+        return
     table = Table(title="Architectures, without attention in the gate slot")
     for column in ("name", "block", "stem", "shortcut", "blocks a stage", "conv slot"):
         table.add_column(column)
@@ -34,7 +52,7 @@ def main() -> None:
     table.add_column("parameters", justify="right")
     names = models.names()
     for name in cli.tracked(names, f"counting the parameters of {len(names)} networks", len(names)):
-        model = models.create(name)
+        model = models.create(name, attention="identity")
         num_classes = 10 if model.image_size == 32 else 1000
         conv = model.slots.conv
         table.add_row(
@@ -46,6 +64,46 @@ def main() -> None:
             f"{count_parameters(name, num_classes):,}",
         )
     Console(width=150).print(table)
+
+
+def _print_timm(console: Console) -> None:
+    table = Table(title="Networks of timm 1.0.31 by its names")
+    for column in ("timm", "architecture", "attention"):
+        table.add_column(column)
+    table.add_column("pictures", justify="right")
+    for name, network in NETWORKS.items():
+        model = models.create(name)
+        own = network.attention or _built_in(model)
+        table.add_row(name, network.architecture, _shown(own), str(model.image_size))
+    console.print(table)
+
+    left = missing()
+    lacking = Table(title="Models of timm 1.0.31 with channel attention that are not here")
+    lacking.add_column("file")
+    for column in ("models", "of", "with weights"):
+        lacking.add_column(column, justify="right")
+    lacking.add_column("names")
+    for file, names in left.items():
+        weights, listed = sum(names.values()), " ".join(names)
+        lacking.add_row(file, *map(str, (len(names), len(CATALOGUE[file]), weights)), listed)
+    console.print(lacking)
+    every = [weights for names in CATALOGUE.values() for weights in names.values()]
+    absent = [weights for names in left.values() for weights in names.values()]
+    console.print(
+        f"{len(every) - len(absent)} of {len(every)} models with channel attention are here,"
+        f" {sum(every) - sum(absent)} of {sum(every)} with published weights.",
+        highlight=False,
+    )
+
+
+def _built_in(model: models.Network) -> dict[str, Any]:
+    conv = model.slots.conv
+    return {"name": conv.name, **dict(conv.options)} if conv.name != "identity" else {}
+
+
+def _shown(attention: Mapping[str, Any]) -> str:
+    name, *options = [f"{k}={v}" if k != "name" else str(v) for k, v in attention.items()] or [""]
+    return f"{name} ({', '.join(options)})" if options else name
 
 
 if __name__ == "__main__":

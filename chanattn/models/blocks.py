@@ -12,10 +12,14 @@ import jax
 import jax.numpy as jnp
 
 from chanattn.errors import UsageError
-from chanattn.layers import BatchNorm, Conv, avg_pool
+from chanattn.layers import BatchNorm, Conv, avg_pool, blur_pool
 from chanattn.models.block import Block, refuse_conv_slot
 
 SHORTCUTS = ("zero_pad", "projection", "projection3x3", "avg_pool")
+ANTI_ALIAS = {
+    "avg": lambda x, stride: avg_pool(x, stride, stride, count_padding=False, ceil_mode=True),
+    "blur": blur_pool,
+}
 
 
 class ResidualBlock(Block):
@@ -35,6 +39,9 @@ class ResidualBlock(Block):
         stride_first: The bottleneck's stride is on the first convolution (Caffe).
         rectify_branch: The basic block's branch ends in an activation, before the attention (Caffe's
             SE-ResNet-18 and 34).
+        anti_alias: In blocks that halve the map the convolution of the stride has none, and a pool behind
+            its activation halves the map: "avg" (the mean of 2x2), "blur" (Zhang, ICML 2019,
+            arXiv:1904.11486); "": the convolution does. Odd sizes are rounded up.
     """
 
     planes: int
@@ -47,6 +54,7 @@ class ResidualBlock(Block):
     reduce_first: int = 1
     stride_first: bool = False
     rectify_branch: bool = False
+    anti_alias: str = ""
 
     pre_activation = False
 
@@ -92,6 +100,17 @@ class ResidualBlock(Block):
         for placement in ("before_norms", "after_norms"):
             y = self.attend_at_each(placement, y, number)
         return y
+
+    @property
+    def conv_stride(self) -> int:
+        """Stride of the convolution that has the block's; 1 where a pool halves the map."""
+        return 1 if self.anti_alias else self.stride
+
+    def pool(self, y: jax.Array) -> jax.Array:
+        """The pool that takes over the stride, if there is one."""
+        if self.stride == self.conv_stride:
+            return y
+        return ANTI_ALIAS[self.anti_alias](y, self.stride)
 
     def shortcut_of(self, x: jax.Array) -> jax.Array:
         """The input itself, or what `shortcut` makes of it where the shape changes."""
@@ -159,11 +178,11 @@ class BasicBlock(ResidualBlock):
         """(N, H, W, I) -> (N, H', W', planes), and the state, see `Block`."""
         y, state = self.attend("pre", x, state)
         if self._has_conv_slot():
-            y = self.conv_slot(1, y, self.stride)
+            y = self.conv_slot(1, y, self.conv_stride)
         else:
-            y = self.conv(1, y, self.planes, 3, stride=self.stride)
+            y = self.conv(1, y, self.planes, 3, stride=self.conv_stride)
             y = self.norm(1, y, act=True)
-        y, state = self.attend("mid", y, state)
+        y, state = self.attend("mid", self.pool(y), state)
         y = self.conv(2, y, self.planes, 3)
         y, state = self.attend("pre_norm", y, state)
         y = self.norm(2, y, act=self.rectify_branch, silent=not self.rectify_branch)
@@ -183,11 +202,19 @@ class BottleneckBlock(ResidualBlock):
     def _groups(self) -> int:
         return self._width // self.group_width if self.group_width else self.cardinality
 
+    def __post_init__(self) -> None:
+        if self.stride_first and self.anti_alias:
+            raise UsageError(
+                f"anti_alias={self.anti_alias!r} stands behind the 3x3 convolution, and stride_first=True"
+                " puts the stride on another one; leave one of them out"
+            )
+        super().__post_init__()
+
     @nn.compact
     def __call__(self, x: jax.Array, state: Any = None) -> tuple[jax.Array, Any]:
         """(N, H, W, I) -> (N, H', W', expansion * planes), and the state, see `Block`."""
         width = self._width
-        first, second = (self.stride, 1) if self.stride_first else (1, self.stride)
+        first, second = (self.stride, 1) if self.stride_first else (1, self.conv_stride)
         y, state = self.attend("pre", x, state)
         y = self.conv(1, y, width // self.reduce_first, 1, stride=first)
         y = self.norm(1, y, act=True)
@@ -198,7 +225,7 @@ class BottleneckBlock(ResidualBlock):
             y = self.conv(2, y, width, 3, stride=second, groups=self._groups)
             y, state = self.attend("pre_norm", y, state)
             y = self.norm(2, y, act=True)
-        y, state = self.attend("mid", y, state)
+        y, state = self.attend("mid", self.pool(y), state)
         y = self.conv(3, y, self.filters, 1)
         y = self.norm(3, y, act=self.rectify_branch, silent=not self.rectify_branch)
         return self.join(y, self.shortcut_of(x), state)
@@ -214,7 +241,7 @@ class PreActBlock(ResidualBlock):
     pre_activation = True
 
     def __post_init__(self) -> None:
-        _refuse(self, *_WIDTHS, "stride_first", "rectify_branch")
+        _refuse(self, *_WIDTHS, "stride_first", "rectify_branch", "anti_alias")
         refuse_conv_slot(self.slots, "which pre-activation networks do not have in that order")
         super().__post_init__()
 
@@ -269,7 +296,7 @@ def _refuse(block: ResidualBlock, *unused: str) -> None:
         default, given = getattr(type(block), field), getattr(block, field)
         if given != default:
             raise UsageError(
-                f"{type(block).__name__} takes no {field} other than {default}, not {given};"
+                f"{type(block).__name__} takes no {field} other than {default!r}, not {given!r};"
                 " use the block 'bottleneck'"
             )
 

@@ -33,6 +33,7 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
         dropout: Before the last layer of the head.
         activation: A name of `layers.activation`.
         num_features: Width of a 1x1 convolution after the last stage; 0: none.
+        image_size: Side of the pictures that the network was published for; others will do.
         dtype: Type of the activations; logits, statistics and pooled features are float32.
         param_dtype: Type of the parameters.
     """
@@ -45,6 +46,7 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
     dropout: float = 0.0
     activation: str = "relu"
     num_features: int = 0
+    image_size: int = 224
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -75,11 +77,6 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
     def strides(self) -> dict[str, int]:
         """Pixels of the input per step of every endpoint that is a map."""
         raise NotImplementedError
-
-    @property
-    def image_size(self) -> int:
-        """Side of the pictures that the network was published for."""
-        return 224
 
     def _strides(self, stem: int, first: int) -> dict[str, int]:
         """Strides of a network that halves the map at every stage but the first."""

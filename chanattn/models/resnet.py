@@ -7,7 +7,7 @@ import jax
 
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.layers import BatchNorm
-from chanattn.models.blocks import BLOCKS, SHORTCUTS
+from chanattn.models.blocks import ANTI_ALIAS, BLOCKS, SHORTCUTS
 from chanattn.models.network import Network, Outputs
 from chanattn.models.stem import POOLS, STEMS, Stem, StemPool
 
@@ -16,6 +16,7 @@ _KINDS = {
     "stem": STEMS,
     "stem_pool": (*POOLS, "strided", ""),
     "shortcut": SHORTCUTS,
+    "anti_alias": ("", *ANTI_ALIAS),
 }
 
 
@@ -38,6 +39,7 @@ class ResNet(Network):
         reduce_first: Factor by which the first 1x1 convolution is narrower.
         stride_first: Stride on the first 1x1 convolution.
         rectify_branch: Activation at the end of a basic block's branch.
+        anti_alias: What halves the map in place of the strided 3x3 convolutions.
     """
 
     block: str
@@ -54,6 +56,7 @@ class ResNet(Network):
     reduce_first: int = 1
     stride_first: bool = False
     rectify_branch: bool = False
+    anti_alias: str = ""
 
     def __post_init__(self) -> None:
         for field, valid in _KINDS.items():
@@ -77,16 +80,8 @@ class ResNet(Network):
     @property
     def strides(self) -> dict[str, int]:
         """Pixels of the input per step of every endpoint that is a map."""
-        stem = 1 if self._is_small() else 2
+        stem = 1 if self.stem.startswith("cifar") else 2
         return self._strides(stem, stem * (2 if self.stem_pool else 1))
-
-    @property
-    def image_size(self) -> int:
-        """Side of the pictures that the network was published for."""
-        return 32 if self._is_small() else 224
-
-    def _is_small(self) -> bool:
-        return self.stem.startswith("cifar")
 
     def _of_the_block(self) -> dict[str, Any]:
         return {
@@ -97,6 +92,7 @@ class ResNet(Network):
             "reduce_first": self.reduce_first,
             "stride_first": self.stride_first,
             "rectify_branch": self.rectify_branch,
+            "anti_alias": self.anti_alias,
             **({"expansion": self.expansion} if self.expansion else {}),
         }
 

@@ -6,10 +6,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.layers import BatchNorm, Conv, max_pool
+from chanattn.layers import BatchNorm, Conv, avg_pool, blur_pool, max_pool
 
 STEMS = ("cifar", "cifar_bare", "conv7", "deep", "tiered")
-POOLS = ("max", "ceil_max", "conv")
+POOLS = ("max", "ceil_max", "conv", "avg", "max_blur")
 
 
 class Stem(nn.Module):
@@ -59,7 +59,8 @@ class StemPool(nn.Module):
 
     Attributes:
         kind: "max": 3x3 max pool; "ceil_max": the same without padding, see `ceil_max_pool`; "conv": 3x3
-            convolution with norm and activation (ResNet-RS).
+            convolution with norm and activation (ResNet-RS); "avg": the mean of 2x2; "max_blur": 3x3 max pool
+            of stride 1, then `blur_pool` (anti-aliased networks).
         activation: A name of `layers.activation`.
         train: Whether norms use the batch's statistics.
         dtype: Type of the computation.
@@ -79,6 +80,10 @@ class StemPool(nn.Module):
             return ceil_max_pool(x)
         if self.kind == "max":
             return max_pool(x, 3, 2, padding=1)
+        if self.kind == "avg":
+            return avg_pool(x, 2, 2, count_padding=False, ceil_mode=True)
+        if self.kind == "max_blur":
+            return blur_pool(max_pool(x, 3, 1, padding=1))
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         x = Conv(x.shape[-1], 3, stride=2, name="conv", **types)(x)
         return BatchNorm(self.train, name="bn", act=self.activation, **types)(x)

@@ -34,7 +34,7 @@ from chanattn.training import mesh as meshes
 from chanattn.training import process
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.evaluate import choose_step, conditions, restored, with_overrides
-from chanattn.training.evaluate_weights import imported, read_state
+from chanattn.training.evaluate_weights import check_hub, imported, read_state
 from chanattn.training.evaluator import outputs_of
 from chanattn.training.run_directory import read_config
 from chanattn.training.state import Weights
@@ -300,6 +300,7 @@ def _of_file(
     data.check_num_classes(config, names)
     mesh = meshes.setup(config)
     model = tasks.network(config, len(names))
+    check_hub(config, file, model)
     weights = imported(model, state, _input(config, shape), mesh)
     origin = {"file": str(file), "model": config.model.name, "weights": "imported"}
     return _Trained(config, mesh, model, weights, shape, names, origin)

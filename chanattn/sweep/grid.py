@@ -22,6 +22,7 @@ from chanattn.errors import UsageError
 from chanattn.fields import closest
 from chanattn.runs.published import Published
 from chanattn.training.config import flatten
+from chanattn.training.validate import with_network_told
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +99,11 @@ def resolve(recipe: ConfigDict, overrides: Mapping[str, Any], seed: int = 0) -> 
     for path, value in {**overrides, "seed": seed}.items():
         _set(config, path, tuple(value) if isinstance(value, list) else value)
     return config
+
+
+def job_config(recipe: ConfigDict, overrides: Mapping[str, Any], seed: int) -> ConfigDict:
+    """`resolve` for a variant that was checked, with the network told as its run will record it."""
+    return with_network_told(resolve(recipe, overrides, seed))
 
 
 def _set(config: ConfigDict, path: str, value: object) -> None:

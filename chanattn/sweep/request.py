@@ -14,6 +14,7 @@ from chanattn.sweep.launchers.base import Job, Launcher
 from chanattn.sweep.space import Space
 from chanattn.training.config import flatten
 from chanattn.training.experiment import Outline
+from chanattn.training.validate import with_network_told
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -123,7 +124,7 @@ class SearchRequest(Request):
         """All that must stay the same for trials to be comparable, by name."""
         fields = {
             path: value
-            for path, value in flatten(self.recipe).items()
+            for path, value in flatten(with_network_told(self.recipe)).items()
             if path != "seed" and path not in self.space
         }
         return {

@@ -25,7 +25,7 @@ from chanattn.runs.summary import Summary
 from chanattn.sweep import store
 from chanattn.sweep.controller import Controller
 from chanattn.sweep.ending import Interrupt, closing
-from chanattn.sweep.grid import resolve
+from chanattn.sweep.grid import job_config
 from chanattn.sweep.launchers.base import Job, Launcher
 from chanattn.sweep.machine import places
 from chanattn.sweep.request import SearchRequest
@@ -126,7 +126,9 @@ class _Search:
         for job in self._open[number]:
             if not job.config.exists():
                 job.config.parent.mkdir(parents=True, exist_ok=True)
-                write_text(job.config, to_json(resolve(self._request.recipe, overrides, job.seed)))
+                write_text(
+                    job.config, to_json(job_config(self._request.recipe, overrides, job.seed))
+                )
         for job in self._open[number]:
             self._controller.add(job)
 

@@ -24,7 +24,7 @@ from chanattn.runs.json_object import Damaged
 from chanattn.runs.layout import JOBS, RUNS
 from chanattn.runs.sweep import SweepRecord, Variant
 from chanattn.sweep.check import by_owner
-from chanattn.sweep.grid import Sweep, resolve
+from chanattn.sweep.grid import Sweep, job_config
 from chanattn.sweep.launchers.base import Job
 from chanattn.training.config import changed_fields, from_json
 from chanattn.training.run_directory import command_line, git_revision, versions
@@ -101,7 +101,7 @@ def check_unchanged(sweep: Path, recipe: ConfigDict, grid: Sweep, name: str) -> 
         if begun is None:
             continue
         try:
-            now = resolve(recipe, grid.variants.get(variant, entry.overrides), begun.seed)
+            now = job_config(recipe, grid.variants.get(variant, entry.overrides), begun.seed)
         except UsageError as error:  # only of a variant that is gone: the others have been checked
             changes.append((variant, str(error)))
             continue
@@ -213,7 +213,7 @@ def write(
             path = job(sweep, variant, seed).config
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                Config(resolve(recipe, grid.variants[variant], seed).to_dict()).write(path)
+                Config(job_config(recipe, grid.variants[variant], seed).to_dict()).write(path)
 
 
 def _first_job(sweep: Path, variant: str, seeds: Sequence[int]) -> Job | None:

@@ -35,7 +35,7 @@ from chanattn.training.metrics_log import read_scores
 from chanattn.training.retention import ranked
 from chanattn.training.run_directory import check_parts, command_line, read_config
 from chanattn.training.state import Weights
-from chanattn.training.validate import validate
+from chanattn.training.validate import validate, with_network_told
 
 _LONGEST_NAME = 200  # file systems take 255 bytes
 _TOLD = ("dataset.name", "dataset.eval_split")  # by the name of an evaluation
@@ -202,7 +202,7 @@ def with_overrides(trained: ConfigDict, overrides: dict[str, Any]) -> ConfigDict
         group, _, name = path.rpartition(".")
         (config[group] if group else config)[name] = value
     validate(config)
-    return config
+    return with_network_told(config)
 
 
 def choose_step(run: Path, checkpoints: Checkpoints, step: int | str | None) -> int:

@@ -14,7 +14,15 @@ from ml_collections import ConfigDict
 
 from chanattn import data, tasks
 from chanattn.errors import UsageError
-from chanattn.interop import from_torch, read_weights
+from chanattn.interop import (
+    check_architecture,
+    different_preparation,
+    from_torch,
+    hub_config,
+    read_weights,
+)
+from chanattn.models import Network
+from chanattn.streams import say
 from chanattn.training import mesh as meshes
 from chanattn.training import process
 from chanattn.training.evaluate import (
@@ -60,6 +68,7 @@ def evaluate_weights(
     mesh = meshes.setup(config)
     examples = data.evaluation(config, mesh, fields=tasks.create(config.task).fields)
     model = tasks.network(config, examples.num_classes)
+    check_hub(config, file, model)
     weights = imported(model, state, examples.image_shape, mesh)
     result = {
         "file": str(file),
@@ -86,6 +95,21 @@ def read_state(file: str | os.PathLike[str], allow_pickle: bool) -> dict[str, np
                 f"{file} holds numbers that are not finite, in {name!r}: it is damaged"
             )
     return state
+
+
+def check_hub(config: ConfigDict, file: str | os.PathLike[str], model: Network) -> None:
+    """Compares the hub's `config.json` beside a file of weights, if there is one, with the network.
+
+    Pictures that are prepared otherwise than the weights were trained for are only warned of.
+
+    Raises:
+        UsageError: the weights are of another network, even where the arrays fit.
+    """
+    hub, dataset = hub_config(file), config.dataset
+    check_architecture(hub, model)
+    crop = dataset.augment.eval_crop
+    for line in different_preparation(hub, mean=dataset.mean, std=dataset.std, crop_pct=crop):
+        say(f"warning: {line}")
 
 
 def imported(

@@ -33,7 +33,7 @@ from chanattn.training.run_directory import (
     record_classes,
 )
 from chanattn.training.under_way import UnderWay
-from chanattn.training.validate import validate
+from chanattn.training.validate import validate, with_network_told
 from chanattn.training.worker_errors import WorkerErrors
 
 _NOT_COMPARED = (
@@ -73,6 +73,7 @@ def train_and_evaluate(
     """
     workdir = to_path(workdir)
     validate(config)
+    config = with_network_told(config)
     # Of several processes the first one does, in `open_run`, once JAX has started.
     if not jax.distributed.is_initialized():
         check_run(workdir, config, allow_config_change=allow_config_change)

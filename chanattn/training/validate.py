@@ -16,6 +16,7 @@ from chanattn.config import FIELDS
 from chanattn.data.fit import image_size
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.fields import NAMES_OF_KINDS, flatten, has_kind, show
+from chanattn.models import timm_names
 
 # The options of the mechanisms are not declared: their mechanism knows their ranges.
 OPTION_PREFIX = "model.attention."
@@ -35,6 +36,21 @@ def validate(config: ConfigDict) -> None:
     _check_schedule(config)
     _check_data(config)
     _check_model(config)
+
+
+def with_network_told(config: ConfigDict) -> ConfigDict:
+    """A copy whose `model.name` and `model.attention` are the architecture and the mechanism they stand for.
+
+    A name of timm's, or the empty name of the attention, is short for them; a run records what it has.
+
+    Raises:
+        UsageError: the names are unknown, or contradict each other.
+    """
+    told = config.copy_and_resolve_references()
+    found = models.meaning(config.model.name, config.model.attention.to_dict())
+    told.model.name = found.architecture
+    told.model.attention.update(found.attention)
+    return told
 
 
 def import_modules(config: ConfigDict) -> None:
@@ -166,8 +182,15 @@ def _check_data(config: ConfigDict) -> None:
 def _check_model(config: ConfigDict) -> None:
     """The architecture and the mechanism exist, and fit each other and the options given."""
     chosen = config.model.attention
-    _check_name("model.name", config.model.name, models.names())
-    _check_name("model.attention.name", chosen.name, attention.names())
+    name = config.model.name
+    if not timm_names.is_known(name):
+        if timm_names.of_timm(name):
+            raise timm_names.unknown(name)
+        hint = did_you_mean(name, [*models.names(), *timm_names.NETWORKS])
+        lists = " `python -m chanattn.models` lists them, with --timm by timm's names."
+        raise UsageError(f"unknown model.name {name!r}.{hint or lists}")
+    if chosen.name:
+        _check_name("model.attention.name", chosen.name, attention.names())
     if chosen.placement:
         _check_name("model.attention.placement", chosen.placement, list(attention.PLACEMENTS))
     _check_name("task.name", config.task.name, tasks.names())

@@ -9,17 +9,16 @@ import jax.numpy as jnp
 import pytest
 from flax.traverse_util import flatten_dict
 from sampling import every
-from timm_networks import IMAGENET, shallow
+from timm_networks import shallow
 
 from chanattn import attention, macs, models, onednn
 from chanattn.analysis.modules import NetworkCost, network_cost
 from chanattn.layers import kernels
+from chanattn.models.timm_names import NETWORKS
 from tests.conftest import ROOT
 
 GOLDEN = ROOT / "tests" / "golden"
 
-# The architecture of one row of timm's table that params.csv lacks.
-NETWORKS = IMAGENET | {"eca_resnext26ts": ("resnext26ts", {"name": "eca", "placement": "mid"})}
 # timm counts two for every output of a batch norm. Where convolutions are cheap, that is more than 1 %.
 MANY_NORMS = ("efficientnet_b0", "mobilenetv2_100", "eca_resnext26ts", "seresnext26ts")
 # timm's table has the figures of another network in this row, as its number of parameters shows.
@@ -36,7 +35,7 @@ def published() -> dict[tuple[str, int], float]:
     plain = {
         (row["name"], int(row["timm_img_size"])): float(row["timm_gmacs"])
         for row in rows("params.csv")
-        if row["name"] in NETWORKS and row["name"] not in WRONG
+        if row["name"] in NETWORKS and row["timm_gmacs"] and row["name"] not in WRONG
     }
     return plain | {
         (row["network"], int(row["size"])): float(row["gmacs"]) for row in rows("timm_gmacs.csv")
@@ -46,9 +45,8 @@ def published() -> dict[tuple[str, int], float]:
 @cache
 def counted(network: str, size: int, deep: int = 0) -> tuple[int, int]:
     """MACs, and outputs of batch norms: one product each, beside one for every channel."""
-    name, chosen = NETWORKS[network]
     # With ReLU, because a batch norm's module has the activation too, and SiLU has a product of its own.
-    model = models.create(name, attention=chosen).clone(activation="relu")
+    model = models.create(network).clone(activation="relu")
     model, left_out = shallow(model, deep)
     in_all = norms = 0
     for path, own in network_cost(model, (size, size, 3)).modules.items():

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sampling import only
 
 from benchmarks import flax_peer, rows
 from chanattn import macs, models
@@ -18,7 +19,9 @@ def pair(name):
     return ours, flax_peer.PlainResNet(row)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", only([name for name in NETWORKS if "50" not in name or name.endswith("cbam")], NETWORKS)
+)
 def test_variables_and_multiplications_are_the_same(name):
     picture = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
     shapes, counts = [], []

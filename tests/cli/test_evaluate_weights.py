@@ -1,5 +1,6 @@
 """Imported weights are evaluated without a run directory, and give what plain numpy makes of their logits."""
 
+import json
 from pathlib import Path
 
 import jax
@@ -63,6 +64,31 @@ def test_the_result_is_that_of_the_logits(
     written = {Path(result["json"]), Path(draw_evaluation(result["json"])["picture"])}
     assert set((tmp_path / "out" / "a").iterdir()) == written
     assert all(path.name.startswith("synthetic-test-net-") for path in written)
+
+
+def test_a_hubs_config_beside_the_weights_decides_whose_they_are(
+    config: ConfigDict,
+    state: dict[str, np.ndarray],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(program, "measured", lambda *_: {})
+    save_file(state, tmp_path / "model.safetensors")
+    network = {"name": "resnet8", "shortcut": "projection", "attention": {"name": "simam"}}
+    hub = {"architecture": "chanattn_resnet8", "chanattn": {"model": network}, "mean": [0.2] * 3}
+    (tmp_path / "config.json").write_text(json.dumps(hub))
+    evaluate_weights(config, tmp_path / "model.safetensors")
+    told = capsys.readouterr().err
+    assert "warning: " in told
+    assert "has mean (0.2, 0.2, 0.2), the config (0.5, 0.5, 0.5)" in told
+    for architecture, message in (
+        ("resnetaa50", "are of 'resnetaa50', which is another network"),
+        ("tf_mixnet_s", "names the network of the weights: .*one of timm's .efficientnet.py"),
+    ):
+        (tmp_path / "config.json").write_text(json.dumps({"architecture": architecture}))
+        with pytest.raises(UsageError, match=message):
+            evaluate_weights(config, tmp_path / "model.safetensors")
 
 
 def test_no_two_evaluations_share_their_files(

@@ -10,7 +10,7 @@ from chanattn.fields import ANNOTATIONS, Field, number
 from chanattn.layers import kernels
 from chanattn.training import validate as validation
 from chanattn.training.config import flatten
-from chanattn.training.validate import validate
+from chanattn.training.validate import validate, with_network_told
 from configs import base
 
 OPTIONS = [f"model.attention.{name}" for name in attention.options()]
@@ -64,7 +64,7 @@ OUT_OF_RANGE = {
     "model.zero_init_residual": None,
     "model.stochastic_depth": 1.0,
     "model.dropout": -0.1,
-    "model.attention.name": "",
+    "model.attention.name": "see",
     "model.attention.placement": "nowhere",
     "model.attention.stages": (0, 1),
     "model.attention.start": "zero",
@@ -183,6 +183,13 @@ def test_option_of_wrong_type_is_refused(path: str) -> None:
         ({"optimizer.name": "sdg"}, "Did you mean 'sgd'"),
         ({"task.name": "clasification"}, "Did you mean 'classification'"),
         ({"model.name": "resnet50tt"}, "Did you mean 'resnet50t'"),
+        ({"model.name": "seresnet5"}, "Did you mean 'seresnet50'"),
+        ({"model.name": "mixnet_s"}, "one of timm's .efficientnet.py. that is not here yet"),
+        ({"model.name": "poolformer"}, "unknown model.name 'poolformer'. `python -m chanattn.mod"),
+        (
+            {"model.name": "seresnet50", "model.attention.name": "eca"},
+            "'seresnet50' is the architecture 'resnet50' with the attention 'se', not 'eca'",
+        ),
         ({"model.attention.name": "ecaa"}, "Did you mean 'eca'"),
         ({"model.attention.name": "eca", "model.attention.reduction": 8}, "no option 'reduction'"),
         ({"model.attention.placement": "posst"}, "Did you mean 'post'"),
@@ -266,3 +273,17 @@ def test_augmentation_that_annotations_cannot_follow_is_refused(
         with pytest.raises(UsageError, match=reason) as caught:
             validate(config)
         assert str(caught.value).endswith(f"set it to its default, {FIELDS[path].default!r}")
+
+
+def test_a_run_records_what_the_names_of_network_and_attention_stand_for() -> None:
+    config = runnable()
+    config.model.attention.name = ""
+    told = with_network_told(config)
+    assert (told.model.name, told.model.attention.name) == ("resnet20", "identity")
+    config.model.name = "bat_resnext26ts.ch_in1k"
+    told = with_network_told(config)
+    chosen = told.model.attention
+    assert (told.model.name, chosen.name, chosen.placement) == ("resnext26ts", "bat", "mid")
+    assert (chosen.preset, chosen.block_size) == ("timm", 8)
+    assert with_network_told(told) == told
+    assert config.model.name == "bat_resnext26ts.ch_in1k"

@@ -24,11 +24,11 @@ def test_unknown_targets_and_names_are_refused() -> None:
     ):
         from_torch("eka", {})
     with pytest.raises(
-        UsageError, match=r"is neither an architecture \(`python -m chanattn.models"
+        UsageError, match=r"one of timm's \(nfnet.py\) that is not here yet; `python"
     ):
-        from_torch("mobilenetv3_large_100", {}, num_classes=10)
+        from_torch("eca_nfnet_l0.ra2_in1k", {}, num_classes=10)
     with pytest.raises(UsageError, match="is neither.* Or 'resnet50' with an attention"):
-        from_torch("seresnet50", {})
+        from_torch("cbamresnet50", {})
     with pytest.raises(UsageError, match="parameter 'fc1.gamma' has no counterpart"):
         from_torch("se", SE | {"fc1.gamma": np.ones(2)})
     with pytest.raises(UsageError, match="parameter 'fc3.weight' has no counterpart"):

@@ -11,7 +11,7 @@ import numpy as np
 import parity
 import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
-from timm_networks import EFFICIENT_SE, IMAGENET, MID, TIMM_SE, shallow
+from timm_networks import shallow
 
 from chanattn import models
 from chanattn.errors import UsageError
@@ -21,6 +21,8 @@ from chanattn.interop.from_torch import convert
 from chanattn.interop.names import MECHANISMS, network_table, spell
 from chanattn.interop.to_torch import rename
 from chanattn.models import ResNet
+from chanattn.models.timm_names import EFFICIENT_SE, GC, TIMM_SE
+from chanattn.models.timm_names import NETWORKS as TIMM
 from tests.models.test_reference_networks import NETWORKS
 from tests.support.sampling import every
 
@@ -147,8 +149,8 @@ ROWS = [
 @pytest.mark.slow
 @pytest.mark.parametrize("row", every(9, ROWS))
 def test_every_architecture_comes_back_to_the_bit(row: str) -> None:
-    chosen = [att for name, att in IMAGENET.values() if name == row] or [None, TIMM_SE]
-    chosen = [None, *chosen, {"name": "eca"}, {"name": "gc", "preset": "timm", "placement": "mid"}]
+    chosen = [each.attention for each in TIMM.values() if each.architecture == row] or [TIMM_SE]
+    chosen = ["identity", *filter(None, chosen), {"name": "eca"}, GC]
     chosen = [att for i, att in enumerate(chosen) if att not in chosen[:i]]
     for each in chosen:
         comes_back(row, each)
@@ -160,7 +162,7 @@ def test_every_architecture_comes_back_to_the_bit(row: str) -> None:
         ("resnet20", TIMM_SE),
         ("legacy_resnet18", {"name": "se"}),
         ("resnetrs50", TIMM_SE),
-        ("resnext26ts", {"name": "gc", "preset": "timm"} | MID),
+        ("resnext26ts", GC),
         ("resnest50d_4s2x40d", None),
         ("skresnext50_32x4d", None),
         ("vovnet19b_dw", {"name": "ese"}),

@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import pytest
 from flax.traverse_util import flatten_dict
 from sampling import every
-from timm_networks import IMAGENET, shallow
+from timm_networks import shallow
 
 from chanattn import attention, models
 from chanattn.errors import UsageError
 from chanattn.models.inverted_residual import Row
+from chanattn.models.timm_names import NETWORKS
 
 pytestmark = pytest.mark.usefixtures("traced_quickly")
 
@@ -56,10 +57,9 @@ def published(golden: Path) -> dict[str, tuple[int, int]]:
 OTHER_FAMILIES = r"eca_botnext|ese_vovnet39b_evos|mobilenetv3|regnet|nf_|vgg|densenet"
 
 
-@pytest.mark.parametrize("row", IMAGENET)
-def test_imagenet_network_has_the_published_parameters(row: str, golden: Path) -> None:
-    name, spec = IMAGENET[row]
-    assert count(name, 1000, attention=spec) == published(golden)[row]
+@pytest.mark.parametrize("name", NETWORKS)
+def test_network_of_timm_has_the_published_parameters(name: str, golden: Path) -> None:
+    assert count(name, 1000) == published(golden)[name]
 
 
 def test_blocks_that_are_not_made_are_counted() -> None:
@@ -70,7 +70,7 @@ def test_blocks_that_are_not_made_are_counted() -> None:
 
 def test_no_published_network_is_forgotten(golden: Path) -> None:
     rows = {row for row in published(golden) if not re.match(OTHER_FAMILIES, row)}
-    assert rows == IMAGENET.keys() | CIFAR.keys()
+    assert rows == NETWORKS.keys() | CIFAR.keys()
 
 
 SE = {"name": "se"}

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
+from sampling import only
 
 from chanattn import attention, models
 from chanattn.errors import UsageError
@@ -141,7 +142,15 @@ def check_places(kind: str, stages: tuple[int, ...], places: list[str]) -> None:
         assert counts(sown(model, variables_of(kind))) == wanted, place
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# One of each class of network and block, with each stem, pool and slot of convolutions.
+CLASSES = (
+    *("resnet11_bottleneck", "preact_resnet20", "preact_resnet164", "resnet18", "resnet50t"),
+    *("resnet33ts", "legacy_resnet50", "skresnet18", "resnest50d_4s2x40d", "vovnet19b_dw"),
+    *("vovnet39b", "efficientnet_b0"),
+)
+
+
+@pytest.mark.parametrize("kind", only(CLASSES, KINDS))
 def test_attention_is_in_every_chosen_place_or_the_network_is_refused(kind: str) -> None:
     check_places(kind, (2,), PLACES)
     check_places(kind, (), ["mid", "identity", *OUTSIDE])

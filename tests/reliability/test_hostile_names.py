@@ -17,6 +17,7 @@ from urllib.parse import unquote
 import pytest
 from fake_sweep import write_sweep
 from ml_collections import ConfigDict
+from sampling import only
 
 from chanattn.errors import UsageError, visible
 from chanattn.report.comparison import compare_all
@@ -59,21 +60,14 @@ CLASSES = (
 )
 
 
-# What a pattern, an address, a format or a markup language would make something else of.
+# What a pattern, an address, a format or a markup language would make something else of: all of it in one
+# name, what must stand at the beginning or alone, and each by itself.
+TOGETHER = ("s?lr=1 a#b 100%25 %j-%t {0}{x} [bold]x :x: * a&b;c $x_1$ \\$ <i> '\"` n\u00e4\u4e16",)
+TOGETHER += ("_x", "--workdir=W", "javascript:alert(1)", "~", os.fsdecode(b"no \xff utf-8"))
 FOLDERS = (
+    *TOGETHER,
     *("s?lr=1", "a#b", "100%25", "%j-%t", "{0}{x}", "[bold]x", ":x:", "*", "a b", "a&b;c"),
-    *(
-        "$x_1$",
-        "\\$",
-        "_x",
-        "--workdir=W",
-        "javascript:alert(1)",
-        "<i>",
-        "'\"`",
-        "~",
-        "n\u00e4\u4e16",
-    ),
-    os.fsdecode(b"no \xff utf-8"),
+    *("$x_1$", "\\$", "<i>", "'\"`", "n\u00e4\u4e16"),
 )
 
 
@@ -89,7 +83,7 @@ class Links(HTMLParser):
         self.found += [value for name, value in attrs if tag == "a" and name == "href" and value]
 
 
-@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize("name", only(TOGETHER, FOLDERS))
 def test_a_report_lies_in_any_folder_and_its_links_lead_to_the_runs(
     name: str, tmp_path: Path
 ) -> None:
@@ -109,7 +103,7 @@ def test_a_report_lies_in_any_folder_and_its_links_lead_to_the_runs(
     assert listed == [one.encode(errors="replace").decode() for one in values]
 
 
-@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize("name", only(TOGETHER, FOLDERS))
 def test_the_curves_of_a_run_are_drawn_whatever_its_name(name: str, tmp_path: Path) -> None:
     folder = write_sweep(tmp_path / name, {"none": [0.9, 0.91]})
     runs = [folder / "runs" / "variant0" / f"seed{seed}" for seed in range(2)]

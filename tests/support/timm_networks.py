@@ -1,10 +1,6 @@
-"""Networks of timm by its names: (architecture, attention) of this project; and how to count deep ones."""
+"""How to count the parameters of deep networks."""
 
-from chanattn.interop.timm_networks import ECA, EFFICIENT_SE, ESE, GC, MID, TIMM_SE
-from chanattn.interop.timm_networks import NETWORKS as IMAGENET
 from chanattn.models import Network, ResNet
-
-__all__ = ["ECA", "EFFICIENT_SE", "ESE", "GC", "IMAGENET", "MID", "TIMM_SE", "shallow"]
 
 
 def shallow(model: Network, deep: int) -> tuple[Network, dict[str, int]]:

@@ -33,7 +33,7 @@ def test_a_run_differs_from_the_recipe_in_its_overrides_and_its_seed_alone(
     recipe, described = tiny
     config = grid.resolve(recipe, described.variants["se_r4"], seed=3)
     assert changed_fields(recipe, config) == {
-        "model.attention.name": ("identity", "se"),
+        "model.attention.name": ("", "se"),
         "model.attention.reduction": (None, 4),
         "seed": (0, 3),
     }

@@ -26,12 +26,15 @@ SPACE = space(
 )
 
 
+NETWORK = {"name": "resnet20", "attention": {"name": "identity"}}
+
+
 def request(
     folder: Path, seed: int = 0, metric: Metric = EARLIER[0], **fields: object
 ) -> SearchRequest:
     return SearchRequest(
         file="recipe.py",
-        recipe=ConfigDict({"seed": 0, "epochs": 3.0, "sizes": (1, 2)} | fields),
+        recipe=ConfigDict({"seed": 0, "epochs": 3.0, "sizes": (1, 2), "model": NETWORK} | fields),
         changed={},
         seeds=(0,),
         workdir=folder,
@@ -109,10 +112,10 @@ def test_another_search_is_refused_with_what_differs(tmp_path: Path) -> None:
 
 def test_fields_that_came_later_are_as_earlier_versions_had_them(tmp_path: Path) -> None:
     study(tmp_path)
-    later = {"model": {"head": ""}, "imports": (), "optimizer": {"new_option": None}}
+    later = {"model": NETWORK | {"head": ""}, "imports": (), "optimizer": {"new_option": None}}
     assert len(study(tmp_path, **later)) == 0
     with pytest.raises(UsageError, match=r"model.head '' -> 'fpn'\)"):
-        study(tmp_path, **later | {"model": {"head": "fpn"}})
+        study(tmp_path, **later | {"model": NETWORK | {"head": "fpn"}})
 
 
 def test_a_trial_that_died_while_it_chose_counts_as_failed(tmp_path: Path) -> None:

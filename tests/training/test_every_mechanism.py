@@ -24,10 +24,9 @@ PEAK = 0.02
 LAYERS = {"argmax": (1, 1), "gumbel_softmax": (1, 1)}
 STEPS = {"argmax": 500, "gumbel_softmax": 800, "double": 500, "gc": 800, "random_k": 400}
 
-# One of each kind: plain, every way to mix, spatial parts, conv slots, shared, selections that are trained
-# through estimates, and the controls.
-KINDS = ["identity", "se", "eca", "cbam", "simam", "gct", "dia", "sk", "splat", "gc", "static"]
-KINDS += ["top_k", "gumbel_sigmoid", "hard_concrete"]
+# One of each kind: plain, mixing, without parameters, spatial parts, the conv slot, shared, selections that
+# are trained through estimates, and the controls.
+KINDS = ["identity", "se", "simam", "cbam", "sk", "dia", "top_k", "hard_concrete", "static"]
 
 
 def load(split: str) -> dict[str, np.ndarray]:

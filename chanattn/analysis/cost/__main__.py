@@ -60,9 +60,10 @@ def main(config: ConfigDict) -> None:
     from chanattn.analysis.cost.grid import page
     from chanattn.analysis.cost.measure import of_configs
     from chanattn.files import write_json, write_text
-    from chanattn.training.validate import validate
+    from chanattn.training.validate import validate, with_network_told
 
     validate(config)
+    config = with_network_told(config)
     compared = variants.mechanisms(config, _MECHANISMS.value, _AGAINST.value)
     cases = variants.cases(config, _BATCH_SIZES.value, _PRECISIONS.value)
     names = {

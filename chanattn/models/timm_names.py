@@ -1,0 +1,209 @@
+"""Networks of timm by its names: the architecture, the attention, and the size of the pictures.
+
+The one table of this: `models.create`, the conversion of weights in both directions, exports and
+`python -m chanattn.models --timm` read it.
+
+    timm                  architecture           attention
+    seresnet50, ...       resnet50, ...          se, rounded as timm does
+    ecaresnet26t, ...     resnet26t, ...         eca
+    gcresnet50t, ...      resnet50t_strided      gc at "mid"
+    legacy_seresnet50     legacy_resnet50        se; another network than seresnet50
+    resnetrs50, senet154  of the same name       se
+    resnest50d, ...       of the same name       built in
+
+Two kinds of names. One that is no architecture of ours (`seresnet50`) stands for architecture and attention
+both: another mechanism beside it is a contradiction, and refused. One that is an architecture too
+(`senet154`, `efficientnet_b0`) has the attention of timm's network where none is chosen; any that is chosen
+takes its place, and `identity` leaves the slot empty. Names of CIFAR networks (`resnet20`) are ours alone.
+A tag of weights (`seresnet50.a1_in1k`) changes nothing of the architecture.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from chanattn.errors import UsageError, did_you_mean
+from chanattn.models.architectures import ARCHITECTURES
+from chanattn.models.timm_catalogue import CATALOGUE
+
+TIMM_SE = {"name": "se", "rounding": "timm"}
+RS_SE = TIMM_SE | {"reduction": 4}
+ECA = {"name": "eca"}
+ESE = {"name": "ese"}
+MID = {"placement": "mid"}
+GC = {"name": "gc", "preset": "timm"} | MID
+BAT = {"name": "bat", "preset": "timm", "block_size": 8} | MID
+EFFICIENT_SE = {"name": "se", "reduction": 4, "reduce_from": "block_input", "act": "silu"} | MID
+
+
+class TimmNetwork(NamedTuple):
+    """What a name of timm stands for.
+
+    Attributes:
+        architecture: A row of `ARCHITECTURES`.
+        attention: The mechanism of the gate slot, with its options and placement; None: there is none.
+        image_size: Side of the pictures; 0: that of the row.
+    """
+
+    architecture: str
+    attention: Mapping[str, Any] | None = None
+    image_size: int = 0
+
+
+def _with(prefix: str, attention: Mapping[str, Any] | None, *rows: str) -> dict[str, TimmNetwork]:
+    return {f"{prefix}{row}": TimmNetwork(row, attention) for row in rows}
+
+
+# Without channel attention, or with one that the architecture has built in.
+_PLAIN = (
+    *("resnet10t", "resnet14t", "resnet18", "resnet18d", "resnet26", "resnet26d", "resnet26t"),
+    *("resnet34", "resnet34d", "resnet50", "resnet50c", "resnet50d", "resnet50s", "resnet50t"),
+    *("resnet101", "resnet101c", "resnet101d", "resnet101s", "resnet152", "resnet152c"),
+    *("resnet152d", "resnet152s", "resnet200", "resnet200d"),
+    *("resnetaa34d", "resnetaa50", "resnetaa50d", "resnetaa101d"),
+    *("resnetblur18", "resnetblur50", "resnetblur50d", "resnetblur101d"),
+    *("resnext50_32x4d", "resnext50d_32x4d", "resnext101_32x4d", "resnext101_32x8d"),
+    *("resnext101_32x16d", "resnext101_32x32d", "resnext101_64x4d"),
+    *("wide_resnet50_2", "wide_resnet101_2", "resnet32ts", "resnet33ts", "resnext26ts"),
+    *("vovnet39a", "vovnet57a", "mobilenetv2_100"),
+    *("resnest14d", "resnest26d", "resnest50d", "resnest101e", "resnest200e", "resnest269e"),
+    *("resnest50d_4s2x40d", "resnest50d_1s4x24d"),
+    *("skresnet18", "skresnet34", "skresnet50", "skresnet50d", "skresnext50_32x4d"),
+)
+
+NETWORKS: dict[str, TimmNetwork] = {
+    **_with("", None, *_PLAIN),
+    # resnet.py
+    **_with(
+        *(
+            "se",
+            TIMM_SE,
+            "resnet18",
+            "resnet34",
+            "resnet50",
+            "resnet50t",
+            "resnet152",
+            "resnet152d",
+        ),
+        *("resnet200d", "resnet269d", "resnetaa50d", "resnext26d_32x4d", "resnext26t_32x4d"),
+        *("resnext50_32x4d", "resnext101_32x4d", "resnext101_32x8d", "resnext101d_32x8d"),
+        *("resnext101_64x4d", "resnextaa101d_32x8d", "resnextaa201d_32x8d", "resnet101"),
+    ),
+    **_with(
+        *("eca", ECA, "resnet26t", "resnet50d", "resnet200d", "resnetlight", "resnext26t_32x4d"),
+        "resnext50t_32x4d",
+    ),
+    "ecaresnet50t": TimmNetwork("resnet50t", ECA, 256),
+    "ecaresnet101d": TimmNetwork("resnet101d", ECA, 224),
+    "ecaresnet269d": TimmNetwork("resnet269d", ECA, 320),
+    **_with("", RS_SE, *(f"resnetrs{depth}" for depth in (50, 101, 152, 200, 270, 350, 420))),
+    **_with("", TIMM_SE, "senet154"),
+    # senet.py
+    **{
+        f"legacy_se{row}": TimmNetwork(f"legacy_{row}", {"name": "se"})
+        for row in (
+            *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+            *("resnext26_32x4d", "resnext50_32x4d", "resnext101_32x4d"),
+        )
+    },
+    "legacy_senet154": TimmNetwork("legacy_senet154", {"name": "se"}),
+    # byobnet.py
+    **_with("se", TIMM_SE | MID, "resnet33ts", "resnext26ts"),
+    **_with("eca_", ECA | MID, "resnet33ts", "resnext26ts"),
+    **_with("gc", GC, "resnet33ts", "resnext26ts", "resnext50ts"),
+    "gcresnet50t": TimmNetwork("resnet50t_strided", GC),
+    **_with("bat_", BAT, "resnext26ts"),
+    # vovnet.py
+    **_with("ese_", ESE, *(f"vovnet{kind}" for kind in ("19b_dw", "19b_slim", "19b_slim_dw"))),
+    **_with("ese_", ESE, "vovnet39b", "vovnet57b", "vovnet99b"),
+    **_with("eca_", ECA, "vovnet39b"),
+    # efficientnet.py, mobilenetv3.py
+    **_with("", EFFICIENT_SE, "efficientnet_b0"),
+}
+
+_TAG = re.compile(r"[A-Za-z0-9_]+")  # as timm's: a1_in1k, fb_swsl_ig1b_ft_in1k
+_NONE = {"name": "identity"}
+
+
+class Meaning(NamedTuple):
+    """What a name, with the attention that was chosen beside it, stands for.
+
+    Attributes:
+        architecture: A row of `ARCHITECTURES`.
+        attention: The mechanism of the gate or the conv slot, "identity" for none, and its options.
+        image_size: Side of the pictures; 0: that of the row.
+    """
+
+    architecture: str
+    attention: dict[str, Any]
+    image_size: int
+
+
+def is_known(name: str) -> bool:
+    """Whether it is the name of an architecture, or one of timm's, with a tag or without."""
+    return name.partition(".")[0] in ARCHITECTURES.keys() | NETWORKS.keys()
+
+
+def meaning(name: str, chosen: Mapping[str, Any] | str | None = None) -> Meaning:
+    """Architecture and attention of a name.
+
+    Args:
+        name: A row of `ARCHITECTURES`, or a name of timm with or without the tag of its weights.
+        chosen: A mechanism, or a mapping with options and by choice its `name`. Without one (None or ""), the
+            options are of the attention that the name implies.
+
+    Raises:
+        UsageError: The name is unknown, its tag is none, or it implies another attention than the one chosen.
+    """
+    base, dot, tag = name.partition(".")
+    if not is_known(name):
+        raise unknown(name)
+    if dot and base not in NETWORKS:
+        raise UsageError(
+            f"{base!r} is no network of timm's, and has no weights with tags: leave out {dot + tag!r}"
+        )
+    if dot and not _TAG.fullmatch(tag):
+        raise UsageError(f"{tag!r} is no tag of timm's weights; write {base!r}, or {base}.a1_in1k")
+    row, own, size = NETWORKS.get(base) or TimmNetwork(base)
+    given = {"name": chosen} if isinstance(chosen, str) else dict(chosen or {})
+    mechanism = given.get("name") or ""
+    implied = dict(own or _NONE)
+    if mechanism and (base == row or own is None):
+        return Meaning(row, given, size)
+    if mechanism and mechanism != implied["name"]:
+        raise UsageError(
+            f"{base!r} is the architecture {row!r} with the attention {implied['name']!r}, not {mechanism!r}:"
+            f" write {row!r} to choose one, or leave the attention's name empty"
+        )
+    options = {k: v for k, v in given.items() if v not in (None, "", ())}
+    return Meaning(row, implied | options, size)
+
+
+def of_timm(name: str) -> str | None:
+    """The file of timm that has such a model with channel attention; None if none has."""
+    base = name.partition(".")[0]
+    return next((file for file, names in CATALOGUE.items() if base in names), None)
+
+
+def unknown(name: str) -> UsageError:
+    """The error on a name that is no architecture: near misses, and whether timm has such a network."""
+    base = name.partition(".")[0]
+    valid = [*ARCHITECTURES, *(other for other in NETWORKS if other not in ARCHITECTURES)]
+    if file := of_timm(name):
+        return UsageError(
+            f"architecture {base!r} is one of timm's ({file}.py) that is not here yet;"
+            " `python -m chanattn.models --timm` lists those that are"
+        )
+    return UsageError(
+        f"unknown architecture {name!r}; `python -m chanattn.models` lists them, with --timm by timm's names."
+        f"{did_you_mean(base, valid)}"
+    )
+
+
+def missing() -> dict[str, dict[str, bool]]:
+    """Timm's models with channel attention that are not here, as `CATALOGUE`."""
+    left = {
+        file: {name: weights for name, weights in names.items() if name not in NETWORKS}
+        for file, names in CATALOGUE.items()
+    }
+    return {file: names for file, names in left.items() if names}
