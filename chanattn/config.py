@@ -139,6 +139,9 @@ ATTENTION = {
     "placement": Field("", text(empty=True), "Where in the block; empty: the mechanism's own place."),
     "stages": Field((), several(integer(1, 5), empty=True),
         "Numbers of stages, from 1; empty: all (at stage_end: all but the last)."),
+    "start": Field("", choice("", "identity"),
+        "identity: step 0 predicts what the network without attention does; empty: the mechanism's own.",
+        older=""),
 }
 
 # What is learnt.

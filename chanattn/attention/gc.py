@@ -94,6 +94,7 @@ class Transform(nn.Module):
     year=2019,
     axes=("softmax over positions", "bottleneck with layer norm", "added, or sigmoid"),
     identity_at_init=True,
+    identity_if=lambda module: module.fuse == "add",
     citation="Cao, Xu, Lin, Wei, Hu. GCNet: Non-local Networks Meet Squeeze-Excitation Networks and Beyond. "
     "ICCV Workshops 2019. arXiv:1904.11492",
 )

@@ -69,6 +69,7 @@ OUT_OF_RANGE = {
     "model.attention.name": "see",
     "model.attention.placement": "nowhere",
     "model.attention.stages": (0, 1),
+    "model.attention.start": "zero",
     "task.name": "",
     "task.label_smoothing": 1.0,
     "task.se_loss_weight": -1.0,
@@ -204,6 +205,10 @@ def test_option_of_wrong_type_is_refused(path: str) -> None:
             "cannot be placed at 'post'",
         ),
         ({"model.attention.name": "se", "model.attention.placement": "conv"}, "conv"),
+        (
+            {"model.attention.name": "sk", "model.attention.start": "identity"},
+            "'sk' cannot start as the identity",
+        ),
         ({"model.attention.name": "se", "model.attention.stages": (1, 1)}, "a stage twice"),
     ],
 )
