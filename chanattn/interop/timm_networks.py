@@ -1,16 +1,22 @@
 """Networks of timm by its names, as (architecture, attention) of this project."""
 
+import re
 from typing import Any
 
 from chanattn import attention, models
 from chanattn.models import Network, Slot
+from chanattn.models.mobile import MOBILE
 
 TIMM_SE = {"name": "se", "rounding": "timm"}
 ECA = {"name": "eca"}
 ESE = {"name": "ese"}
 GC = {"name": "gc", "preset": "timm"}
 MID = {"placement": "mid"}
-EFFICIENT_SE = {"name": "se", "reduction": 4, "reduce_from": "block_input", "act": "silu"} | MID
+OF_INPUT = {"name": "se", "reduction": 4, "reduce_from": "block_input"} | MID
+EFFICIENT_SE = OF_INPUT | {"act": "silu"}
+HARD_SE = {"name": "se", "reduction": 4, "gate": "hard_sigmoid"} | MID
+MOBILE_SE = HARD_SE | {"rounding": "mobile"}
+FBNET_SE = OF_INPUT | {"rounding": "mobile", "gate": "hard_sigmoid", "act": "hard_swish"}
 
 # Networks of timm whose name is the backbone's; those with attention follow.
 _BACKBONES = (
@@ -18,7 +24,7 @@ _BACKBONES = (
     *("resnet18d", "resnet34d", "resnet26d", "resnet50d", "resnet101d", "resnet152d"),
     *("resnet26t", "resnet50t", "wide_resnet50_2", "wide_resnet101_2"),
     *("resnext50_32x4d", "resnext50d_32x4d", "resnext101_32x4d", "resnext101_32x8d"),
-    *("resnext101_64x4d", "vovnet39a", "mobilenetv2_100"),
+    *("resnext101_64x4d", "vovnet39a"),
     *("resnest14d", "resnest26d", "resnest50d", "resnest101e", "resnest200e", "resnest269e"),
     *("resnest50d_4s2x40d", "resnest50d_1s4x24d"),
     *("skresnet18", "skresnet34", "skresnet50", "skresnet50d", "skresnext50_32x4d"),
@@ -36,6 +42,20 @@ _LEGACY_SE_ON = (
     *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
     *("resnext26_32x4d", "resnext50_32x4d", "resnext101_32x4d"),
 )
+_MOBILE = (
+    (r"(tf_)?efficientnet(v2)?_(?!lite|e[sml])|tinynet", EFFICIENT_SE),
+    (r"semnasnet|mnasnet_small", OF_INPUT),
+    (r"(tf_)?mobilenetv3_(?!.*minimal)", MOBILE_SE),
+    (r"lcnet", HARD_SE),
+    (r"fbnetv3", FBNET_SE),
+)
+"""How the names of mobile networks with attention begin; they are the backbone's names, too."""
+
+
+def _of_mobile(name: str) -> Any:
+    return next((attention for begin, attention in _MOBILE if re.match(begin, name)), None)
+
+
 NETWORKS: dict[str, tuple[str, Any]] = {
     **{name: (name, None) for name in _BACKBONES},
     **{f"se{name}": (name, TIMM_SE) for name in _SE_ON},
@@ -52,7 +72,7 @@ NETWORKS: dict[str, tuple[str, Any]] = {
     "gcresnet50t": ("resnet50t_strided", GC | MID),
     "gcresnext26ts": ("resnext26ts", GC | MID),
     "gcresnext50ts": ("resnext50ts", GC | MID),
-    "efficientnet_b0": ("efficientnet_b0", EFFICIENT_SE),
+    **{name: (name, _of_mobile(name)) for name in MOBILE},
 }
 
 
