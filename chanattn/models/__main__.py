@@ -1,4 +1,9 @@
-"""`python -m chanattn.models`: the table of architectures with their parameters."""
+"""`python -m chanattn.models`: the table of architectures with their parameters.
+
+python -m chanattn.models 'mobilenet*' 'tf_*'      those alone whose names match
+"""
+
+import fnmatch
 
 import jax
 import jax.numpy as jnp
@@ -6,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from chanattn import cli, models
+from chanattn.errors import UsageError, did_you_mean
 from chanattn.layers import kernels
 
 
@@ -19,20 +25,39 @@ def count_parameters(name: str, num_classes: int) -> int:
 
 
 def _details(model: models.Network) -> list[str]:
-    """Block, stem and shortcut of a ResNet; the class of another network."""
+    """Block, stem and shortcut of a ResNet; the kinds of blocks, or the class, of another network."""
     if isinstance(model, models.ResNet):
         return [model.block, model.stem, model.shortcut]
+    if isinstance(model, models.InvertedResidualNet):
+        kinds = dict.fromkeys(row.kind for rows in model.groups for row in rows)
+        return [", ".join(kinds), "", ""]
     return [type(model).__name__, "", ""]
 
 
-def main() -> None:
-    """Print the table: CIFAR networks with 10 classes, ImageNet networks with 1000."""
+def _chosen(patterns: list[str]) -> list[str]:
+    """The architectures that match one of the patterns, all without any.
+
+    Raises:
+        UsageError: A pattern matches none.
+    """
+    names = models.names()
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            raise UsageError(
+                f"no architecture matches {pattern!r}; without a pattern, all are listed"
+                f".{did_you_mean(pattern, names)}"
+            )
+    return [n for n in names if not patterns or any(fnmatch.fnmatch(n, p) for p in patterns)]
+
+
+def main(patterns: list[str]) -> None:
+    """Print the rows that match, or all: CIFAR networks with 10 classes, ImageNet networks with 1000."""
     table = Table(title="Architectures, without attention in the gate slot")
     for column in ("name", "block", "stem", "shortcut", "blocks a stage", "conv slot"):
         table.add_column(column)
     table.add_column("classes", justify="right")
     table.add_column("parameters", justify="right")
-    names = models.names()
+    names = _chosen(patterns)
     for name in cli.tracked(names, f"counting the parameters of {len(names)} networks", len(names)):
         model = models.create(name)
         num_classes = 10 if model.image_size == 32 else 1000
@@ -49,4 +74,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, positionals=True)

@@ -12,8 +12,16 @@ of timm has timm's parameters and outputs, once the attention that timm's name i
     legacy_seresnet50, ...            legacy_resnet50     {"name": "se"}
     ese_vovnet39b, ...                vovnet39b, ...      {"name": "ese"}
     ecaresnetlight                    resnetlight         {"name": "eca"}
-    efficientnet_b0                   efficientnet_b0     {"name": "se", "placement": "mid", "reduction": 4,
+    efficientnet_*, tinynet_*         the same name       {"name": "se", "placement": "mid", "reduction": 4,
                                                            "reduce_from": "block_input", "act": "silu"}
+    semnasnet_*, mnasnet_small        the same name       as these, without "act"
+    mobilenetv3_*                     the same name       {"name": "se", "placement": "mid", "reduction": 4,
+                                                           "gate": "hard_sigmoid", "rounding": "mobile"}
+    lcnet_*                           the same name       as these, without "rounding"
+    fbnetv3_*                         the same name       as these, with "reduce_from": "block_input" and
+                                                           "act": "hard_swish"
+
+Names with `tf_` in front are like those without; `chanattn.models.mobile` has their rows.
 
 CIFAR networks are called by their depth: `resnet20` is He et al.'s (arXiv:1512.03385, Section 4.2),
 `preact_resnet164` that of arXiv:1603.05027, `wide_resnet28_10` that of Zagoruyko and Komodakis

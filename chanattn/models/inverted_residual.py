@@ -170,7 +170,7 @@ class Row(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A block and where it stands: in our names by stage and number, in PyTorch's by group and index."""
+    """A block and where it stands: in our names by stage and number, in PyTorch's by group and position."""
 
     row: Row
     inputs: int
@@ -178,7 +178,7 @@ class Place(NamedTuple):
     stage: int
     number: int
     group: int
-    index: int
+    position: int
 
     @property
     def has_shortcut(self) -> bool:
@@ -242,12 +242,12 @@ class InvertedResidualNet(Network):
         stage, number, inputs = 1, 0, self.stem_width
         for group, rows in enumerate(self.groups):
             of_group = [(row, i == 0) for row in rows for i in range(row.blocks)]
-            for index, (row, is_first) in enumerate(of_group):
+            for position, (row, is_first) in enumerate(of_group):
                 stride = row.stride if is_first else 1
                 if stride > 1 and number:
                     stage, number = stage + 1, 0
                 number += 1
-                yield Place(row, inputs, stride, stage, number, group, index)
+                yield Place(row, inputs, stride, stage, number, group, position)
                 inputs = row.filters
 
     @property

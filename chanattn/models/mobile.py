@@ -27,7 +27,7 @@ Arguments = dict[str, Any]
 Rows = tuple[tuple[Row, ...], ...]
 Groups = Sequence[Row | Sequence[Row]]
 
-_TF = {"padding": "same", "epsilon": 1e-3}
+_TF: Arguments = {"padding": "same", "epsilon": 1e-3}
 
 
 def _inverted(*shape: Any, **more: Any) -> Row:
@@ -37,7 +37,7 @@ def _inverted(*shape: Any, **more: Any) -> Row:
 
 def _without(*shape: Any, **more: Any) -> Row:
     """The same in a network with SE elsewhere."""
-    return Row("inverted", *shape, attention=False, **more)
+    return _inverted(*shape, **more)._replace(attention=False)
 
 
 def _fused(*shape: Any, **more: Any) -> Row:
@@ -46,12 +46,12 @@ def _fused(*shape: Any, **more: Any) -> Row:
 
 def _separable(*shape: Any, attention: bool = True) -> Row:
     """Kernel, stride, filters, blocks of MobileNetV1's depthwise separable convolutions."""
-    return Row("separable", 1, *shape, attention=attention, skip=False)
+    return Row("separable", 1, *shape)._replace(attention=attention, skip=False)
 
 
 def _conv(*shape: Any, skip: bool = False) -> Row:
     """Kernel, stride, filters, blocks."""
-    return Row("conv", 1, *shape, attention=False, skip=skip)
+    return Row("conv", 1, *shape)._replace(attention=False, skip=skip)
 
 
 _V1 = (
@@ -114,7 +114,7 @@ _EDGETPU = (
     _inverted(8, 5, 1, 144, 4),
     _inverted(8, 5, 2, 192, 2),
 )
-_RELU = {"activation": "relu"}
+_RELU: Arguments = {"activation": "relu"}
 _V3_LARGE = (
     _without(1, 3, 1, 16, 1, **_RELU),
     (_without(4, 3, 2, 24, 1, **_RELU), _without(3, 3, 1, 24, 1, **_RELU)),
@@ -339,11 +339,11 @@ def _mobilenetv3(
     groups: Groups, pooled: int, width: float = 1.0, depth: float = 1.0, **more: Any
 ) -> Arguments:
     """Below a width of 0.75 the stem is not scaled."""
-    return _net(
-        _groups(groups, width, depth),
-        pooled_features=pooled,
-        **{"stem": 16 if width < 0.75 else _round(16 * width), "activation": "hard_swish"} | more,
-    )
+    chosen: Arguments = {
+        "stem": 16 if width < 0.75 else _round(16 * width),
+        "activation": "hard_swish",
+    }
+    return _net(_groups(groups, width, depth), pooled_features=pooled, **(chosen | more))
 
 
 def _fbnetv3(groups: Groups, stem: int) -> Arguments:
@@ -385,6 +385,7 @@ def _v2_base(width: float, depth: float, image_size: int) -> Arguments:
     return _v2(_V2_BASE, 32, image_size, width, depth, keep=0.0, **_TF)
 
 
+_BOTH: tuple[tuple[str, Arguments], ...] = (("", {}), ("tf_", _TF))
 _SCALES = {
     "b0": (1.0, 1.0),
     "b1": (1.0, 1.1),
@@ -432,12 +433,12 @@ MOBILE: dict[str, Arguments] = {
         f"{prefix}efficientnet_lite{n}": _fixed_ends(
             _EFFICIENTNET, *_SCALES[f"b{n}"], image_size=size, **how
         )
-        for prefix, how in (("", {}), ("tf_", _TF))
+        for prefix, how in _BOTH
         for n, size in _LITE_SIZES.items()
     },
     **{
         f"{prefix}efficientnet_{name}": _edge(*scale, **how)
-        for prefix, how in (("", {}), ("tf_", _TF))
+        for prefix, how in _BOTH
         for name, scale in _EDGE.items()
     },
     "mobilenetv3_large_075": _mobilenetv3(_V3_LARGE, 1280, 0.75),

@@ -26,7 +26,7 @@ def test_unknown_targets_and_names_are_refused() -> None:
     with pytest.raises(
         UsageError, match=r"is neither an architecture \(`python -m chanattn.models"
     ):
-        from_torch("mobilenetv3_large_100", {}, num_classes=10)
+        from_torch("mobilenetv4_conv_small", {}, num_classes=10)
     with pytest.raises(UsageError, match="is neither.* Or 'resnet50' with an attention"):
         from_torch("seresnet50", {})
     with pytest.raises(UsageError, match="parameter 'fc1.gamma' has no counterpart"):

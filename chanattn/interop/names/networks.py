@@ -158,4 +158,4 @@ def _mobile_blocks(model: InvertedResidualNet) -> Iterator[tuple[str, str, Table
     for place in model.places():
         table = mobile_table(model.slots.gate.name, place.row.kind, place.row.expansion != 1)
         ours = f"stage{place.stage}_block{place.number}"
-        yield rf"blocks\.{place.group}\.{place.index}\.", ours, table
+        yield rf"blocks\.{place.group}\.{place.position}\.", ours, table
