@@ -21,8 +21,9 @@ class Slot:
     Attributes:
         name: A registered mechanism.
         placement: A key of `attention.PLACEMENTS`.
-        stages: Numbers of the stages, from 1. Empty: all; of the placement "stage_end", all but the last,
-            so that the mechanism sits at the boundaries (BAM).
+        stages: Numbers of the stages, from 1, in all of whose blocks it is used. Empty: all, or, where the
+            published network has attention in some blocks only, those (see `InvertedResidualNet`); of the
+            placement "stage_end", all but the last, so that the mechanism sits at the boundaries (BAM).
         options: Options of the mechanism, sorted pairs (so that the slot is hashable).
         start: "identity": the mechanism starts as the identity; "": as it is initialised itself.
     """
