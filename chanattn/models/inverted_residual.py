@@ -17,6 +17,7 @@ from chanattn.layers import BatchNorm, Conv, activation, dense
 from chanattn.layers.conv import PADDINGS
 from chanattn.layers.norm import EPSILON
 from chanattn.models.block import Block, refuse_conv_slot
+from chanattn.models.blocks import ANTI_ALIAS
 from chanattn.models.network import Network, Outputs
 from chanattn.models.slots import Slots
 
@@ -34,6 +35,7 @@ class MobileBlock(Block, kw_only=True):  # type: ignore[call-arg]
         skip: Whether the input is added at all.
         padding: Of the convolutions, see `layers.Conv`.
         epsilon: Of the norms.
+        anti_alias: A key of `blocks.ANTI_ALIAS`: a pool behind the norm of that convolution has its stride.
     """
 
     filters: int
@@ -43,6 +45,16 @@ class MobileBlock(Block, kw_only=True):  # type: ignore[call-arg]
     skip: bool = True
     padding: str = "symmetric"
     epsilon: float = EPSILON
+    anti_alias: str = ""
+
+    @property
+    def conv_stride(self) -> int:
+        """Of that convolution; 1 where a pool halves the map."""
+        return 1 if self.anti_alias else self.stride
+
+    def pool(self, y: jax.Array) -> jax.Array:
+        """The pool that takes over the stride, if there is one."""
+        return y if self.stride == self.conv_stride else ANTI_ALIAS[self.anti_alias](y, self.stride)
 
     def conv_types(self) -> dict[str, Any]:
         """Arguments of every convolution."""
@@ -88,9 +100,9 @@ class InvertedResidualBlock(MobileBlock):
             width = self.width(x)
             y = self.conv(1, y, width, 1)
             y = self.norm(1, y, act=True)
-        y = self.conv(2, y, width, self.kernel_size, stride=self.stride, groups=width)
+        y = self.conv(2, y, width, self.kernel_size, stride=self.conv_stride, groups=width)
         y, state = self.attend("pre_norm", y, state)
-        y = self.norm(2, y, act=True)
+        y = self.pool(self.norm(2, y, act=True))
         y, state = self.attend("mid", y, state)
         y = self.conv(3, y, self.filters, 1)
         silent = self.has_shortcut(x) and not self.last_act
@@ -105,8 +117,8 @@ class FusedBlock(MobileBlock):
     def __call__(self, x: jax.Array, state: Any = None) -> tuple[jax.Array, Any]:
         """(N, H, W, I) -> (N, H', W', filters), and the state, see `Block`."""
         y, state = self.attend("pre", x, state)
-        y = self.conv(1, y, self.width(x), self.kernel_size, stride=self.stride)
-        y = self.norm(1, y, act=True)
+        y = self.conv(1, y, self.width(x), self.kernel_size, stride=self.conv_stride)
+        y = self.pool(self.norm(1, y, act=True))
         y, state = self.attend("mid", y, state)
         y = self.conv(2, y, self.filters, 1)
         y, state = self.attend("pre_norm", y, state)
@@ -121,9 +133,9 @@ class ConvBlock(MobileBlock):
     def __call__(self, x: jax.Array, state: Any = None) -> tuple[jax.Array, Any]:
         """(N, H, W, I) -> (N, H', W', filters), and the state, see `Block`."""
         y, state = self.attend("pre", x, state)
-        y = self.conv(1, y, self.filters, self.kernel_size, stride=self.stride)
+        y = self.conv(1, y, self.filters, self.kernel_size, stride=self.conv_stride)
         y, state = self.attend("pre_norm", y, state)
-        y = self.norm(1, y, act=True)
+        y = self.pool(self.norm(1, y, act=True))
         y, state = self.attend("mid", y, state)
         return self.join(x, y, state)
 
@@ -201,6 +213,7 @@ class InvertedResidualNet(Network):
         pooled_bias: Whether it has a bias.
         padding: Of all convolutions, see `layers.Conv`.
         epsilon: Of all norms.
+        anti_alias: A key of `blocks.ANTI_ALIAS`: pools that halve the map in place of the blocks' strides.
     """
 
     groups: tuple[tuple[Row, ...], ...]
@@ -209,6 +222,7 @@ class InvertedResidualNet(Network):
     pooled_bias: bool = True
     padding: str = "symmetric"
     epsilon: float = EPSILON
+    anti_alias: str = ""
 
     def __post_init__(self) -> None:
         self._check_rows()
@@ -234,6 +248,10 @@ class InvertedResidualNet(Network):
             raise UsageError("attention=False in all rows leaves no place for any; keep it in some")
         if self.padding not in PADDINGS:
             raise UsageError(f"unknown padding {self.padding!r}; valid: {', '.join(PADDINGS)}")
+        if self.anti_alias and self.anti_alias not in ANTI_ALIAS:
+            raise UsageError(
+                f"unknown anti_alias {self.anti_alias!r}; valid: {', '.join(ANTI_ALIAS)}, or empty"
+            )
 
     def places(self) -> Iterator[Place]:
         """All blocks, in order."""
@@ -302,6 +320,7 @@ class InvertedResidualNet(Network):
             skip=row.skip,
             padding=self.padding,
             epsilon=self.epsilon,
+            anti_alias=self.anti_alias,
             **of_kind,
             **arguments,
         )

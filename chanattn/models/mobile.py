@@ -167,6 +167,15 @@ _FBNETV3_D = (
     (_inverted(6, 3, 2, 208, 1), _inverted(5, 5, 1, 208, 5), _inverted(6, 5, 1, 240, 1)),
     _conv(1, 1, 1440, 1),
 )
+_FBNETV3_G = (
+    _without(1, 3, 1, 24, 3),
+    (_without(4, 5, 2, 40, 1), _without(2, 5, 1, 40, 4)),
+    (_inverted(4, 5, 2, 56, 1), _inverted(3, 5, 1, 56, 4)),
+    (_without(5, 5, 2, 104, 1), _without(3, 3, 1, 104, 4)),
+    (_inverted(5, 3, 1, 160, 1), _inverted(3, 5, 1, 160, 8)),
+    (_inverted(6, 3, 2, 264, 1), _inverted(5, 5, 1, 264, 6), _inverted(6, 5, 1, 288, 2)),
+    _conv(1, 1, 1728, 1),
+)
 _LCNET = (
     _separable(3, 1, 32, 1, attention=False),
     _separable(3, 2, 64, 2, attention=False),
@@ -198,6 +207,13 @@ _V2_S = (
     _inverted(6, 3, 2, 256, 15),
 )
 _V2_S_RW = (_without_fused(1, 3, 1, 24, 2), *_V2_S[1:-1], _inverted(6, 3, 2, 272, 15))
+_TEST = (
+    _conv(3, 1, 16, 1, skip=True),
+    _without_fused(4, 3, 2, 24, 1),
+    _without_fused(4, 3, 2, 32, 1),
+    _inverted(4, 3, 2, 48, 1),
+    _inverted(4, 3, 2, 64, 1),
+)
 _V2_M = (
     _conv(3, 1, 24, 3, skip=True),
     _without_fused(4, 3, 2, 48, 5),
@@ -441,6 +457,8 @@ MOBILE: dict[str, Arguments] = {
         for prefix, how in _BOTH
         for name, scale in _EDGE.items()
     },
+    "efficientnet_blur_b0": _efficientnet(1.0, 1.0, 224, anti_alias="blur_zeros"),
+    "test_efficientnet": _v2(_TEST, 24, 160, head=256, keep=0.0),
     "mobilenetv3_large_075": _mobilenetv3(_V3_LARGE, 1280, 0.75),
     "mobilenetv3_large_100": _mobilenetv3(_V3_LARGE, 1280),
     "mobilenetv3_large_150d": _mobilenetv3(_V3_LARGE, 1280, 1.5, 1.2, image_size=320),
@@ -455,6 +473,7 @@ MOBILE: dict[str, Arguments] = {
     "tf_mobilenetv3_small_minimal_100": _mobilenetv3(_V3_SMALL_MINIMAL, 1024, **_RELU, **_TF),
     "fbnetv3_b": _fbnetv3(_FBNETV3_B, 16),
     "fbnetv3_d": _fbnetv3(_FBNETV3_D, 24),
+    "fbnetv3_g": _fbnetv3(_FBNETV3_G, 32),
     "tinynet_a": _tinynet(1.0, 1.2, 192),
     "tinynet_b": _tinynet(0.75, 1.1, 188),
     "tinynet_c": _tinynet(0.54, 0.85, 184),

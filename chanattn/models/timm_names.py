@@ -37,9 +37,10 @@ GC = {"name": "gc", "preset": "timm"} | MID
 BAT = {"name": "bat", "preset": "timm", "block_size": 8} | MID
 OF_INPUT = {"name": "se", "reduction": 4, "reduce_from": "block_input"} | MID
 EFFICIENT_SE = OF_INPUT | {"act": "silu"}
+GC_OF_INPUT = GC | {"fuse": "mul", "reduction": 4, "reduce_from": "block_input", "act": "silu"}
 HARD_SE = {"name": "se", "reduction": 4, "gate": "hard_sigmoid"} | MID
 MOBILE_SE = HARD_SE | {"rounding": "mobile"}
-FBNET_SE = OF_INPUT | {"rounding": "mobile", "gate": "hard_sigmoid", "act": "hard_swish"}
+FBNET_SE = OF_INPUT | {"rounding": "fbnet", "gate": "hard_sigmoid", "act": "hard_swish"}
 
 
 class TimmNetwork(NamedTuple):
@@ -79,7 +80,7 @@ _PLAIN = (
 
 # How the names of mobile networks with attention begin; they are the rows' names, too.
 _MOBILE: tuple[tuple[str, Mapping[str, Any]], ...] = (
-    (r"(tf_)?efficientnet(v2)?_(?!lite|e[sml])|tinynet", EFFICIENT_SE),
+    (r"(tf_)?efficientnet(v2)?_(?!lite|e[sml])|tinynet|test_eff", EFFICIENT_SE),
     (r"semnasnet|mnasnet_small", OF_INPUT),
     (r"(tf_)?mobilenetv3_(?!.*minimal)", MOBILE_SE),
     (r"lcnet", HARD_SE),
@@ -139,6 +140,7 @@ NETWORKS: dict[str, TimmNetwork] = {
     **_with("eca_", ECA, "vovnet39b"),
     # efficientnet.py, mobilenetv3.py
     **{row: TimmNetwork(row, _of_mobile(row)) for row in MOBILE},
+    "gc_efficientnetv2_rw_t": TimmNetwork("efficientnetv2_rw_t", GC_OF_INPUT),
 }
 
 _TAG = re.compile(r"[A-Za-z0-9_]+")  # as timm's: a1_in1k, fb_swsl_ig1b_ft_in1k

@@ -12,6 +12,7 @@ import parity
 import pytest
 from jax import lax
 from jax.flatten_util import ravel_pytree
+from sampling import only
 from timm_networks import shallow
 
 from chanattn import models, onednn
@@ -21,7 +22,7 @@ from chanattn.layers import BatchNorm, Conv, kernels
 from chanattn.models import InvertedResidualNet, Network
 from chanattn.models.inverted_residual import Row
 from chanattn.models.slots import resolve
-from chanattn.models.timm_names import MOBILE_SE
+from chanattn.models.timm_names import GC_OF_INPUT, MOBILE_SE
 
 needs_onednn = pytest.mark.skipif(
     not onednn.available(), reason=f"oneDNN cannot be loaded: {onednn.reason_absent()}"
@@ -59,7 +60,35 @@ def filled(model: Network, gain: float = 2.0) -> tuple[dict[str, np.ndarray], di
     return state, from_torch(model, state)
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("test_efficientnet", {}),
+        ("test_efficientnet blurpc", {"anti_alias": "blur_zeros"}),
+        ("test_efficientnet gc", {"attention": GC_OF_INPUT}),
+    ],
+)
+def test_pools_and_attention_are_those_of_timm(
+    name: str, options: dict[str, Any], golden: Path
+) -> None:
+    model = models.create("test_efficientnet", num_classes=10, **options)
+    _, variables = filled(model)
+    with kernels.chosen("plain"):
+        logits, _ = jax.jit(model.apply)(variables, numbered.images(2, 64))
+    parity.assert_close(logits, parity.load(golden / "mobile_logits.npz")[name], LOGITS, name)
+
+
+# Two of each kind; the others differ from these in numbers of the table, whose sums have a test of their own.
+OFTEN = (
+    *("mobilenetv1_100h", "mobilenetv2_035", "mnasnet_050", "semnasnet_050", "mnasnet_small"),
+    *("efficientnet_b0", "tf_efficientnet_b0", "efficientnet_lite0", "tf_efficientnet_lite1"),
+    *("efficientnet_es", "mobilenetv3_small_050", "mobilenetv3_large_075", "fbnetv3_b"),
+    *("tf_mobilenetv3_small_075", "tf_mobilenetv3_small_minimal_100", "tinynet_e", "lcnet_035"),
+    *("efficientnetv2_rw_t", "tf_efficientnetv2_b0"),
+)
+
+
+@pytest.mark.parametrize("name", only(OFTEN, MEMBERS))
 def test_logits_are_those_of_timm(name: str, golden: Path) -> None:
     """With two blocks a row of the table, at an odd size where the padding matters."""
     model, _ = shallow(models.create(name, num_classes=10), 0)
