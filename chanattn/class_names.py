@@ -55,6 +55,18 @@ def check_distinct(names: Sequence[str]) -> None:
         )
 
 
+def told_apart(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of which several mean the same word, each of these with its number: ImageNet has two cranes.
+
+    "crane" of the classes 134 and 517 becomes "crane (134)" and "crane (517)".
+    """
+    count = Counter(_forms(names))
+    return tuple(
+        name if count[form] == 1 else f"{name} ({number})"
+        for number, (name, form) in enumerate(zip(names, _forms(names), strict=True))
+    )
+
+
 def fingerprint(names: Sequence[str]) -> int:
     """A number below 2^31 that is the same where `difference` finds none."""
     return zlib.crc32(json.dumps(_forms(names)).encode()) & 0x7FFF_FFFF

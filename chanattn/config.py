@@ -128,6 +128,11 @@ MODEL = {
         "What is made of the endpoints, see `chanattn.models.heads`; empty: the task's own.", older=""),
     "head_width": Field(0, integer(0), "Channels of the head, if it has a width to choose; 0: its own.",
         older=0),
+    "init": Field("", path(),
+        "Weights to begin with: a safetensors file, a folder with one and its config.json, or a run, maybe"
+        " with @STEP, @best, @raw or @ema behind it; see docs/pretrained.md.", older=""),
+    "init_strict": Field(True, boolean(),
+        "Refuse weights that lack a part of the backbone, or have something that it lacks.", older=True),
     "shortcut": Field("", choice("", "zero_pad", "projection", "avg_pool"), "Empty: the architecture's own."),
     "zero_init_residual": Field(True, boolean(),
         "The last norm of a block starts at zero: the block is the identity."),
@@ -145,6 +150,9 @@ ATTENTION = {
     "placement": Field("", text(empty=True), "Where in the block; empty: the mechanism's own place."),
     "stages": Field((), several(integer(1, 5), empty=True),
         "Numbers of stages, from 1; empty: all (at stage_end: all but the last)."),
+    "start": Field("", choice("", "identity"),
+        "identity: step 0 predicts what the network without attention does; empty: the mechanism's own.",
+        older=""),
 }
 
 # What is learnt.
@@ -175,6 +183,15 @@ OPTIMIZER = {
     "weight_decay": Field(1e-4, number(0), "sgd: added to the gradient; adamw, lamb: decoupled."),
     "decay_attention": Field(True, boolean(), "False: parameters of the attention modules do not decay."),
     "clip_norm": Field(0.0, number(0), "Largest global gradient norm; 0: off."),
+
+    # Fine-tuning, see docs/pretrained.md.
+    "freeze": Field((), several(text(empty=False), empty=True),
+        "What is not trained: parts (stem, stage1, ..., final, backbone, head) or patterns of names, such as"
+        " '*attention*'; with ! in front, what is after all.", older=()),
+    "layer_decay": Field(1.0, number(0, 1, ends="(]"),
+        "Factor of the learning rate from layer to layer, 1 at the head; a layer is a block.", older=1.0),
+    "new_factor": Field(1.0, number(0, ends="()"),
+        "Factor of the learning rate of parameters that model.init did not load.", older=1.0),
 }
 
 # The learning rate over time, after a linear warm-up: lr * (t + 1) / warmup_steps.

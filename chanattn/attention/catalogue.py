@@ -21,6 +21,7 @@ COLUMNS = (
     f"at C={CHANNELS}",
     f"MACs at {SIZE}x{SIZE}",
     "gate at init",
+    "start=identity",
 )
 NUMBERS = COLUMNS[8:10]
 BEGIN, END = "<!-- mechanisms -->", "<!-- end of mechanisms -->"
@@ -41,6 +42,7 @@ def rows() -> Iterator[tuple[str, ...]]:
             f"{measured.parameters:,}",
             f"{measured.macs:,}",
             _gate(mechanism, measured),
+            mechanism.identity_start,
         )
 
 
@@ -88,6 +90,10 @@ Each mechanism is `attention.create(NAME, ...)`, and `--config.model.attention.n
   the conv slot those of the convolution that is replaced, too), and element by element (scaling the map).
 * *gate at init*: the m of y = m x at initialisation, by least squares on a random map: 1 leaves a block as
   it was, 0.5 halves its residual branch.
+* *start=identity*: how it can be added to a trained network without changing what that predicts
+  (`--config.model.attention.start=identity`): *by itself*, its own initialisation does it; *by a weight*,
+  y = x + a (A(x) - x) with a learned a that starts at 0 (`chanattn/attention/start.py`); *no*, it replaces a
+  convolution.
 
 Weight decay acts on the weights of linear maps and on all parameters with two axes or more that are no
 biases (`attention.decays`), in every mechanism and in the network around it: matrices, convolutions, ECA's

@@ -66,6 +66,7 @@ class Constant(nn.Module):
     year=2021,
     axes=("none", "none", "a learned factor"),
     identity_at_init=True,
+    identity_if=lambda module: module.init_scale == 1,
     citation="Touvron, Cord, Sablayrolles, Synnaeve, Jégou. Going Deeper with Image Transformers. ICCV 2021. "
     "arXiv:2103.17239 (LayerScale)",
 )
@@ -149,7 +150,12 @@ def _blind(x: jax.Array) -> jax.Array:
     return jnp.zeros((x.shape[0], x.shape[-1]))
 
 
-@register("bias_only", citation=_NOBODY, axes=("none", "a bias", "sigmoid"))
+@register(
+    "bias_only",
+    citation=_NOBODY,
+    axes=("none", "a bias", "sigmoid"),
+    identity_if=lambda module: module.gate.is_open_at(0.0),
+)
 def bias_only(
     gate: str | gates.Gate = "sigmoid",
     param_dtype: Any = jnp.float32,

@@ -161,6 +161,11 @@ class Gate:
             extra["place"] = place
         return _FUNCTIONS[self.name](z, **dict(self.parameters), **extra)
 
+    def is_open_at(self, z: float) -> bool:
+        """Whether logits that are all z give weights that are all 1, in evaluation."""
+        with jax.ensure_compile_time_eval():
+            return bool(jnp.all(self(jnp.full(4, z)) == 1))
+
     @property
     def has_penalty(self) -> bool:
         """Whether there is a loss that goes with the gate."""

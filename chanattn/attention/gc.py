@@ -28,9 +28,9 @@ from chanattn.attention import gate as gates
 from chanattn.attention import squeeze
 from chanattn.attention.core import over_space, refuse_condition, sow_weights, weigh
 from chanattn.attention.registry import register
-from chanattn.attention.widths import WidthRule, width_rule
+from chanattn.attention.widths import WidthRule, of_block_input, width_rule
 from chanattn.errors import UsageError
-from chanattn.layers import Conv, dense
+from chanattn.layers import Conv, activation, dense
 from chanattn.layers.conv import he_normal_fan_out
 
 
@@ -64,12 +64,14 @@ class Transform(nn.Module):
         width: d.
         epsilon: Of the layer norm.
         zero: W2 starts at zero.
+        act: Name of the activation, in place of ReLU.
         param_dtype: Type of the parameters.
     """
 
     width: int
     epsilon: float
     zero: bool
+    act: str = "relu"
     param_dtype: Any = jnp.float32
 
     @nn.compact
@@ -86,7 +88,7 @@ class Transform(nn.Module):
             kernel_init=nn.initializers.zeros if self.zero else he_normal_fan_out,
             name="expand",
         )
-        return expand(nn.relu(z))
+        return expand(activation(self.act)(z))
 
 
 @register(
@@ -94,6 +96,7 @@ class Transform(nn.Module):
     year=2019,
     axes=("softmax over positions", "bottleneck with layer norm", "added, or sigmoid"),
     identity_at_init=True,
+    identity_if=lambda module: module.fuse == "add",
     citation="Cao, Xu, Lin, Wei, Hu. GCNet: Non-local Networks Meet Squeeze-Excitation Networks and Beyond. "
     "ICCV Workshops 2019. arXiv:1904.11492",
 )
@@ -113,7 +116,10 @@ class GlobalContext(nn.Module):
         rounding: As in `se`; None: the preset's.
         divisor: Of "timm" and "mobile"; None: 1.
         min_width: Least d; None: the preset's, 4 (official) or 1 (timm).
+        reduce_from: As in `se`: "channels" (of x), or "block_input".
+        act: Name of the activation in the bottleneck.
         gate: What makes a weight of t in "mul" and "both", a soft or hard gate of `attention.gate`.
+        block_input: Channels of the block's input, which the block gives.
         param_dtype: Type of the parameters.
     """
 
@@ -125,7 +131,10 @@ class GlobalContext(nn.Module):
     rounding: str | None = None
     divisor: int | None = None
     min_width: int | None = None
+    reduce_from: str = "channels"
+    act: str = "relu"
     gate: str | gates.Gate = "sigmoid"
+    block_input: int | None = None
     param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
@@ -135,6 +144,7 @@ class GlobalContext(nn.Module):
                     f"gc: unknown {option} {getattr(self, option)!r}; valid: {', '.join(valid)}"
                 )
         self._width_rule()
+        activation(self.act)
         gate = gates.get(self.gate)
         if self.fuse == "add" and gate != gates.get("sigmoid"):
             raise UsageError(f"gc: fuse 'add' has no gate, so {gate.name!r} needs 'mul' or 'both'")
@@ -142,7 +152,7 @@ class GlobalContext(nn.Module):
 
     def _width_rule(self) -> WidthRule:
         preset = PRESETS[self.preset]
-        return width_rule(
+        rule = width_rule(
             self.rounding or preset.rounding,
             preset.reduction if self.reduction is None else self.reduction,
             owner="gc",
@@ -151,6 +161,7 @@ class GlobalContext(nn.Module):
             min_width=preset.min_width if self.min_width is None else self.min_width,
             default_divisor=1,
         )
+        return of_block_input(rule, self.reduce_from, self.block_input)
 
     @nn.compact
     def __call__(
@@ -163,7 +174,7 @@ class GlobalContext(nn.Module):
 
         def transform(zero: bool, name: str) -> jax.Array:
             width = self._width_rule()(x.shape[-1])
-            layers = Transform(width, preset.epsilon, zero, self.param_dtype, name=name)
+            layers = Transform(width, preset.epsilon, zero, self.act, self.param_dtype, name=name)
             return layers(context)
 
         y = x

@@ -86,6 +86,7 @@ class Competition(nn.Module):
     axes=("l2, l1 or maximum norm", "normalisation over channels, per-channel scale", "1 + tanh"),
     placement="pre_conv",
     identity_at_init=True,
+    identity_if=lambda module: module.gate.is_open_at(0.0),
     citation="Yang, Zhu, Wu, Yang. Gated Channel Transformation for Visual Recognition. CVPR 2020. "
     "arXiv:1909.11519",
 )

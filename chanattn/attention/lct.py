@@ -62,11 +62,16 @@ class GroupContext(nn.Module):
         return norm(s)
 
 
+def _is_identity(module: Any) -> bool:
+    return bool(module.mix.keywords["preset"] == "constant" and module.gate.is_open_at(1.0))
+
+
 @register(
     "lct",
     year=2020,
     axes=("mean", "group norm, per-channel scale", "sigmoid"),
     order_matters=True,
+    identity_if=_is_identity,
     citation="Ruan, Wen, Zheng, Zheng. Linear Context Transform Block. AAAI 2020. arXiv:1909.03834",
 )
 def lct(

@@ -58,7 +58,8 @@ class Mechanism:
         parameters: Closed formula of the number of parameters at default options, from its documentation.
         order_matters: Whether the result depends on the order of the channels. If not, a permutation of the
             channels of x, and of every parameter axis of that length, permutes the result.
-        identity_at_init: Whether it promises to be the identity at initialisation.
+        identity_at_init: Whether it promises to be the identity at initialisation, at its default options.
+        identity_if: Whether one of its modules is the identity at initialisation, whatever the options.
         shared: Whether one module, with a state, serves all blocks of a stage in turn: it then has a method
             `step(x, state, train) -> (y, state)`.
         year: Of the citation.
@@ -77,6 +78,7 @@ class Mechanism:
     parameters: str
     order_matters: bool
     identity_at_init: bool
+    identity_if: Callable[[nn.Module], bool]
     shared: bool
     year: int
     citation: str
@@ -99,6 +101,13 @@ class Mechanism:
                 f"  {self.citation}",
             )
         )
+
+    @property
+    def identity_start(self) -> str:
+        """How it starts as the identity if asked to: "by itself", "by a weight" (`start`), or "no"."""
+        if self.slot == "conv":
+            return "no"
+        return "by itself" if self.identity_at_init else "by a weight"
 
     def decayed(self) -> list[str]:
         """Paths of the parameters on which weight decay acts, at default options; see `decays`."""

@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from chanattn.attention import gate as gates
+from chanattn.attention import start as starts
 from chanattn.attention.mechanism import PLACEMENTS, Mechanism, Option
 from chanattn.errors import UsageError, did_you_mean
 
@@ -53,6 +54,7 @@ def register(
     axes: tuple[str, str, str] = ("", "", ""),
     order_matters: bool = False,
     identity_at_init: bool = False,
+    identity_if: Callable[[Any], bool] | None = None,
     shared: bool = False,
 ) -> Callable[[_Builder], _Builder]:
     """Decorator: make a module class, or a function that returns a module, known under `name`.
@@ -61,7 +63,8 @@ def register(
     `num_classes`, `block_input` (channels of the block's input), and in the conv slot `filters`, `stride`,
     `groups` and `dtype`. A function also passes `**module` on (the module's `name` and `parent`).
     A mechanism with the option `gate` takes those of the gate as well. The line "Parameters: FORMULA" of its
-    documentation is what `describe` tells. The other arguments are the fields of `Mechanism`.
+    documentation is what `describe` tells. The other arguments are the fields of `Mechanism`;
+    `identity_if` is needed where `identity_at_init` depends on options.
     """
 
     def decorate(build: _Builder) -> _Builder:
@@ -74,6 +77,7 @@ def register(
                 axes=axes,
                 order_matters=order_matters,
                 identity_at_init=identity_at_init,
+                identity_if=identity_if or (lambda module: identity_at_init),
                 shared=shared,
                 year=year,
                 citation=citation,
@@ -250,14 +254,16 @@ def extra_losses(name: str, given: Mapping[str, Any]) -> tuple[str, ...]:
     `rate`: the penalty of a gate, sown in the collection `losses`. `presence`: logits of what the picture
     contains, sown in `presence`, of which the task makes a loss.
     """
-    context = {"filters": 1} if describe(name).slot == "conv" else {}
+    context: dict[str, Any] = {"filters": 1} if describe(name).slot == "conv" else {}
     module = create(name, parent=None, **given, **context)
     gate = getattr(module, "gate", None)
     losses = ("rate",) if isinstance(gate, gates.Gate) and gate.has_penalty else ()
     return (*losses, "presence") if getattr(module, "se_loss", False) else losses
 
 
-def create(name: str, /, *, param_dtype: Any = jnp.float32, **given: Any) -> nn.Module:
+def create(
+    name: str, /, *, param_dtype: Any = jnp.float32, start: str = "", **given: Any
+) -> nn.Module:
     """Build a mechanism, e.g. `create("se", reduction=8)`.
 
     A mechanism of the gate slot is called as `module(x, condition=None, train=False)` and keeps the shape
@@ -266,10 +272,14 @@ def create(name: str, /, *, param_dtype: Any = jnp.float32, **given: Any) -> nn.
     training. An option that is None takes the mechanism's default. Inside
     another module's compact method, `name="..."` names the submodule, as usual in Flax.
 
+    `start="identity"` makes a mechanism of the gate slot start as the identity (`attention.start`): it is
+    left as it is where its own initialisation does that already, and gets a residual weight elsewhere.
+
     Raises:
-        UsageError: Unknown name or option, or a value that does not fit.
+        UsageError: Unknown name or option, a value that does not fit, or a start that it cannot have.
     """
     mechanism = describe(name)
+    starts.check(mechanism, start)
     accepted = {*inspect.signature(mechanism.build).parameters, "name", "parent"}
     names_of_context = _CONTEXT[mechanism.slot]
     context = {k: given.pop(k) for k in names_of_context if k in given} | {
@@ -286,4 +296,10 @@ def create(name: str, /, *, param_dtype: Any = jnp.float32, **given: Any) -> nn.
         of_gate = {k: chosen.pop(k) for k in gates.OPTIONS if k in chosen and k not in accepted}
         default = inspect.signature(mechanism.build).parameters["gate"].default
         chosen["gate"] = gates.get(chosen.get("gate", default), **of_gate)
-    return mechanism.build(**chosen, **{k: v for k, v in context.items() if k in accepted})
+    context = {k: v for k, v in context.items() if k in accepted}
+    if start:
+        outside = {k: v for k, v in context.items() if k in ("name", "parent")}
+        module = mechanism.build(**chosen, **context | {"name": None, "parent": None})
+        if not mechanism.identity_if(module):
+            return starts.FromIdentity(module, param_dtype=param_dtype, **outside)
+    return mechanism.build(**chosen, **context)

@@ -37,14 +37,13 @@ from chanattn.attention import mix
 from chanattn.attention import squeeze as squeezes
 from chanattn.attention.core import ChannelAttention
 from chanattn.attention.registry import register
-from chanattn.attention.widths import WidthRule, width_rule
+from chanattn.attention.widths import of_block_input, width_rule
 from chanattn.errors import UsageError
 from chanattn.layers import activation
 
 CITATION = (
     "Hu, Shen, Albanie, Sun, Wu. Squeeze-and-Excitation Networks. CVPR 2018. arXiv:1709.01507"
 )
-REDUCE_FROM = ("channels", "block_input")
 
 
 @dataclass(frozen=True)
@@ -74,20 +73,6 @@ def amplified(gate: str | gates.Gate, gain: float) -> gates.Gate:
         raise UsageError(f"gain must be positive, not {gain}")
     bound = gates.get(gate)
     return bound if gain == 1 else _Amplified(**vars(bound), gain=gain)
-
-
-def _of_block_input(rule: WidthRule, reduce_from: str, block_input: int | None) -> WidthRule:
-    """The rule, or that which gives d from the block's input, whatever the channels of x."""
-    if reduce_from not in REDUCE_FROM:
-        raise UsageError(f"unknown reduce_from {reduce_from!r}; valid: {', '.join(REDUCE_FROM)}")
-    if reduce_from == "channels":
-        return rule
-    if block_input is None:
-        raise UsageError(
-            "reduce_from='block_input' needs block_input, the number of channels of the block's input"
-        )
-    width = rule(block_input)
-    return lambda channels: width
 
 
 @register(
@@ -145,7 +130,7 @@ def se(
         squeeze=squeezes.get(squeeze),
         mix=partial(
             mix.Bottleneck,
-            width=_of_block_input(rule, reduce_from, block_input),
+            width=of_block_input(rule, reduce_from, block_input),
             use_bias=use_bias,
             act=act,
             use_norm=use_norm,

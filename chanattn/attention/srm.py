@@ -41,6 +41,7 @@ class StyleIntegration(nn.Module):
     "srm",
     year=2019,
     axes=("mean and standard deviation", "per-channel scales, batch norm", "sigmoid"),
+    identity_if=lambda module: module.gate.is_open_at(0.0),
     citation="Lee, Kim, Nam. SRM: A Style-Based Recalibration Module for Convolutional Neural Networks. "
     "ICCV 2019. arXiv:1903.10829",
 )

@@ -6,7 +6,8 @@ from chanattn.errors import UsageError
 
 WidthRule = Callable[[int], int]  # channels -> width of the bottleneck
 
-ROUNDINGS = ("paper", "timm", "mobile")
+ROUNDINGS = ("paper", "timm", "mobile", "fbnet")
+REDUCE_FROM = ("channels", "block_input")
 
 
 def floor_width(channels: float, reduction: float, minimum: int = 1) -> int:
@@ -44,6 +45,7 @@ def width_rule(
     Args:
         rounding: "paper": floor(C / r). "timm": the multiple of `divisor` nearest to C / r. "mobile": the
             same, but one multiple up where that is more than 10 % below (MobileNetV3: 72 / 4 = 18, then 24).
+            "fbnet": one multiple up from 5 % on.
         reduction: r.
         owner: Mechanism that the messages name.
         width: The width itself, whatever C is; the other options do not count then.
@@ -77,7 +79,30 @@ def width_rule(
             channels / reduction * share,
             divisor or default_divisor,
             min_width,
-            keep=0.9 if rounding == "mobile" else keep,
+            keep={"mobile": 0.9, "fbnet": 0.95}.get(rounding, keep),
         )
 
     return rule
+
+
+def of_block_input(rule: WidthRule, reduce_from: str, block_input: int | None) -> WidthRule:
+    """The rule, or that which gives d from the block's input, whatever the channels of x.
+
+    Args:
+        rule: Of the width.
+        reduce_from: One of `REDUCE_FROM`.
+        block_input: Channels of the block's input; None: unknown.
+
+    Raises:
+        UsageError: There is no such `reduce_from`, or the block's input is unknown.
+    """
+    if reduce_from not in REDUCE_FROM:
+        raise UsageError(f"unknown reduce_from {reduce_from!r}; valid: {', '.join(REDUCE_FROM)}")
+    if reduce_from == "channels":
+        return rule
+    if block_input is None:
+        raise UsageError(
+            "reduce_from='block_input' needs block_input, the number of channels of the block's input"
+        )
+    width = rule(block_input)
+    return lambda channels: width

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from chanattn.errors import UsageError
+from chanattn.export.program import description, predict
 from chanattn.export.trained import Trained
 from chanattn.layers import kernels
 
@@ -20,20 +21,11 @@ _PLATFORMS = ("cpu", "cuda", "tpu")
 def files(trained: Trained) -> dict[str, bytes]:
     """The program, `jax.export.deserialize` reads it, and what there is to know of it.
 
-    The program takes images (N, H, W, 3), float32 in [0, 1], any N of them, and returns what the head gives,
-    for a classifier logits (N, classes).
+    The program takes any number of images, see `chanattn.export.program.predict`.
 
     Raises:
         UsageError: The package that writes JAX's programs is not installed.
     """
-    dataset = trained.config.dataset
-    mean, std = jnp.asarray(dataset.mean, jnp.float32), jnp.asarray(dataset.std, jnp.float32)
-
-    @jax.jit
-    def predict(images: jax.Array) -> object:
-        outputs, _ = trained.model.apply(trained.variables, (images - mean) / std)
-        return outputs
-
     if importlib.util.find_spec("flatbuffers") is None:
         raise UsageError(
             "--format=stablehlo needs flatbuffers, which is not installed: pip install -e '.[export]'"
@@ -41,19 +33,10 @@ def files(trained: Trained) -> dict[str, bytes]:
     (batch,) = jax.export.symbolic_shape("batch")
     shape = jax.ShapeDtypeStruct((batch, *trained.image_size, 3), jnp.float32)
     with kernels.chosen("xla"):  # others are no part of StableHLO
-        exported = jax.export.export(predict, platforms=_PLATFORMS)(shape)
-    description = {
-        "inputs": {
-            "images": ["batch", *trained.image_size, 3],
-            "type": "float32",
-            "values": "RGB in [0, 1]; the program subtracts mean and divides by std itself",
-        },
-        "mean": list(dataset.mean),
-        "std": list(dataset.std),
-        "label_names": list(trained.class_names),
+        exported = jax.export.export(jax.jit(predict(trained)), platforms=_PLATFORMS)(shape)
+    told = description(trained) | {
         "platforms": list(exported.platforms),
         "calling_convention": exported.calling_convention_version,
-        "chanattn": trained.made | {"model": trained.config.model.to_dict()},
     }
-    text = json.dumps(description, indent=2) + "\n"
+    text = json.dumps(told, indent=2) + "\n"
     return {PROGRAM: bytes(exported.serialize()), CONFIG: text.encode()}

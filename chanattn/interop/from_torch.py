@@ -1,8 +1,10 @@
 """PyTorch parameters to Flax variables."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import unflatten_dict
@@ -22,10 +24,12 @@ from chanattn.interop.names import (
 )
 from chanattn.interop.names.layouts import weight_here
 from chanattn.interop.target import check_complete, resolve
+from chanattn.interop.wrappers import unwrapped
 
 STATISTICS = {"running_mean": "mean", "running_var": "var"}
 COUNTER = "num_batches_tracked"
 """Of a batch norm: only PyTorch counts the batches, and only where it has no momentum uses the count."""
+_COUNTERS = (COUNTER, "n_averaged")  # the other one of `torch.optim.swa_utils.AveragedModel`
 _LEAVES = ("weight", "bias", *STATISTICS)  # of a layer
 
 
@@ -41,7 +45,8 @@ def from_torch(
     Args:
         target: A mechanism (`"se"`), an architecture or a network of timm's by name (`"seresnet50.a1_in1k"`
             is `"resnet50"` with `attention={"name": "se", "rounding": "timm"}`), or a network.
-        state_dict: Names to arrays, in timm's or the authors' naming.
+        state_dict: Names to arrays, in timm's or the authors' naming; what programs put around it is taken
+            off, see `chanattn.interop.wrappers`.
         image_size: Of a network: side of the pictures, or height and width, where parameters depend on them
             (learned gather-excite, frequencies). None: those that the network was published for.
         **options: Of an architecture: what `models.create` takes. Of a mechanism: what `attention.create`
@@ -65,9 +70,7 @@ def from_torch(
         return convert(state_dict, mechanism_table(model), groups=options.get("groups") or 1)
     if model.head != "classifier":
         model = model.backbone()
-    groups = model.cardinality if isinstance(model, models.ResNet) else 1
-    check_family(model, dict(_items(state_dict)))
-    variables = convert(state_dict, network_table(model), groups=groups)
+    variables = unflatten_dict(_complete(rearranged_for(model, state_dict)), sep="/")
     check_complete(model, variables, image_size, "PyTorch state")
     return variables
 
@@ -79,38 +82,93 @@ def convert(state_dict: Mapping[str, Any], table: Table, groups: int = 1) -> dic
         UsageError: Names have no counterpart, two have the same, or an array is none or has not the
             dimensions that its name promises.
     """
-    flat: dict[str, Any] = {}
-    origins: dict[str, str] = {}
+    return unflatten_dict(_complete(rearranged(state_dict, table, groups)), sep="/")
+
+
+@dataclass(frozen=True)
+class Rearranged:
+    """The arrays of a state as they lie here.
+
+    Attributes:
+        arrays: By collection and path, "params/stem/conv1/kernel".
+        names: The names that they had, likewise.
+        unfit: What could not be placed: name to reason.
+        hint: What to do about unknown names, where that can be told.
+    """
+
+    arrays: dict[str, np.ndarray]
+    names: dict[str, str]
+    unfit: dict[str, str]
+    hint: str = ""
+
+
+UNKNOWN = "has no counterpart here"
+
+
+def rearranged_for(model: models.Network, state_dict: Mapping[str, Any]) -> Rearranged:
+    """Those of a network.
+
+    Raises:
+        UsageError: The names are those of a network that is built otherwise; or as `rearranged`.
+    """
+    table = network_table(model)
+    check_family(model, _unwrapped(state_dict, table))
+    groups = model.cardinality if isinstance(model, models.ResNet) else 1
+    return rearranged(state_dict, table, groups)
+
+
+def rearranged(state_dict: Mapping[str, Any], table: Table, groups: int = 1) -> Rearranged:
+    """Rename and rearrange what can be, see `convert`.
+
+    Raises:
+        UsageError: Two names are the same one here, or an array is none.
+    """
+    found = Rearranged({}, {}, {})
     unknown = []
-    for name, given in _items(state_dict):
+    for name, given in _unwrapped(state_dict, table).items():
         leaf = name.rpartition(".")[2]
-        if leaf == COUNTER:
+        if leaf in _COUNTERS:
             continue
         match = _find(name, table)
         if match is None:
             unknown.append(name)
+            found.unfit[name] = UNKNOWN
             continue
         if isinstance(match.entry, Skip):
             continue
         array = _numbers(name, given)
         try:
             path, value = _place(match, leaf, array, groups)
-        except (ValueError, IndexError) as error:
+        except (ValueError, IndexError):
+            found.unfit[name] = f"has shape {array.shape}, which fits no such layer here"
+            continue
+        if path in found.arrays:
             raise UsageError(
-                f"the PyTorch parameter {name!r} has shape {array.shape}, which fits no such layer here"
-            ) from error
-        if path in flat:
-            raise UsageError(
-                f"the PyTorch parameters {origins[path]!r} and {name!r} are the same one here, {path!r}"
+                f"the PyTorch parameters {found.names[path]!r} and {name!r} are the same one here, {path!r}"
             )
-        flat[path], origins[path] = jnp.asarray(value), name
-    if unknown:
-        first, *rest = unknown
+        found.arrays[path], found.names[path] = value, name
+    return replace(found, hint=_without_wrapper(unknown, table)) if unknown else found
+
+
+def _complete(found: Rearranged) -> dict[str, jax.Array]:
+    """The arrays, if all were placed."""
+    for name, reason in found.unfit.items():
+        if reason != UNKNOWN:
+            raise UsageError(f"the PyTorch parameter {name!r} {reason}")
+    if found.unfit:
+        first, *rest = found.unfit
         more = f" (nor have {some(map(repr, rest))})" if rest else ""
-        raise UsageError(
-            f"the PyTorch parameter {first!r} has no counterpart here{more}{_without_wrapper(unknown, table)}"
-        )
-    return unflatten_dict(flat, sep="/")
+        raise UsageError(f"the PyTorch parameter {first!r} {UNKNOWN}{more}{found.hint}")
+    return {path: jnp.asarray(value) for path, value in found.arrays.items()}
+
+
+def _unwrapped(state_dict: Mapping[str, Any], table: Table) -> dict[str, Any]:
+    def known(name: str) -> bool:
+        return name.rpartition(".")[2] in _COUNTERS or _find(name, table) is not None
+
+    if isinstance(state_dict, Mapping):
+        state_dict = unwrapped(state_dict, known)
+    return dict(_items(state_dict))
 
 
 def _items(state_dict: Mapping[str, Any]) -> list[tuple[str, Any]]:

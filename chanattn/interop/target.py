@@ -52,7 +52,8 @@ def _unknown(target: str) -> UsageError:
     )
 
 
-def _shapes(model: models.Network, size: tuple[int, int]) -> dict[str, Any]:
+def shapes_of(model: models.Network, size: tuple[int, int]) -> dict[str, Any]:
+    """Shapes and types of all variables by path, for pictures of that height and width."""
     image = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
     variables = dict(jax.eval_shape(model.init, jax.random.key(0), image))
     shapes: dict[str, Any] = flatten_dict(variables, sep="/")
@@ -66,7 +67,7 @@ def _depends_on_size(
     height, width = size
     for other in ((height + 32, width + 32), (height * 7 // 8, width * 7 // 8)):
         try:
-            if _shapes(model, other) != wanted:
+            if shapes_of(model, other) != wanted:
                 return True
         except UsageError:
             return True
@@ -94,7 +95,7 @@ def check_complete(
     size = (side, side) if isinstance(side, int) else side
     of_other_pictures = f" For pictures that are not {size[0]} x {size[1]}, give image_size."
     try:
-        wanted = _shapes(model, size)
+        wanted = shapes_of(model, size)
     except UsageError as error:
         raise UsageError(f"{str(error).removesuffix('.')}.{of_other_pictures}") from error
     given = flatten_dict(dict(variables), sep="/")

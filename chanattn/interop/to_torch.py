@@ -8,6 +8,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from chanattn import models
+from chanattn.attention.start import RESIDUAL_WEIGHT
 from chanattn.errors import UsageError, did_you_mean, some
 from chanattn.interop.families import WORDS, file_of, words
 from chanattn.interop.from_torch import COUNTER, STATISTICS
@@ -89,6 +90,11 @@ def rename(
         state |= _named(name, match, leaf, np.asarray(jax.device_get(array)))
     if unnamed:
         first, *rest = unnamed
+        if any(whole.endswith(f"/{RESIDUAL_WEIGHT}") for whole in unnamed):
+            raise UsageError(
+                "PyTorch's networks have no attention that started as the identity, with a residual weight"
+                f" ({some(map(repr, unnamed))}); `python -m chanattn.export RUN --format=stablehlo` writes it"
+            )
         more = f" (nor for {some(map(repr, rest))})" if rest else ""
         raise UsageError(f"no PyTorch name is known for {first!r}{more}")
     return state

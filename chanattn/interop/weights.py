@@ -14,6 +14,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from chanattn.errors import UsageError
+from chanattn.interop.wrappers import NESTED
 
 PICKLES = (".pth", ".pt", ".bin", ".pkl", ".pickle", ".ckpt", ".tar")
 _ZIP, _PICKLE = (
@@ -26,8 +27,6 @@ _TYPES = (
     *("F64", "F32", "F16", "BF16", "BOOL"),
     *(f"{kind}{bits}" for kind in "IU" for bits in (8, 16, 32, 64)),
 )
-# Under these names training programs wrap the weights in what else they save.
-_WRAPPERS = ("state_dict", "model")
 
 
 def read_weights(path: str | os.PathLike[str], allow_pickle: bool = False) -> dict[str, np.ndarray]:
@@ -60,7 +59,7 @@ def read_weights(path: str | os.PathLike[str], allow_pickle: bool = False) -> di
                 f"{path} is a pickle, which can run any code when it is read; convert it where PyTorch is:"
                 ' python -c "import torch, safetensors.torch as s;'
                 f" s.save_file(torch.load('{path.name}', weights_only=True), 'weights.safetensors')\","
-                " or trust it with --allow_pickle (allow_pickle=True)"
+                " or, to have eval.py or predict.py read it, trust it with --allow_pickle (allow_pickle=True)"
             )
         return _unpickled(path)
     return _safetensors(path)
@@ -113,7 +112,7 @@ def _unpickled(path: Path) -> dict[str, np.ndarray]:
         raise UsageError(
             f"{path} cannot be read as PyTorch weights ({reason}); download it again"
         ) from error
-    for wrapper in _WRAPPERS:
+    for wrapper in NESTED:
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]
     return {name: _tensor(path, name, value) for name, value in _items(path, state)}

@@ -1,4 +1,4 @@
-"""Two-dimensional convolution with explicit, symmetric padding."""
+"""Two-dimensional convolution with padding as PyTorch has it, or TensorFlow."""
 
 from typing import Any
 
@@ -13,11 +13,15 @@ from chanattn.layers.convolution import convolve
 he_normal_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
-class Conv(nn.Module):
-    """Convolution, (N, H, W, I) -> (N, H', W', features), padded by dilation * (kernel - 1) / 2 on each side.
+PADDINGS = ("symmetric", "same")
 
-    "SAME" padding of a strided convolution pads more on the right than on the left; PyTorch, and so
-    every published ResNet, pads symmetrically. The kernel has shape (kernel, kernel, I / groups, features).
+
+class Conv(nn.Module):
+    """Convolution, (N, H, W, I) -> (N, ceil(H / stride), ceil(W / stride), features).
+
+    PyTorch, and so every published ResNet, pads by dilation * (kernel - 1) / 2 on each side. TensorFlow's
+    "SAME" pads by what the last window lacks, half of it before and, where it is odd, one more behind; the
+    two differ where the stride is not 1. The kernel has shape (kernel, kernel, I / groups, features).
 
     Attributes:
         features: Output channels.
@@ -26,6 +30,7 @@ class Conv(nn.Module):
         groups: Number of channel groups, each convolved on its own.
         dilation: Distance between the taps.
         use_bias: Whether a bias is added.
+        padding: "symmetric" or "same".
         dtype: Type of the computation.
         param_dtype: Type of the parameters.
         kernel_init: Initialiser of the kernel.
@@ -37,6 +42,7 @@ class Conv(nn.Module):
     groups: int = 1
     dilation: int = 1
     use_bias: bool = False
+    padding: str = "symmetric"
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
     kernel_init: nn.initializers.Initializer = he_normal_fan_out
@@ -46,8 +52,10 @@ class Conv(nn.Module):
         """Convolve (N, H, W, I).
 
         Raises:
-            UsageError: The groups do not divide the channels.
+            UsageError: The groups do not divide the channels, or there is no such padding.
         """
+        if self.padding not in PADDINGS:
+            raise UsageError(f"unknown padding {self.padding!r}; valid: {', '.join(PADDINGS)}")
         if x.shape[-1] % self.groups or self.features % self.groups:
             raise UsageError(
                 f"a convolution from {x.shape[-1]} to {self.features} channels cannot have "
@@ -60,15 +68,22 @@ class Conv(nn.Module):
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,), self.param_dtype)
             bias = bias.astype(self.dtype)
-        return convolve(x.astype(self.dtype), kernel.astype(self.dtype), bias, **self.window)
+        return convolve(x.astype(self.dtype), kernel.astype(self.dtype), bias, **self.window(x))
 
-    @property
-    def window(self) -> dict[str, Any]:
-        """Strides, padding, dilation and groups, as `convolve` takes them."""
-        pad = self.dilation * (self.kernel_size - 1) // 2
+    def window(self, x: jax.Array) -> dict[str, Any]:
+        """Strides, padding, dilation and groups on x (N, H, W, I), as `convolve` takes them."""
+        height, width = x.shape[1:3]
         return {
             "strides": (self.stride, self.stride),
-            "padding": ((pad, pad), (pad, pad)),
+            "padding": (self._pads(height), self._pads(width)),
             "dilation": (self.dilation, self.dilation),
             "groups": self.groups,
         }
+
+    def _pads(self, size: int) -> tuple[int, int]:
+        """Zeros before and behind an axis of that size."""
+        reach = self.dilation * (self.kernel_size - 1)
+        if self.padding == "symmetric":
+            return reach // 2, reach // 2
+        lacking = max((-(-size // self.stride) - 1) * self.stride + reach + 1 - size, 0)
+        return lacking // 2, lacking - lacking // 2

@@ -12,18 +12,22 @@ from chanattn.layers.activation import activation
 from chanattn.onednn import operations
 
 EPSILON = 1e-5
+FROZEN = "frozen"
+"""Collection of variables: a norm that finds its `mean` there stays as it is, in training too."""
 
 
 class BatchNorm(nn.Module):
-    """(x - mean) / sqrt(variance + 1e-5) * scale + bias; Ioffe & Szegedy, ICML 2015.
+    """(x - mean) / sqrt(variance + epsilon) * scale + bias; Ioffe & Szegedy, ICML 2015.
 
     Parameters `scale` and `bias` (C,), running `mean` and `var` (C,) in `batch_stats`, as Flax's. Statistics
     are those over all axes but the last, in float32 and, under a sharded batch, of the global batch. The
     running variance is the biased one (PyTorch stores the unbiased one, n / (n - 1) larger). The variance
-    takes two passes: E[x^2] - E[x]^2 in one loses its digits where the mean is large.
+    takes two passes: E[x^2] - E[x]^2 in one loses its digits where the mean is large. A frozen one, see
+    `FROZEN`, normalises by the running statistics even if `train`, and keeps them.
 
     Attributes:
         train: Whether the statistics are the batch's, else the running ones.
+        epsilon: Added to the variance; PyTorch's default.
         momentum: Share of the old running statistics that is kept: PyTorch's momentum m is 1 - m here.
         scale_init: Initialiser of the scale.
         act: The activation that follows, a name of `layers.activation`, or none. It is part of the layer
@@ -33,6 +37,7 @@ class BatchNorm(nn.Module):
     """
 
     train: bool
+    epsilon: float = EPSILON
     momentum: float = 0.9
     scale_init: nn.initializers.Initializer = nn.initializers.ones
     act: str = ""
@@ -48,15 +53,15 @@ class BatchNorm(nn.Module):
         mean = self.variable("batch_stats", "mean", lambda: jnp.zeros(shape, jnp.float32))
         var = self.variable("batch_stats", "var", lambda: jnp.ones(shape, jnp.float32))
         act = activation(self.act) if self.act else lambda y: y
-        if not self.train:
-            y = _normalise(x, mean.value, var.value, scale, bias)
+        if not self.train or self.has_variable(FROZEN, "mean"):
+            y = _normalise(x, mean.value, var.value, scale, bias, self.epsilon)
             return act(y.astype(self.dtype))
         if _fits_onednn(x, scale, self.dtype):
             relu = self.act == "relu"
-            y, *moments = _by_onednn(x, scale, bias, relu)
+            y, *moments = _by_onednn(x, scale, bias, self.epsilon, relu)
             y = y if relu else act(y)
         else:
-            y, *moments = _by_batch(x, scale, bias)
+            y, *moments = _by_batch(x, scale, bias, self.epsilon)
             y = act(y.astype(self.dtype))
         if not self.is_initializing():
             for running, new in zip((mean, var), moments, strict=True):
@@ -65,35 +70,40 @@ class BatchNorm(nn.Module):
 
 
 def _by_onednn(
-    x: jax.Array, scale: jax.Array, bias: jax.Array, relu: bool
+    x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float, relu: bool
 ) -> tuple[jax.Array, ...]:
     """As `_by_batch`, with a ReLU if wanted."""
 
     def fast(x: jax.Array, scale: jax.Array, bias: jax.Array) -> tuple[jax.Array, ...]:
-        return operations.batch_norm(x, scale, bias, EPSILON, relu)
+        return operations.batch_norm(x, scale, bias, epsilon, relu)
 
     def plain(x: jax.Array, scale: jax.Array, bias: jax.Array) -> tuple[jax.Array, ...]:
-        y, *moments = _by_batch(x, scale, bias)
+        y, *moments = _by_batch(x, scale, bias, epsilon)
         return (nn.relu(y) if relu else y), *moments
 
     return lax.platform_dependent(x, scale, bias, cpu=fast, default=plain)
 
 
 def _by_batch(
-    x: jax.Array, scale: jax.Array, bias: jax.Array
+    x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Normalised by its own statistics, and these."""
     axes = tuple(range(x.ndim - 1))
     wide = x.astype(jnp.float32)
     mean = jnp.mean(wide, axes)
     var = jnp.mean(jnp.square(wide - mean), axes)
-    return _normalise(x, mean, var, scale, bias), mean, var
+    return _normalise(x, mean, var, scale, bias, epsilon), mean, var
 
 
 def _normalise(
-    x: jax.Array, mean: jax.Array, var: jax.Array, scale: jax.Array, bias: jax.Array
+    x: jax.Array,
+    mean: jax.Array,
+    var: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    epsilon: float,
 ) -> jax.Array:
-    return (x - mean) * (lax.rsqrt(var + EPSILON) * scale) + bias
+    return (x - mean) * (lax.rsqrt(var + epsilon) * scale) + bias
 
 
 def _fits_onednn(x: jax.Array, scale: jax.Array, dtype: Any) -> bool:

@@ -44,16 +44,21 @@ def avg_pool(
     return total / _reduce_window(ones, 0.0, lax.add, window, stride, pads)
 
 
-def blur_pool(x: jax.Array, stride: int = 2) -> jax.Array:
+def blur_pool(x: jax.Array, stride: int = 2, *, border: str = "reflect") -> jax.Array:
     """Every `stride`-th cell of (N, H, W, C) smoothed by [1, 2, 1] / 4 along rows and columns.
 
-    The border is a mirror, as in timm: (N, ceil(H / stride), ceil(W / stride), C). Zhang, Making
-    Convolutional Networks Shift-Invariant Again. ICML 2019, arXiv:1904.11486, Section 3.
+    The result is (N, ceil(H / stride), ceil(W / stride), C). Zhang, Making Convolutional Networks
+    Shift-Invariant Again. ICML 2019, arXiv:1904.11486, Section 3.
+
+    Args:
+        x: The map.
+        stride: Between the cells that are kept.
+        border: What lies beyond, a mode of `jnp.pad`: "reflect", as in timm's ResNets, or "constant".
     """
     for axis in (1, 2):
         size = x.shape[axis]
         padded = jnp.pad(
-            x, [(1, 1) if other == axis else (0, 0) for other in range(4)], mode="reflect"
+            x, [(1, 1) if other == axis else (0, 0) for other in range(4)], mode=border
         )
         before, here, after = (
             lax.slice_in_dim(padded, start, start + size, stride, axis) for start in range(3)

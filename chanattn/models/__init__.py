@@ -64,8 +64,9 @@ def create(
         num_classes: What the head tells apart; 0: a backbone without a head, whose outputs are the pooled
             features.
         head: A name of `chanattn.models.heads`; "": none, as with no classes.
-        attention: A mechanism's name, or a mapping with its `name` and by choice `placement`, `stages` and
-            the mechanism's options; None, or a mapping without a name: the one that the name implies
+        attention: A mechanism's name, or a mapping with its `name` and by choice `placement`, `stages`,
+            `start` ("identity": the network predicts at the start what it does without attention) and the
+            mechanism's options; None, or a mapping without a name: the one that the name implies
             (`chanattn.models.timm_names`), if it does. "identity": none.
         shortcut: Of a ResNet: zero_pad, projection, projection3x3 or avg_pool; empty: the architecture's own.
         **arguments: Further attributes of the network, e.g. `dropout`, `dtype`.

@@ -1,6 +1,7 @@
 """The table of architectures with their parameters; or the networks of timm that are here; or the heads.
 
     python -m chanattn.models
+    python -m chanattn.models 'mobilenet*' 'tf_*'     those alone whose names match
     python -m chanattn.models --timm
     python -m chanattn.models --heads
 
@@ -9,6 +10,7 @@ pictures, then what timm has beside these with channel attention. Each name goes
 With --heads: the heads for segmentation, and what they cost on a ResNet-18 with pictures of 360x480.
 """
 
+import fnmatch
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from chanattn import cli, models
+from chanattn.errors import UsageError, did_you_mean
 from chanattn.layers import kernels
 from chanattn.macs import count
 from chanattn.models.timm_catalogue import CATALOGUE
@@ -38,14 +41,33 @@ def count_parameters(name: str, num_classes: int) -> int:
 
 
 def _details(model: models.Network) -> list[str]:
-    """Block, stem and shortcut of a ResNet; the class of another network."""
+    """Block, stem and shortcut of a ResNet; the kinds of blocks, or the class, of another network."""
     if isinstance(model, models.ResNet):
         return [model.block, model.stem, model.shortcut]
+    if isinstance(model, models.InvertedResidualNet):
+        kinds = dict.fromkeys(row.kind for rows in model.groups for row in rows)
+        return [", ".join(kinds), "", ""]
     return [type(model).__name__, "", ""]
 
 
-def main() -> None:
-    """Print the table: CIFAR networks with 10 classes, ImageNet networks with 1000."""
+def _chosen(patterns: list[str]) -> list[str]:
+    """The architectures that match one of the patterns, all without any.
+
+    Raises:
+        UsageError: A pattern matches none.
+    """
+    names = models.names()
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            raise UsageError(
+                f"no architecture matches {pattern!r}; without a pattern, all are listed"
+                f".{did_you_mean(pattern, names)}"
+            )
+    return [n for n in names if not patterns or any(fnmatch.fnmatch(n, p) for p in patterns)]
+
+
+def main(patterns: list[str]) -> None:
+    """Print the rows that match, or all: CIFAR networks with 10 classes, ImageNet networks with 1000."""
     if TIMM.value:
         _print_timm(Console(width=150))
         return
@@ -57,7 +79,7 @@ def main() -> None:
         table.add_column(column)
     table.add_column("classes", justify="right")
     table.add_column("parameters", justify="right")
-    names = models.names()
+    names = _chosen(patterns)
     for name in cli.tracked(names, f"counting the parameters of {len(names)} networks", len(names)):
         model = models.create(name, attention="identity")
         num_classes = 10 if model.image_size == 32 else 1000
@@ -161,4 +183,4 @@ def _shown(attention: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, positionals=True)

@@ -10,7 +10,7 @@ CIFAR networks are called by their depth: `resnet20` is He et al.'s (arXiv:1512.
 
 from typing import Any
 
-from chanattn.models.inverted_residual import InvertedResidualNet, Row
+from chanattn.models.mobile import MOBILE
 from chanattn.models.vovnet import VoVNet
 
 Arguments = dict[str, Any]
@@ -264,28 +264,5 @@ ARCHITECTURES: dict[str, Arguments] = {
     "vovnet39b": _vovnet(1, 1, 2, 2),
     "vovnet57b": _vovnet(1, 1, 4, 3, **_R256),
     "vovnet99b": _vovnet(1, 3, 9, 3),
-    "mobilenetv2_100": {
-        "network": InvertedResidualNet,
-        "rows": (
-            (Row(1, 16, 1),),
-            (Row(6, 24, 2),),
-            (Row(6, 32, 3),),
-            (Row(6, 64, 4), Row(6, 96, 3)),
-            (Row(6, 160, 3), Row(6, 320, 1)),
-        ),
-        "activation": "relu6",
-        "num_features": 1280,
-    },
-    "efficientnet_b0": {
-        "network": InvertedResidualNet,
-        "rows": (
-            (Row(1, 16, 1),),
-            (Row(6, 24, 2),),
-            (Row(6, 40, 2, 5),),
-            (Row(6, 80, 3), Row(6, 112, 3, 5)),
-            (Row(6, 192, 4, 5), Row(6, 320, 1)),
-        ),
-        "activation": "silu",
-        "num_features": 1280,
-    },
+    **MOBILE,
 }

@@ -48,7 +48,7 @@ class Block(nn.Module, kw_only=True):  # type: ignore[call-arg]
     ) -> jax.Array:
         """Convolution `number` of the residual branch, and the attention that sits before every one."""
         x = self.attend_at_each("pre_conv", x, number)
-        return Conv(features, kernel_size, name=f"conv{number}", **self.types(), **more)(x)
+        return Conv(features, kernel_size, name=f"conv{number}", **self.conv_types(), **more)(x)
 
     def norm(
         self, number: int, x: jax.Array, *, act: bool = False, silent: bool = False
@@ -66,7 +66,7 @@ class Block(nn.Module, kw_only=True):  # type: ignore[call-arg]
             name=f"bn{number}",
             scale_init=nn.initializers.zeros if zero else nn.initializers.ones,
             act=self.activation if act and not between else "",
-            **self.types(),
+            **self.norm_types(),
         )(x)
         x = self.attend_at_each("after_norms", x, number)
         return self.act(x) if act and between else x
@@ -112,6 +112,14 @@ class Block(nn.Module, kw_only=True):  # type: ignore[call-arg]
     def types(self) -> dict[str, Any]:
         """Arguments of every layer."""
         return {"dtype": self.dtype, "param_dtype": self.param_dtype}
+
+    def conv_types(self) -> dict[str, Any]:
+        """Arguments of every convolution."""
+        return self.types()
+
+    def norm_types(self) -> dict[str, Any]:
+        """Arguments of every norm."""
+        return self.types()
 
 
 def refuse_conv_slot(slots: Slots, reason: str) -> None:

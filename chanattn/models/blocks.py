@@ -5,6 +5,8 @@ Four blocks: basic and bottleneck (He et al., CVPR 2016, arXiv:1512.03385), and 
 unless `stride_first`.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -16,9 +18,10 @@ from chanattn.layers import BatchNorm, Conv, avg_pool, blur_pool
 from chanattn.models.block import Block, refuse_conv_slot
 
 SHORTCUTS = ("zero_pad", "projection", "projection3x3", "avg_pool")
-ANTI_ALIAS = {
+ANTI_ALIAS: dict[str, Callable[[jax.Array, int], jax.Array]] = {
     "avg": lambda x, stride: avg_pool(x, stride, stride, count_padding=False, ceil_mode=True),
     "blur": blur_pool,
+    "blur_zeros": partial(blur_pool, border="constant"),
 }
 
 
@@ -41,7 +44,8 @@ class ResidualBlock(Block):
             SE-ResNet-18 and 34).
         anti_alias: In blocks that halve the map the convolution of the stride has none, and a pool behind
             its activation halves the map: "avg" (the mean of 2x2), "blur" (Zhang, ICML 2019,
-            arXiv:1904.11486); "": the convolution does. Odd sizes are rounded up.
+            arXiv:1904.11486), "blur_zeros" (with zeros around the map); "": the convolution does. Odd sizes
+            are rounded up.
     """
 
     planes: int

@@ -24,7 +24,6 @@ from jax import lax
 
 from chanattn.layers import BatchNorm, Conv, activation, kernels
 from chanattn.layers.convolution import convolve
-from chanattn.layers.norm import EPSILON
 from chanattn.models.block import Block
 
 
@@ -107,7 +106,7 @@ def _by_onednn(conv: Conv, x: jax.Array) -> bool:
 
 def _convolution(conv: Conv, x: jax.Array) -> _Convolution:
     parameters = conv.variables["params"]
-    return _Convolution(x, parameters["kernel"], parameters.get("bias"), conv.window)
+    return _Convolution(x, parameters["kernel"], parameters.get("bias"), conv.window(x))
 
 
 def _is_linear(norm: BatchNorm) -> bool:
@@ -116,5 +115,5 @@ def _is_linear(norm: BatchNorm) -> bool:
 
 def _factor_and_shift(norm: BatchNorm) -> tuple[jax.Array, jax.Array]:
     learnt, running = norm.variables["params"], norm.variables["batch_stats"]
-    factor = lax.rsqrt(running["var"] + EPSILON) * learnt["scale"]
+    factor = lax.rsqrt(running["var"] + norm.epsilon) * learnt["scale"]
     return factor, learnt["bias"] - running["mean"] * factor

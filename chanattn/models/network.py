@@ -22,8 +22,8 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
 
     The outputs are those of the head, for a classifier logits (N, num_classes). Endpoints are the last map of
     the stem before the picture is halved a second time (`stem`), the outputs of every stage (`stage1`, ...),
-    of the convolution after them if there is one (`final`), whose strides `strides` gives, and `pooled`, the
-    global mean (N, C).
+    of the convolution after them if there is one (`final`), whose strides `strides` gives, and `pooled`, what
+    the head is given: the global mean (N, C), or what a dense layer behind it makes of that.
 
     Attributes:
         num_classes: What the head tells apart; 0: there is no head.
@@ -118,6 +118,13 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
     def _types(self) -> dict[str, Any]:
         return {"dtype": self.dtype, "param_dtype": self.param_dtype}
 
+    def _norm_types(self) -> dict[str, Any]:
+        return self._types()
+
+    def _pool(self, x: jax.Array) -> jax.Array:
+        """What the head is given of the last map."""
+        return jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
+
     def _of_every_block(self, stage: int, number: int, x: jax.Array, train: bool) -> dict[str, Any]:
         """Arguments of block `number` (from 1) of a stage that do not depend on the kind of block."""
         done = sum(self.depths[: stage - 1]) + number - 1
@@ -171,11 +178,11 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
         if self.num_features:
             types = self._types()
             x = Conv(self.num_features, kernel_size=1, name="final_conv", **types)(x)
-            x = BatchNorm(train, name="final_bn", act=self.activation, **types)(x)
+            x = BatchNorm(train, name="final_bn", act=self.activation, **self._norm_types())(x)
             endpoints["final"] = x
         if self.slots.gate.at("head", len(self.depths)):
             x = self._build_gate("head_attention")(x, train=train)
-        endpoints["pooled"] = jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
+        endpoints["pooled"] = self._pool(x)
         if not (self.head and self.num_classes):
             return endpoints["pooled"], endpoints
         drop = nn.Dropout(self.dropout, deterministic=not train)

@@ -21,15 +21,18 @@ class Slot:
     Attributes:
         name: A registered mechanism.
         placement: A key of `attention.PLACEMENTS`.
-        stages: Numbers of the stages, from 1. Empty: all; of the placement "stage_end", all but the last,
-            so that the mechanism sits at the boundaries (BAM).
+        stages: Numbers of the stages, from 1, in all of whose blocks it is used. Empty: all, or, where the
+            published network has attention in some blocks only, those (see `InvertedResidualNet`); of the
+            placement "stage_end", all but the last, so that the mechanism sits at the boundaries (BAM).
         options: Options of the mechanism, sorted pairs (so that the slot is hashable).
+        start: "identity": the mechanism starts as the identity; "": as it is initialised itself.
     """
 
     name: str = "identity"
     placement: str = "post"
     stages: tuple[int, ...] = ()
     options: tuple[tuple[str, Any], ...] = ()
+    start: str = ""
 
     @property
     def shared(self) -> bool:
@@ -47,7 +50,9 @@ class Slot:
 
     def build(self, name: str | None, **context: Any) -> nn.Module:
         """The module, called `name` in the network; `context` is what the block decides."""
-        return attention.create(self.name, name=name, **dict(self.options), **context)
+        return attention.create(
+            self.name, name=name, start=self.start, **dict(self.options), **context
+        )
 
 
 @dataclass(frozen=True)
@@ -66,18 +71,19 @@ def resolve(chosen: Mapping[str, Any], own_conv: Mapping[str, Any] | None = None
 
     Args:
         chosen: `name`, and by choice `placement` ("" or absent: the mechanism's default), `stages` (empty or
-            absent: see `Slot`), and options (None: the mechanism's default).
+            absent: see `Slot`), `start` (absent: ""), and options (None: the mechanism's default).
         own_conv: `name` and options of the architecture's conv mechanism, if it has one.
 
     Raises:
-        UsageError: Unknown name, placement or option, or one that does not fit the mechanism's slot.
+        UsageError: Unknown name, placement, start or option, or one that does not fit the mechanism's slot.
     """
     rest = dict(chosen)
     mechanism = attention.describe(rest.pop("name"))
     placement = rest.pop("placement", "") or mechanism.placement
     stages = tuple(rest.pop("stages", ()))
+    start = rest.pop("start", "")
     options = {option: value for option, value in rest.items() if value is not None}
-    _check(mechanism, placement, options)
+    _check(mechanism, placement, start, options)
 
     own = dict(own_conv or {"name": "identity"})
     own_name = own.pop("name")
@@ -87,7 +93,7 @@ def resolve(chosen: Mapping[str, Any], own_conv: Mapping[str, Any] | None = None
             options = {k: v for k, v in own.items() if k not in replaced} | options
         return Slots(conv=Slot(mechanism.name, "conv", stages, _pairs(options)))
     return Slots(
-        gate=Slot(mechanism.name, placement, stages, _pairs(options)),
+        gate=Slot(mechanism.name, placement, stages, _pairs(options), start),
         conv=Slot(own_name, "conv", (), _pairs(own)),
     )
 
@@ -143,9 +149,11 @@ def _check_placement(mechanism: attention.Mechanism, placement: str) -> None:
         )
 
 
-def _check(mechanism: attention.Mechanism, placement: str, options: Mapping[str, Any]) -> None:
+def _check(
+    mechanism: attention.Mechanism, placement: str, start: str, options: Mapping[str, Any]
+) -> None:
     _check_placement(mechanism, placement)
     attention.check_options(mechanism.name, options)
     # Values are checked where the mechanism is built; build it once here, so that the message comes now.
     context = {"filters": 64} if mechanism.slot == "conv" else {"block_input": 64}
-    attention.create(mechanism.name, **options, **context)
+    attention.create(mechanism.name, start=start, **options, **context)

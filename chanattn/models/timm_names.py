@@ -10,6 +10,7 @@ The one table of this: `models.create`, the conversion of weights in both direct
     legacy_seresnet50     legacy_resnet50        se; another network than seresnet50
     resnetrs50, senet154  of the same name       se
     resnest50d, ...       of the same name       built in
+    efficientnet_b0, ...  of the same name       se at "mid", see `_MOBILE`
 
 Two kinds of names. One that is no architecture of ours (`seresnet50`) stands for architecture and attention
 both: another mechanism beside it is a contradiction, and refused. One that is an architecture too
@@ -24,6 +25,7 @@ from typing import Any, NamedTuple
 
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.models.architectures import ARCHITECTURES
+from chanattn.models.mobile import MOBILE
 from chanattn.models.timm_catalogue import CATALOGUE
 
 TIMM_SE = {"name": "se", "rounding": "timm"}
@@ -33,7 +35,12 @@ ESE = {"name": "ese"}
 MID = {"placement": "mid"}
 GC = {"name": "gc", "preset": "timm"} | MID
 BAT = {"name": "bat", "preset": "timm", "block_size": 8} | MID
-EFFICIENT_SE = {"name": "se", "reduction": 4, "reduce_from": "block_input", "act": "silu"} | MID
+OF_INPUT = {"name": "se", "reduction": 4, "reduce_from": "block_input"} | MID
+EFFICIENT_SE = OF_INPUT | {"act": "silu"}
+GC_OF_INPUT = GC | {"fuse": "mul", "reduction": 4, "reduce_from": "block_input", "act": "silu"}
+HARD_SE = {"name": "se", "reduction": 4, "gate": "hard_sigmoid"} | MID
+MOBILE_SE = HARD_SE | {"rounding": "mobile"}
+FBNET_SE = OF_INPUT | {"rounding": "fbnet", "gate": "hard_sigmoid", "act": "hard_swish"}
 
 
 class TimmNetwork(NamedTuple):
@@ -65,11 +72,25 @@ _PLAIN = (
     *("resnext50_32x4d", "resnext50d_32x4d", "resnext101_32x4d", "resnext101_32x8d"),
     *("resnext101_32x16d", "resnext101_32x32d", "resnext101_64x4d"),
     *("wide_resnet50_2", "wide_resnet101_2", "resnet32ts", "resnet33ts", "resnext26ts"),
-    *("vovnet39a", "vovnet57a", "mobilenetv2_100"),
+    *("vovnet39a", "vovnet57a"),
     *("resnest14d", "resnest26d", "resnest50d", "resnest101e", "resnest200e", "resnest269e"),
     *("resnest50d_4s2x40d", "resnest50d_1s4x24d"),
     *("skresnet18", "skresnet34", "skresnet50", "skresnet50d", "skresnext50_32x4d"),
 )
+
+# How the names of mobile networks with attention begin; they are the rows' names, too.
+_MOBILE: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    (r"(tf_)?efficientnet(v2)?_(?!lite|e[sml])|tinynet|test_eff", EFFICIENT_SE),
+    (r"semnasnet|mnasnet_small", OF_INPUT),
+    (r"(tf_)?mobilenetv3_(?!.*minimal)", MOBILE_SE),
+    (r"lcnet", HARD_SE),
+    (r"fbnetv3", FBNET_SE),
+)
+
+
+def _of_mobile(row: str) -> Mapping[str, Any] | None:
+    return next((attention for begin, attention in _MOBILE if re.match(begin, row)), None)
+
 
 NETWORKS: dict[str, TimmNetwork] = {
     **_with("", None, *_PLAIN),
@@ -118,7 +139,8 @@ NETWORKS: dict[str, TimmNetwork] = {
     **_with("ese_", ESE, "vovnet39b", "vovnet57b", "vovnet99b"),
     **_with("eca_", ECA, "vovnet39b"),
     # efficientnet.py, mobilenetv3.py
-    **_with("", EFFICIENT_SE, "efficientnet_b0"),
+    **{row: TimmNetwork(row, _of_mobile(row)) for row in MOBILE},
+    "gc_efficientnetv2_rw_t": TimmNetwork("efficientnetv2_rw_t", GC_OF_INPUT),
 }
 
 _TAG = re.compile(r"[A-Za-z0-9_]+")  # as timm's: a1_in1k, fb_swsl_ig1b_ft_in1k

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from chanattn import data, tasks
-from chanattn.class_names import check_distinct
+from chanattn.class_names import check_distinct, told_apart
 from chanattn.data.batches import EvaluationBatches
 from chanattn.data.corrupt import why_unreadable
 from chanattn.data.decode import Decoding, decode
@@ -133,7 +133,8 @@ class Predictor:
         Args:
             config: its network and the preparation of its pictures matter.
             file: as in `chanattn.training.evaluate_weights.evaluate_weights`.
-            class_names: in the order of the outputs; None: those of the config's data set.
+            class_names: in the order of the outputs, each of those that are alike with its number behind it;
+                None: those of the config's data set.
             allow_pickle: as there.
             **overrides: config fields to change by their dotted path.
 
@@ -289,6 +290,8 @@ def _of_file(
 ) -> _Trained:
     config = with_overrides(config, overrides)
     state = read_state(file, allow_pickle)
+    if class_names is not None:
+        class_names = told_apart(class_names)
     if class_names is None or not image_size(config.dataset.image_size):
         stored = _stored(
             config, "the names of the classes and the size of the pictures are unknown"

@@ -7,11 +7,12 @@ from typing import Any, Self
 
 from chanattn.files import write_json
 from chanattn.runs import FORMAT
+from chanattn.runs.initialisation import Initialisation
 from chanattn.runs.json_object import known_fields, read_json
 from chanattn.runs.layout import ENVIRONMENT
 from chanattn.runs.metric import EARLIER, Metric, from_list, to_list
 
-_OF_THE_DATA = ("metrics", "image_shape")
+_OF_THE_RUN = ("metrics", "image_shape", "initialisation", "trainable_parameters")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +35,9 @@ class Environment:
         metrics: of the task, the one that decides what is best first; format 1 names none: `EARLIER`.
         image_shape: height, width and channels of the stored pictures; height and width None where they
             differ and are brought to `dataset.image_size`. None: an earlier version did not say.
+        initialisation: what was made of `model.init` when the run began; None: it began with drawn weights.
+        trainable_parameters: those that `optimizer.freeze` leaves; None: an earlier version, which trained
+            all.
     """
 
     started: str | None = None
@@ -50,6 +54,8 @@ class Environment:
     variables: Mapping[str, str] = dataclasses.field(default_factory=dict)
     metrics: tuple[Metric, ...] = EARLIER
     image_shape: tuple[int | None, int | None, int] | None = None
+    initialisation: Initialisation | None = None
+    trainable_parameters: int | None = None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -61,6 +67,7 @@ class Environment:
         shape = told.get("image_shape")
         if not isinstance(shape, tuple) or len(shape) != 3:
             told["image_shape"] = None
+        told["initialisation"] = Initialisation.from_json(told.get("initialisation"))
         return cls(**told | {"metrics": from_list(values.get("metrics"))})
 
     @classmethod
@@ -80,6 +87,10 @@ class Environment:
             **self.facts(),
             "metrics": to_list(self.metrics),
             "image_shape": self.image_shape,
+            "trainable_parameters": self.trainable_parameters,
+            "initialisation": None
+            if self.initialisation is None
+            else self.initialisation.to_json(),
         }
 
     def write(self, directory: Path) -> None:
@@ -89,4 +100,4 @@ class Environment:
     def facts(self) -> dict[str, Any]:
         """What the numbers of the run depend on, in the order of the file."""
         names = [field.name for field in dataclasses.fields(self)]
-        return {name: getattr(self, name) for name in names if name not in _OF_THE_DATA}
+        return {name: getattr(self, name) for name in names if name not in _OF_THE_RUN}

@@ -22,7 +22,7 @@ class Summary:
     Attributes:
         steps: made.
         examples: trained on, repetitions counted.
-        parameters: trained numbers of the network.
+        parameters: of the network, those that `optimizer.freeze` keeps from learning too.
         final: the newest evaluation, by split.
         best: by split, the evaluation with the best value of the first metric, with its `step`.
         images_per_second: of the training, without compilation, evaluation and saving.

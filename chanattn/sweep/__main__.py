@@ -24,6 +24,7 @@ from ml_collections import ConfigDict
 
 from chanattn import cli
 from chanattn.errors import UsageError
+from chanattn.runs.layout import INDEX
 from chanattn.sweep import launchers, search_flags
 from chanattn.sweep.watch import STALL_MINUTES as STALL_MINUTES_DEFAULT
 from chanattn.training.config import changed_fields
@@ -111,7 +112,8 @@ def _start(config: ConfigDict, workdir: Path) -> None:
             variants=chosen(grid, ONLY.value),
             retry_failed=RETRY_FAILED.value,
             cost=COST.value,
-            outlines=check(config, grid, file),  # last, because it takes seconds
+            # Last, because it takes seconds.
+            outlines=check(config, grid, file, begun=(workdir / INDEX).exists()),
         )
     )
 

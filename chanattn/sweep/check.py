@@ -14,13 +14,14 @@ from chanattn.training.validate import field_mistakes, validate
 _GRID = "sweep()"
 
 
-def check(recipe: ConfigDict, grid: Sweep, file: str) -> dict[str, Outline]:
+def check(recipe: ConfigDict, grid: Sweep, file: str, *, begun: bool = False) -> dict[str, Outline]:
     """Resolves and checks every variant; builds each network without computing anything.
 
     Args:
         recipe: what the variants share.
         grid: the variants.
         file: where both come from, for the message.
+        begun: the sweep goes on, so that its runs have read what `model.init` names, and need it no more.
 
     Returns:
         What is known of the trainings, by variant.
@@ -41,7 +42,7 @@ def check(recipe: ConfigDict, grid: Sweep, file: str) -> dict[str, Outline]:
             wrong = list(field_mistakes(config))
             if not wrong:
                 validate(config)
-                outlines[name] = outline(config)
+                outlines[name] = outline(config, initial=not begun)
                 watched = config if config.logging.wandb_project else watched
         except UsageError as error:
             wrong = [str(error)]

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import flax.linen as nn
@@ -14,10 +14,13 @@ from ml_collections import ConfigDict
 
 from chanattn import data, tasks
 from chanattn.class_names import check_distinct, difference
+from chanattn.data.placement import AXIS
 from chanattn.errors import UsageError
 from chanattn.tasks import Task
 from chanattn.training import nonfinite
 from chanattn.training.evaluator import Evaluator
+from chanattn.training.finetuning import check_freeze
+from chanattn.training.initial import Initial, load, read
 from chanattn.training.mesh import setup
 from chanattn.training.optimizer import make_optimizer
 from chanattn.training.schedule import Schedule, make_schedule, total_steps
@@ -39,6 +42,7 @@ class Experiment:
         total_steps: length of the training.
         schedule: learning rate by step.
         optimizer: gradients to updates.
+        initial: what the run begins with in place of drawn weights, if `model.init` names something.
     """
 
     config: ConfigDict
@@ -50,10 +54,17 @@ class Experiment:
     total_steps: int
     schedule: Schedule
     optimizer: optax.GradientTransformation
+    initial: Initial | None = None
 
     @classmethod
-    def build(cls, config: ConfigDict) -> Self:
+    def build(
+        cls, config: ConfigDict, initial: Callable[..., Initial | None] = lambda *_: None
+    ) -> Self:
         """Builds all parts of a valid config.
+
+        Args:
+            config: of the run.
+            initial: reads `model.init`, as `chanattn.training.initial.read` does; by default nobody does.
 
         Raises:
             UsageError: devices, data and network do not fit together.
@@ -69,6 +80,8 @@ class Experiment:
         model = tasks.network(config, train.num_classes)
         length = total_steps(config, train.steps_per_epoch, config.batch_size)
         schedule = make_schedule(config, length, train.steps_per_epoch)
+        begin = initial(config, model, train.image_shape, train.class_names, mesh)
+        new = () if begin is None else begin.new
         experiment = cls(
             config=config,
             mesh=mesh,
@@ -78,9 +91,11 @@ class Experiment:
             task=task,
             total_steps=length,
             schedule=schedule,
-            optimizer=make_optimizer(config, schedule),
+            optimizer=make_optimizer(config, schedule, new),
+            initial=begin,
         )
-        experiment.abstract_state()  # what does not fit the network's widths or maps, it refuses
+        # What does not fit the network's widths or maps, it refuses.
+        check_freeze(experiment.abstract_state().params, config.optimizer.freeze)
         return experiment
 
     def every(self, steps: int) -> int:
@@ -101,7 +116,9 @@ class Experiment:
 
     def create_state(self) -> TrainState:
         """The state before the first step."""
-        return create_state(self._init, self.config.seed)
+        state = create_state(self._init, self.config.seed)
+        arrays = None if self.initial is None else self.initial.arrays
+        return state if arrays is None else load(arrays, state, self.mesh)
 
     def abstract_state(self) -> TrainState:
         """Shapes, types and shardings of the state: a template to restore a checkpoint into."""
@@ -121,6 +138,7 @@ class Experiment:
             ema_decay=self.config.ema.decay,
             log_every=self.every(self.config.log_every),
             skip_nonfinite=self.config.nonfinite.policy == nonfinite.SKIP,
+            freeze=self.config.optimizer.freeze,
         )
 
     def evaluation(self) -> Evaluator:
@@ -145,11 +163,15 @@ class Outline:
     class_names: tuple[str, ...]
 
 
-def outline(config: ConfigDict) -> Outline:
+def outline(config: ConfigDict, *, initial: bool = True) -> Outline:
     """Checks a valid config as `Experiment.build` does, but reads no picture and looks at no device.
 
+    Args:
+        config: of the run.
+        initial: whether to read and check what `model.init` names.
+
     Raises:
-        UsageError: data and network do not fit together, or the data set is absent.
+        UsageError: data, network and weights do not fit together, or the data set or the weights are absent.
     """
     fields = tasks.create(config.task).fields
     train = data.outline(config, config.dataset.split, fields)
@@ -163,9 +185,13 @@ def outline(config: ConfigDict) -> Outline:
         )
     model = tasks.network(config, train.num_classes)
     image = jax.ShapeDtypeStruct((1, *train.image_shape), jnp.float32)
-    jax.eval_shape(
+    variables = jax.eval_shape(  # refuses what does not fit
         lambda image: model.init(jax.random.key(0), image), image
-    )  # refuses what does not fit
+    )
+    check_freeze(variables["params"], config.optimizer.freeze)
+    if initial and config.model.init:
+        mesh = jax.make_mesh((1,), (AXIS,), devices=jax.devices()[:1])
+        read(config, model, train.image_shape, train.class_names, mesh)
     steps_per_epoch = train.num_examples // config.batch_size
     length = total_steps(config, steps_per_epoch, config.batch_size)
     make_optimizer(config, make_schedule(config, length, steps_per_epoch))

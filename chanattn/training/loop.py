@@ -12,10 +12,11 @@ from chanattn import random_streams
 from chanattn.paths import to_path
 from chanattn.runs.layout import CHECKPOINTS
 from chanattn.runs.summary import Summary
-from chanattn.training import compilation_cache, process
+from chanattn.training import compilation_cache, initial, process
 from chanattn.training.agreement import decided
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.experiment import Experiment
+from chanattn.training.finetuning import trainable
 from chanattn.training.interrupt import Interrupt
 from chanattn.training.lock import exclusive
 from chanattn.training.mesh import is_primary
@@ -83,7 +84,7 @@ def train_and_evaluate(
     with ExitStack() as stack:
         interrupt = stack.enter_context(Interrupt())
         workers = stack.enter_context(WorkerErrors())
-        experiment = Experiment.build(config)
+        experiment = Experiment.build(config, initial.of_run(workdir))
         stack.enter_context(experiment.train)
         stack.callback(experiment.test.close)
         notes = []
@@ -117,7 +118,16 @@ def _train(
     config = experiment.config
     with ExitStack() as stack:
         metrics, shape = experiment.task.metrics, experiment.test.stored_shape
-        open_run(workdir, config, metrics, shape, allow_config_change=allow_config_change)
+        begin = experiment.initial
+        open_run(
+            workdir,
+            config,
+            metrics,
+            shape,
+            initialisation=None if begin is None else begin.record,
+            trainable=trainable(experiment.abstract_state().params, config.optimizer.freeze),
+            allow_config_change=allow_config_change,
+        )
         record_classes(workdir, experiment.train.class_names)
         save_every = experiment.every(config.checkpoint_every)
         checkpoints = Checkpoints(workdir / CHECKPOINTS, retention(config, save_every))

@@ -35,6 +35,12 @@ def layout(parts: Mapping[str, PyTree]) -> dict[str, str]:
     return {path: f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in _leaves(parts)}
 
 
+def type_and_shape(array: str) -> tuple[str, tuple[int, ...]]:
+    """Those that `layout` writes as "float32[3, 3, 16]"."""
+    dtype, _, dimensions = array.partition("[")
+    return dtype, tuple(json.loads(f"[{dimensions}"))
+
+
 def checksums(parts: Mapping[str, PyTree]) -> dict[str, int]:
     """CRC-32 of every array's bytes, by its path."""
     paths, leaves = zip(*_leaves(parts), strict=True)

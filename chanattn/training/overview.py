@@ -7,7 +7,9 @@ from typing import Any
 import optax
 
 from chanattn.errors import DamagedCheckpoint, visible
+from chanattn.training import finetuning
 from chanattn.training.experiment import Experiment
+from chanattn.training.initial import Initial
 from chanattn.training.mesh import describe
 from chanattn.training.state import TrainState
 
@@ -22,6 +24,16 @@ def parameter_lines(params: PyTree) -> Iterator[str]:
         number = optax.tree.size(tree)
         yield f"  {name:<{width}} {number:>12,} {number / total:>6.1%}"
     yield f"  {'total':<{width}} {total:>12,}"
+
+
+def _initial_lines(begin: Initial, step: int) -> Iterator[str]:
+    """What the run begins with; of one that goes on, where that was."""
+    if begin.record is None:
+        yield "WARNING: model.init has loaded nothing: this run began without it, or does not tell"
+    elif step:
+        yield visible(f"begun with model.init={begin.record.source}")
+    else:
+        yield from map(visible, begin.record.lines())
 
 
 def head(
@@ -55,6 +67,12 @@ def head(
     )
     lines.append(f"{config.model.name} with {config.model.attention.name}, parameters:")
     lines.extend(parameter_lines(state.params))
+    begin = experiment.initial
+    lines.extend(
+        finetuning.lines(state.params, config.optimizer, () if begin is None else begin.new)
+    )
+    if begin is not None:
+        lines.extend(_initial_lines(begin, step))
     lines.extend(
         f"WARNING: the checkpoint of step {error.step} is damaged ({error.reason}); it was set aside as "
         f"damaged-{error.step}"

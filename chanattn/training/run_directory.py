@@ -4,6 +4,7 @@ It is the only interface between training, sweeps and reports: every file is wri
 reader never sees half of one, and the presence of `summary.json` means that the run is done.
 """
 
+import dataclasses
 import os
 import platform
 import subprocess
@@ -26,12 +27,14 @@ from chanattn.layers import kernels
 from chanattn.runs.classes import read_classes, write_classes
 from chanattn.runs.config import Config
 from chanattn.runs.environment import Environment
+from chanattn.runs.initialisation import Initialisation
 from chanattn.runs.layout import CHECKPOINTS, CLASSES, CONFIG, SUMMARY
 from chanattn.runs.metric import EARLIER, Metric
 from chanattn.runs.summary import Summary
 from chanattn.training import plain_path
 from chanattn.training.agreement import decided
 from chanattn.training.config import changed_fields, from_json
+from chanattn.training.folders import folders
 from chanattn.training.space import check_writable
 
 _BELOW = 300  # bytes: the longest path in a run directory, which Orbax or an evaluation makes
@@ -74,7 +77,7 @@ def check_run(
             f"{directory} holds a run with another config ({listed}); choose another --workdir, or"
             " continue that run with --allow_config_change"
         )
-    if not allow_config_change and _has_checkpoint(directory):
+    if not allow_config_change and has_checkpoint(directory):
         check_parts(directory, config, config.dataset.split, config.dataset.eval_split)
 
 
@@ -105,6 +108,8 @@ def open_run(
     metrics: tuple[Metric, ...],
     image_shape: ImageShape | None = None,
     *,
+    initialisation: Initialisation | None = None,
+    trainable: int | None = None,
     allow_config_change: bool = False,
 ) -> bool:
     """Makes `workdir` the directory of a run of `config`, or continues the run that it holds.
@@ -116,6 +121,8 @@ def open_run(
         config: of the run.
         metrics: of its task, the one that decides what is best first.
         image_shape: of the stored pictures, see `Environment`.
+        initialisation: what was made of `model.init`.
+        trainable: parameters that are trained.
         allow_config_change: continue a run that has another config.
 
     Returns:
@@ -124,25 +131,32 @@ def open_run(
     Raises:
         UsageError: as `check_run`; nothing is written then.
     """
-    return decided(lambda: _open_run(workdir, config, metrics, image_shape, allow_config_change))
+
+    def opened() -> bool:
+        facts = environment(metrics, image_shape)
+        facts = dataclasses.replace(
+            facts, initialisation=initialisation, trainable_parameters=trainable
+        )
+        return _open_run(workdir, config, facts, allow_config_change)
+
+    return decided(opened)
 
 
 def _open_run(
     workdir: str | os.PathLike[str],
     config: ConfigDict,
-    metrics: tuple[Metric, ...],
-    image_shape: ImageShape | None,
+    facts: Environment,
     config_change: bool,
 ) -> bool:
     check_run(workdir, config, allow_config_change=config_change)
     directory = Path(workdir)
-    resumed = _has_checkpoint(directory)
+    resumed = has_checkpoint(directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if (directory / CONFIG).exists() and changed_fields(read_config(directory), config):
             (directory / SUMMARY).unlink(missing_ok=True)  # it told of the run as it was
         Config(config.to_dict()).write(directory / CONFIG)
-        environment(metrics, image_shape).write(directory)
+        facts.write(directory)
     except OSError as error:
         raise UsageError(_unwritable(directory, error)) from error
     return resumed
@@ -184,19 +198,19 @@ def record_classes(workdir: str | os.PathLike[str], names: Sequence[str]) -> Non
     directory = Path(workdir)
     if jax.process_index() != 0:
         return
-    if _has_checkpoint(directory) and read_classes(directory) is not None:
+    if has_checkpoint(directory) and read_classes(directory) is not None:
         return
     write_classes(directory, names)
 
 
 def _recorded(directory: Path, names: Sequence[str]) -> list[str] | None:
-    recorded = read_classes(directory) if _has_checkpoint(directory) else names
+    recorded = read_classes(directory) if has_checkpoint(directory) else names
     return None if recorded is None else list(recorded)
 
 
-def _has_checkpoint(directory: Path) -> bool:
-    checkpoints = directory / CHECKPOINTS
-    return checkpoints.is_dir() and any(entry.name.isdigit() for entry in checkpoints.iterdir())
+def has_checkpoint(directory: Path) -> bool:
+    """Whether a run has begun, so that it is continued."""
+    return bool(folders(directory / CHECKPOINTS))
 
 
 def read_config(workdir: str | os.PathLike[str]) -> ConfigDict:

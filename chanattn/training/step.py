@@ -1,7 +1,7 @@
 """One step of training: a pure function, jitted once."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -14,7 +14,9 @@ from jax.sharding import Mesh
 from chanattn import random_streams
 from chanattn.batch import Batch, Pair
 from chanattn.data.placement import batch_sharding, put_copies, replicated
+from chanattn.layers.norm import FROZEN
 from chanattn.tasks import Task, auxiliary
+from chanattn.training import finetuning
 from chanattn.training.schedule import Schedule
 from chanattn.training.state import (
     TrainState,
@@ -44,6 +46,7 @@ def make_train_step(
     ema_decay: float = 0.0,
     log_every: int = 1,
     skip_nonfinite: bool = False,
+    freeze: Sequence[str] = (),
 ) -> Any:
     """The jitted training step `(state, feed) -> (state, window)`; it consumes (donates) the state.
 
@@ -67,6 +70,8 @@ def make_train_step(
         skip_nonfinite: a step whose loss, gradient or result is not finite changes neither weights nor
             averages nor the optimizer's state, so that the next one sees the learning rate that it would
             have had; it is left out of the metrics.
+        freeze: what is not trained, see `finetuning.frozen`. It keeps its values, the state of its modules
+            and their averages to the bit; its gradients are not computed, and are not in their norm.
     """
 
     def train_step(state: TrainState, feed: PyTree, seed: jax.Array) -> tuple[TrainState, Window]:
@@ -75,13 +80,18 @@ def make_train_step(
             for name in ("augmentation", "model")
         )
         batch = task.targets(prepare(feed, state.step, data_key))
+        frozen = finetuning.frozen_weights(state.weights, freeze) if freeze else None
         grads, batch_stats, metrics = _gradients(
-            model, task, state.weights, batch, model_key, accumulate, mesh
+            model, task, state.weights, batch, model_key, accumulate, mesh, frozen
         )
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         weights = {"params": params, "batch_stats": batch_stats}
         ema = None if state.ema is None else average(state.ema, weights, ema_decay)
+        if frozen is not None:
+            weights = finetuning.keep(frozen, state.weights, weights)
+            ema = None if ema is None else finetuning.keep(frozen, state.ema, ema)
+            params, batch_stats = weights["params"], weights["batch_stats"]
 
         grad_norm, param_norm = global_norm(grads), global_norm(params)
         one = jnp.ones(())
@@ -167,14 +177,18 @@ def _gradients(
     key: jax.Array,
     accumulate: int,
     mesh: Mesh,
+    frozen: Weights | None,
 ) -> tuple[PyTree, PyTree, dict[str, Pair]]:
     """Gradients of the loss, new batch statistics and the sums of all metrics over the batch."""
+    marks = {} if frozen is None else {FROZEN: finetuning.frozen_norms(frozen["batch_stats"])}
     count = batch["mask"].astype(jnp.float32).sum()
     weights_of_terms = task.weights(batch)
 
     def objective(params: PyTree, batch_stats: PyTree, part: Batch, key: jax.Array) -> Any:
+        if frozen is not None:
+            params = finetuning.keep(frozen["params"], jax.lax.stop_gradient(params), params)
         (outputs, _), new = model.apply(
-            {"params": params, "batch_stats": batch_stats},
+            {"params": params, "batch_stats": batch_stats, **marks},
             part["image"],
             train=True,
             mutable=["batch_stats", *auxiliary.COLLECTIONS],

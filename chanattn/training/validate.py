@@ -209,6 +209,17 @@ def _check_model(config: ConfigDict) -> None:
     if chosen.placement:
         _check_name("model.attention.placement", chosen.placement, list(attention.PLACEMENTS))
     _check_name("task.name", config.task.name, tasks.names())
+    factor = config.optimizer.new_factor
+    if not config.model.init:
+        if factor != 1:
+            raise UsageError(
+                f"optimizer.new_factor={factor} is for what model.init does not load; name something there,"
+                " or set it to 1"
+            )
+        if not config.model.init_strict:
+            raise UsageError(
+                "model.init_strict=False is for model.init, which names nothing; set it"
+            )
     if len(set(chosen.stages)) != len(chosen.stages):
         raise UsageError(f"model.attention.stages names a stage twice: {tuple(chosen.stages)}")
     # Making the module allocates nothing; it checks options, their ranges, placement and slot.

@@ -98,7 +98,7 @@ def test_what_is_no_path_is_refused_as_a_flag_and_as_a_field(text: str, home: Pa
     assert "\n" not in str(caught.value)
     if text:
         fields = [name for name, each in FIELDS.items() if each.rule.wanted == path().wanted]
-        assert fields == ["compilation_cache", "dataset.data_dir"]
+        assert fields == ["compilation_cache", "dataset.data_dir", "model.init"]
         for field in fields:
             config = base.get_config()
             group, _, name = field.rpartition(".")

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,7 +17,7 @@ from small_runs import config_of
 
 from chanattn import checkpoint_flags, models
 from chanattn.errors import UsageError
-from chanattn.export import stablehlo, timm_folder
+from chanattn.export import onnx, stablehlo, timm_folder
 from chanattn.export.trained import Trained, read
 from chanattn.interop import from_torch, read_weights
 from chanattn.interop.timm_networks import timm_name
@@ -45,15 +46,17 @@ def export(*arguments: object) -> subprocess.CompletedProcess[str]:
 def test_the_commands_of_the_page_work(run: Path) -> None:
     page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
     (commands,) = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
-    has_flatbuffers = importlib.util.find_spec("flatbuffers") is not None
+    needed = {"export": "flatbuffers", "onnx": "jax2onnx"}
+    has = {extra: importlib.util.find_spec(name) is not None for extra, name in needed.items()}
     for command in commands.splitlines():
         program, _, arguments = command.partition(" runs/cifar10-se")
         assert program == "python -m chanattn.export"
         given = arguments.replace("--output=exported", f"--output={run / 'exported'}").split()
         done = export(run, *given)
-        refused = "stablehlo" in command and not has_flatbuffers
+        extra = {"stablehlo": "export", "onnx": "onnx"}.get(command.rpartition("=")[2], "")
+        refused = bool(extra) and not has[extra]
         assert done.returncode == (2 if refused else 0), done.stderr
-        assert not refused or done.stderr.endswith("pip install -e '.[export]'\n")
+        assert not refused or done.stderr.endswith(f"pip install -e '.[{extra}]'\n")
     assert {path.name for path in (run / "exported").iterdir()} == {
         timm_folder.WEIGHTS,
         timm_folder.CONFIG,
@@ -160,3 +163,62 @@ def test_the_program_runs_where_there_is_jax_alone(trained: Trained, tmp_path: P
     told = json.loads((tmp_path / "model.json").read_text())
     assert told["inputs"]["images"] == ["batch", 8, 8, 3]
     assert told["chanattn"]["weights"] == "ema"
+
+
+@pytest.fixture
+def with_network(trained: Trained) -> Any:
+    """Makes an export of another network with random weights."""
+    pytest.importorskip("jax2onnx", reason="jax2onnx is not installed")
+
+    def make(row: str, size: int, **options: Any) -> Trained:
+        model = models.create(row, num_classes=10, zero_init_residual=False, **options)
+        image = jax.ShapeDtypeStruct((1, size, size, 3), np.float32)
+        rng = np.random.default_rng(0)
+
+        def draw(path: Any, leaf: Any) -> np.ndarray:
+            values = rng.normal(size=leaf.shape).astype(np.float32)
+            if path[-1].key in ("var", "scale"):
+                return abs(values) / 5 + np.float32(0.8)
+            return values / np.sqrt(max(np.prod(leaf.shape[:-1]), 1), dtype=np.float32)
+
+        shapes = dict(jax.eval_shape(model.init, jax.random.key(0), image))
+        variables = jax.tree_util.tree_map_with_path(draw, shapes)
+        changed = {"model": model, "variables": variables, "image_size": (size, size)}
+        return Trained(**vars(trained) | changed)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("row", "size", "attention"),
+    [("resnet8", 8, "eca"), ("resnet8", 8, "cbam"), ("resnet8", 8, "sk"), ("resnet18", 32, "se")],
+)
+def test_an_onnx_model_computes_what_the_network_does(
+    with_network: Any, row: str, size: int, attention: str
+) -> None:
+    import onnxruntime
+
+    given = with_network(row, size, attention=attention)
+    written = onnx.files(given)
+    session = onnxruntime.InferenceSession(written[onnx.MODEL])
+    images = np.random.default_rng(1).uniform(size=(3, size, size, 3)).astype(np.float32)
+    (logits,) = session.run(["logits"], {"images": images})
+    dataset = given.config.dataset
+    x = (images - np.float32(dataset.mean)) / np.float32(dataset.std)
+    expected = np.asarray(jax.jit(given.model.apply)(given.variables, x)[0])
+    assert np.abs(logits - expected).max() < 1e-5 * np.abs(expected).max()
+    assert json.loads(written[onnx.CONFIG])["inputs"]["images"] == ["batch", size, size, 3]
+
+
+def test_what_jax2onnx_does_not_know_is_refused_in_a_line(with_network: Any) -> None:
+    with pytest.raises(UsageError, match="jax2onnx cannot translate .*single axis") as refusal:
+        onnx.files(with_network("resnet8", 8, attention="gc"))
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_wrong_translation_is_not_written() -> None:
+    with pytest.raises(UsageError, match="computes something else"):
+        onnx._check([np.ones(3)], [np.full(3, 1.001)])
+    with pytest.raises(UsageError, match="computes something else"):
+        onnx._check([np.full(3, np.nan)], [np.ones(3)])
+    onnx._check([np.ones(3)], [np.ones(3)])

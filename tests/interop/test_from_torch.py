@@ -117,7 +117,7 @@ def test_tensors_of_types_that_numpy_lacks_are_read() -> None:
     [
         ([1], "a PyTorch state maps names to arrays.* this is a list"),
         ({3: np.ones(2)}, "names of a PyTorch state must be text, not 3"),
-        ({"state_dict": SE, "epoch": 3}, r"take state_dict\['state_dict'\]"),
+        ({"network": SE, "epoch": 3}, r"take state_dict\['network'\]"),
         ({"fc1.bias": "text"}, "'fc1.bias' is no array of real numbers but <U4"),
         ({"fc1.bias": np.ones(2, np.complex64)}, "no array of real numbers but complex64"),
         ({"fc1.bias": [[1], [2, 3]]}, "'fc1.bias' is a list that NumPy cannot read"),
@@ -132,7 +132,30 @@ def test_what_is_no_state_dict_is_refused(state: Any, message: str) -> None:
         from_torch("se", state)
 
 
-@pytest.mark.parametrize("wrapper", ["module.", "model.", "_orig_mod.", "encoder.q.", "net.0."])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: {f"module.{name}": array for name, array in state.items()},
+        lambda state: {f"_orig_mod.module.model.{name}": array for name, array in state.items()},
+        lambda state: {
+            name if "linear" in name else f"backbone.{name}": array for name, array in state.items()
+        },
+        lambda state: {"epoch": 3, "state_dict": {f"encoder.{n}": a for n, a in state.items()}},
+        lambda state: {"model": {"state_dict": state}, "model_ema": None},
+        lambda state: {"model": {"nothing": 0}, "model_ema": {"module.n_averaged": 1} | state},
+        lambda state: {f"state_dict_ema.{n}": a for n, a in state.items()} | {"state_dict.x": 1},
+        lambda state: {"state_dict": {"x": 1}, "state_dict_ema": state},
+        lambda state: state | {"bn1.num_batches_tracked": np.int64(9)},
+    ],
+)
+def test_what_programs_put_around_a_state_is_taken_off(wrap: Any, golden: Path) -> None:
+    model = models.create("resnet8", num_classes=10, shortcut="projection", attention="simam")
+    state = dict(parity.state_dict(parity.load(golden / "nets" / "cifar_resnet8_simam.npz")))
+    wanted, found = from_torch(model, state), from_torch(model, wrap(state))
+    assert jax.tree.all(jax.tree.map(jnp.array_equal, wanted, found))
+
+
+@pytest.mark.parametrize("wrapper", ["student.", "encoder.q.", "net.0."])
 def test_names_with_a_wrapper_in_front_get_a_hint(wrapper: str, golden: Path) -> None:
     model = models.create(
         "resnet8", num_classes=10, shortcut="projection", attention={"name": "simam"}

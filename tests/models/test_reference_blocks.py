@@ -9,7 +9,7 @@ import parity
 import pytest
 
 from chanattn.interop.from_torch import convert
-from chanattn.interop.names import Table, block_table, inverted_residual_table, osa_block_table
+from chanattn.interop.names import Table, block_table, mobile_table, osa_block_table
 from chanattn.models.block import Block
 from chanattn.models.blocks import BLOCKS
 from chanattn.models.inverted_residual import InvertedResidualBlock
@@ -122,7 +122,7 @@ def table_of(block: Block) -> Table:
     if isinstance(block, OSABlock):
         return osa_block_table(gate, block.layers)
     if isinstance(block, InvertedResidualBlock):
-        return inverted_residual_table(gate)
+        return mobile_table(gate)
     return block_table(gate, block.slots.conv.name, block.shortcut == "avg_pool")
 
 

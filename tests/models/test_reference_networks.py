@@ -159,7 +159,12 @@ def check_gradient_norms(model: Network, arrays: parity.Arrays, dparams: Any) ->
 
 
 MOBILE = InvertedResidualNet(
-    rows=((Row(1, 8, 1),), (Row(2, 8, 2, 5), Row(2, 16, 1))), num_features=32, activation="silu"
+    groups=(
+        (Row("inverted", 1, 3, 1, 8, 1),),
+        (Row("inverted", 2, 5, 2, 8, 2), Row("inverted", 2, 3, 1, 16, 1)),
+    ),
+    num_features=32,
+    activation="silu",
 )
 
 

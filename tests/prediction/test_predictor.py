@@ -197,8 +197,8 @@ def test_pictures_of_all_kinds_and_sizes_are_prepared_as_by_the_evaluation(
     assert alone(plain) == pytest.approx(told[0], abs=1e-6)
     with pytest.raises(UsageError, match=r"names of the classes.* unknown.*no folder .*D/test"):
         Predictor.from_weights(config, weights)
-    with pytest.raises(UsageError, match="differ only in their Unicode form"):
-        Predictor.from_weights(config, weights, class_names=["a"] * 10)
+    alike = Predictor.from_weights(config, weights, class_names=["a", "b", *CLASSES[2:9], "a"])
+    assert alike.class_names == ("a (0)", "b", *CLASSES[2:9], "a (9)")
 
 
 def test_what_its_pictures_are_like_a_run_records_or_its_data_set_tells(

@@ -9,6 +9,7 @@ from chanattn.runs.cost import Costs
 from chanattn.runs.environment import Environment
 from chanattn.runs.evaluation import Evaluation
 from chanattn.runs.failure import Failure
+from chanattn.runs.initialisation import Initialisation, Part
 from chanattn.runs.json_object import Damaged
 from chanattn.runs.metric import EARLIER, Metric
 from chanattn.runs.run import Run, metrics_of
@@ -57,6 +58,16 @@ SWEEP = {
 }
 
 
+BEGUN = Initialisation(
+    source="runs/a@best",
+    step=9,
+    weights="ema",
+    parts=(Part("stem", 3, 0), Part("head", 0, 5, ("not in the weights",))),
+    fresh=("classifier/bias",),
+    surplus={"x": "has no counterpart here"},
+)
+
+
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     for kind, values in ((Costs, COST), (SweepRecord, SWEEP)):
         kind.from_json(values, tmp_path / "file").write(tmp_path)
@@ -66,6 +77,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     for written in (
         Environment(metrics=(ERROR, LOSS), image_shape=(None, None, 3)),
         Environment(python="3.11", devices=("cpu",), metrics=(ERROR, LOSS)),
+        Environment(initialisation=BEGUN, trainable_parameters=3),
         Summary(steps=3, final={"test": {"error": 0.5}}, metrics=(ERROR,)),
         Failure(code=None, detail="killed by SIGKILL", last_lines=("a", "b"), time="now"),
     ):
@@ -93,7 +105,10 @@ def test_a_file_of_a_later_format_is_refused(tmp_path: Path) -> None:
 def test_fields_of_others_are_passed_over_and_those_that_are_absent_have_a_meaning() -> None:
     told = Environment.from_json({"platform": "cpu", "packages": 3, "new": 1})
     assert (told.platform, told.packages, told.git, told.metrics) == ("cpu", {}, None, EARLIER)
-    assert told.image_shape is None
+    assert (told.image_shape, told.initialisation) == (None, None)
+    strange = {"parts": [3, {"name": "stem", "more": 1}], "fresh": 1, "surplus": None, "more": 1}
+    told = Environment.from_json({"initialisation": strange})
+    assert told.initialisation == Initialisation(parts=(Part("stem"),))
     assert [metric.name for metric in EARLIER] == ["top1", "top5", "loss"]
     entry = {"directory": "none", "overrides": {}}
     index = SweepRecord.from_json({**SWEEP, "variants": {"none": entry}}, Path("sweep.json"))

@@ -8,6 +8,7 @@ EXPLAINED = {
     "PyTorch is not installed": "it is no requirement; its arrays are committed (tests/golden)",
     "torch is installed": "the test is of machines without it",
     "flatbuffers is not installed": "one format of exports needs it",
+    "jax2onnx is not installed": "one format of exports needs it, and it brings a dozen packages",
     "the reference tables are absent": "they are no part of a checkout",
     "no real data sets in": "they are no part of a checkout",
     "no Slurm answers on this machine": "it needs a cluster",

@@ -83,6 +83,9 @@ def optimizer_config():
                 "weight_decay": 0.01,
                 "decay_attention": True,
                 "clip_norm": 0.0,
+                "freeze": (),
+                "layer_decay": 1.0,
+                "new_factor": 1.0,
             },
             "schedule": {
                 "name": "constant",

@@ -102,4 +102,5 @@ def _with(config: ConfigDict, name: str) -> ConfigDict:
         chosen[option] = None
     if attention.describe(name).slot == "conv" or name == "identity":
         chosen.placement = ""
+        chosen.start = ""
     return copy

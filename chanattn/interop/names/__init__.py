@@ -3,7 +3,7 @@
 from chanattn.interop.names.mechanisms import MECHANISMS, mechanism_table
 from chanattn.interop.names.networks import (
     block_table,
-    inverted_residual_table,
+    mobile_table,
     network_table,
     osa_block_table,
 )
@@ -20,8 +20,8 @@ __all__ = [
     "Table",
     "block_table",
     "find",
-    "inverted_residual_table",
     "mechanism_table",
+    "mobile_table",
     "network_table",
     "osa_block_table",
     "spell",

@@ -50,10 +50,21 @@ def osa_block_table(gate: str, layers: int, depthwise: bool = False) -> Table:
     )
 
 
-def inverted_residual_table(gate: str, expanded: bool = True) -> Table:
-    """The table of timm's `InvertedResidual` or, if not `expanded`, `DepthwiseSeparableConv`."""
-    names = ("conv_pw", "conv_dw", "conv_pwl") if expanded else ("conv_dw", "conv_pw")
-    first = 1 if expanded else 2
+def mobile_table(gate: str, kind: str = "inverted", expanded: bool = True) -> Table:
+    """The table of a block of timm's _efficientnet_blocks.py.
+
+    Args:
+        gate: Mechanism of the gate slot.
+        kind: Of the block, see `chanattn.models.inverted_residual`.
+        expanded: Whether an inverted residual has a 1x1 convolution in front.
+    """
+    if kind == "conv":
+        names: tuple[str, ...] = ("conv",)
+    elif kind == "fused":
+        names = ("conv_exp", "conv_pwl")
+    else:
+        names = ("conv_pw", "conv_dw", "conv_pwl") if expanded else ("conv_dw", "conv_pw")
+    first = 2 if names[0] == "conv_dw" else 1
     return (
         Part(r"se\.", "attention/", mechanism_table(gate)),
         *(Rule(name, f"conv{number}") for number, name in enumerate(names, first)),
@@ -76,12 +87,13 @@ def network_table(model: Network) -> Table:
             for rule in _separable(rf"stem\.{index}", index + 1, model.depthwise and index > 0)
         )
         return (*(Part("", "stem/", (rule,)) for rule in stem), *_end(model), *_stages(model))
-    stem = (
+    ends = (
         Rule(r"conv_stem", "stem_conv"),
         Rule(r"bn1", "stem_bn"),
         Rule(r"bn2", "final_bn"),
+        *((Rule(r"conv_head", "pooled_dense", "dense"),) if model.pooled_features else ()),
     )
-    return (*stem, *_end(model), *_stages(model))
+    return (*ends, *_end(model), *_stages(model))
 
 
 def _end(model: Network) -> Table:
@@ -142,13 +154,8 @@ def _numbered_blocks(model: Network) -> Iterator[tuple[str, str, Table]]:
 
 
 def _mobile_blocks(model: InvertedResidualNet) -> Iterator[tuple[str, str, Table]]:
-    """The same where PyTorch counts by rows of the table."""
-    row_number = 0
-    for stage, rows in enumerate(model.rows, 1):
-        number = 0
-        for row in rows:
-            table = inverted_residual_table(model.slots.gate.name, row.expansion > 1)
-            for index in range(row.blocks):
-                number += 1
-                yield rf"blocks\.{row_number}\.{index}\.", f"stage{stage}_block{number}", table
-            row_number += 1
+    """The same where PyTorch counts by groups of rows of the table."""
+    for place in model.places():
+        table = mobile_table(model.slots.gate.name, place.row.kind, place.row.expansion != 1)
+        ours = f"stage{place.stage}_block{place.number}"
+        yield rf"blocks\.{place.group}\.{place.position}\.", ours, table

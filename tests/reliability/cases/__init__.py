@@ -7,6 +7,7 @@ from tests.reliability.cases import (
     config_values,
     data_sets,
     environments,
+    initial_weights,
     predictions,
     reports,
     runs,
@@ -23,6 +24,7 @@ GROUPS: dict[str, tuple[Case, ...]] = {
     "Sweeps and searches": sweeps.CASES,
     "Reports": reports.CASES,
     "Weights": weights.CASES,
+    "Weights to begin with": initial_weights.CASES,
     "Predictions": predictions.CASES,
     "Environment": environments.CASES,
 }

@@ -37,7 +37,7 @@ CASES = (
     Case("a field for a run", "eval.py --workdir=RUN --config.batch_size=3"),
     Case("`--output` for a run", "eval.py --workdir=RUN --output=OUT"),
     Case("unknown flag of a table", "python -m chanattn.attention --markdwn"),
-    Case("stray word of a table", "python -m chanattn.models resnet50"),
+    Case("stray word of a table", "python -m chanattn.models config.seed=3"),
     Case("preparation of nothing", "python -m chanattn.data.prepare"),
     Case("preparation with an unknown flag", "python -m chanattn.data.prepare cifar10 --dir=D"),
     Case("cost of an unknown mechanism", f"{COST} --mechanisms=se,ceca,ecca"),

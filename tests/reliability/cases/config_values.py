@@ -84,5 +84,10 @@ CASES = (
     case("negative pixels", "dataset.image_size=-8"),
     case("folder of compiled programs below a file", "compilation_cache=tiny.py/cache"),
     case("averages that never forget", "ema.decay=1.0"),
+    case("part that the network lacks, frozen", "optimizer.freeze=('stage4',)"),
+    case("pattern of no parameter, frozen", "optimizer.freeze=('backbone','!*gate*')"),
+    case("everything frozen", "optimizer.freeze=('backbone','head')"),
+    case("learning rates that vanish", "optimizer.layer_decay=0"),
+    case("rate for new parameters without weights", "optimizer.new_factor=10"),
     case("no checkpoint kept", "checkpoint.keep=0"),
 )

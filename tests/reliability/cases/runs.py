@@ -38,7 +38,7 @@ def _of_another_field(folder: Path) -> None:
     path.write_text(path.read_text().replace('"steps"', '"stepss"'))
 
 
-def _flipped(folder: Path) -> None:
+def flipped(folder: Path) -> None:
     """Turns a byte in the largest file of the weights."""
     run(folder)
     files = (folder / "RUN" / "checkpoints" / "2" / "weights").rglob("*")
@@ -48,7 +48,8 @@ def _flipped(folder: Path) -> None:
     largest.write_bytes(content)
 
 
-def _without_checkpoints(folder: Path) -> None:
+def without_checkpoints(folder: Path) -> None:
+    """RUN with a config alone."""
     tiny(folder)
     (folder / "RUN").mkdir()
     config = (folder.parent / "trained" / "RUN" / "config.json").read_text()
@@ -99,13 +100,13 @@ CASES = (
         writes=TOUCHED,
     ),
     Case("evaluation of what is no run", EVAL),
-    Case("evaluation of a run without checkpoints", EVAL, _without_checkpoints),
+    Case("evaluation of a run without checkpoints", EVAL, without_checkpoints),
     Case("evaluation of a damaged config.json", EVAL, replaced("config.json", "\x00")),
     Case("evaluation of a step that is absent", f"{EVAL} --step=7", run),
     Case(
         "evaluation of a damaged checkpoint",
         EVAL,
-        _flipped,
+        flipped,
         varies=r"(?<=weights/).*(?= differ)",  # where an array lies in the file is Orbax's choice
     ),
     Case("evaluation on an unknown set", f"{EVAL} --dataset=cifar11", run),

@@ -43,7 +43,7 @@ def _surplus(folder: Path) -> None:
 def _wrapped(folder: Path) -> None:
     net(folder)
     state = load_file(folder / "net.safetensors")
-    save_file({f"module.{name}": w for name, w in state.items()}, folder / "net.safetensors")
+    save_file({f"student.{name}": w for name, w in state.items()}, folder / "net.safetensors")
 
 
 def _legacy(folder: Path) -> None:
@@ -54,7 +54,8 @@ _HEADER = b'{"w":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}}'
 FP8 = len(_HEADER).to_bytes(8, "little") + _HEADER + bytes(2)
 
 
-def _truncated(folder: Path) -> None:
+def truncated(folder: Path) -> None:
+    """The file without its end."""
     net(folder)
     path = folder / "net.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
@@ -75,7 +76,7 @@ CASES = (
         both(tiny, text("net.safetensors", "")),
         varies=REASON,
     ),
-    Case("truncated", f"{EVAL}.safetensors", _truncated, varies=REASON),
+    Case("truncated", f"{EVAL}.safetensors", truncated, varies=REASON),
     Case(
         "of another format",
         f"{EVAL}.h5",

@@ -1,0 +1,1 @@
+"""Run and sweep directories as one file, to be carried to another machine: see `archive`."""

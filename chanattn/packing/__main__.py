@@ -1,0 +1,31 @@
+"""Puts a run or a sweep into one file, and makes a directory of it again, on this machine or another.
+
+    python -m chanattn.packing pack runs/cifar10-se cifar10-se.tar
+    python -m chanattn.packing unpack cifar10-se.tar runs/cifar10-se
+
+The unpacked run is resumed, evaluated and reported on like the original. Nothing is overwritten.
+Exit codes: 0 done, 2 bad arguments, a run that is being trained, a file that is no pack, or no room (nothing
+is written), 1 anything else.
+"""
+
+from chanattn import cli
+from chanattn.errors import UsageError, visible
+from chanattn.packing import archive
+from chanattn.paths import to_path
+
+VERBS = {"pack": archive.pack, "unpack": archive.unpack}
+
+
+def main(arguments: list[str]) -> None:
+    """Packs or unpacks as the command line says."""
+    if len(arguments) != 3 or arguments[0] not in VERBS:
+        raise UsageError(
+            "say what to do: python -m chanattn.packing pack RUN FILE.tar, or unpack FILE.tar RUN"
+        )
+    source, target = map(to_path, arguments[1:])
+    count = VERBS[arguments[0]](source, target)
+    print(visible(f"{arguments[0]}ed {count} files: {target}"))
+
+
+if __name__ == "__main__":
+    cli.run(main, positionals=True)
