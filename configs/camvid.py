@@ -2,14 +2,14 @@
 
     python train.py --config=configs/camvid.py --workdir=runs/camvid
     python train.py --config=configs/camvid.py:eca --workdir=runs/camvid-eca
-    python train.py --config=configs/camvid.py --workdir=runs/camvid-tuned --config.model.init=WEIGHTS \
+    python train.py --config=configs/camvid.py --workdir=runs/tuned --config.model.init=WEIGHTS \
         --config.model.name=tf_efficientnet_lite0 --config.optimizer.learning_rate=1e-3
 
-The data is a TFDS set in `--config.dataset.data_dir` or $TFDS_DATA_DIR: 367 pictures to train on, 101 to choose
-by (`validation`) and 233 to report (`python eval.py --workdir=RUN --split=test`); 11 classes (Brostow, Fauqueur,
-Cipolla 2009, as SegNet divides them). The argument names the attention of the backbone. AdamW with a rate that
-falls to nothing trains small networks from nothing sooner than SGD; scales, parts and flips are those of
-DeepLab (arXiv:1706.05587, section 4.1); the rest is our own choice.
+The data is a TFDS set in `--config.dataset.data_dir` or $TFDS_DATA_DIR: 367 pictures to train on, 101 to
+choose by (`validation`) and 233 to report (`python eval.py --workdir=RUN --split=test`); 11 classes (Brostow,
+Fauqueur, Cipolla 2009, as SegNet divides them). The argument names the attention of the
+backbone. AdamW with a rate that falls to nothing trains small networks from nothing sooner than SGD; scales
+and flips are those of DeepLab (arXiv:1706.05587, section 4.1); the rest is our own choice.
 """
 
 from ml_collections import ConfigDict

@@ -41,7 +41,7 @@ def training_batch(
     scale = jnp.ones(number)
     if a.random_scale or a.crop:
         top, left, scale = _scaled(jax.random.fold_in(key, 6), stored, kinds, dataset)
-        size = image_size(a.crop) or (x.shape[1], x.shape[2])
+        size = image_size(a.crop) or _size(x)
         fill = jnp.asarray(dataset.mean, x.dtype)
         x = jax.vmap(scales.place, (0, None, 0, 0, 0, None))(x, size, top, left, scale, fill)
     if a.pad_crop:
@@ -59,8 +59,8 @@ def training_batch(
         x = augment.cutout(k_cutout, x, a.cutout, jnp.asarray(dataset.mean, x.dtype))
     batch = wide(stored)
     if a.pad_crop or a.flip or a.random_scale or a.crop:
-        shapes = stored["image"].shape[1:3], x.shape[1:3]
-        batch |= moved(batch, kinds, *shapes, top, left, scale, mirrored)
+        before, now = _size(stored["image"]), _size(x)
+        batch |= moved(batch, kinds, before, now, top, left, scale, mirrored)
     batch["mask"] = jnp.ones(number, jnp.float32)
     if a.mixup or a.cutmix:
         x, weight = mixup_or_cutmix(k_mix, x, a.mixup, a.cutmix)
@@ -102,7 +102,7 @@ def _scaled(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Top, left and scale of each example, (B,) each."""
     a = dataset.augment
-    shape = stored["image"].shape[1:3]
+    shape = _size(stored["image"])
     size = image_size(a.crop) or shape
     limits = a.random_scale or (1.0, 1.0)
     masks = {name: kind for name, kind in kinds.items() if isinstance(kind, Mask)}
@@ -121,6 +121,10 @@ def _scaled(
         return scales.draw(key, shape, size, limits, wanted)
 
     return jax.vmap(of)(jax.random.split(key, len(stored["image"])), stored[name])
+
+
+def _size(images: jax.Array) -> tuple[int, int]:
+    return images.shape[1], images.shape[2]
 
 
 def evaluation_batch(feed: Batch, dataset: ConfigDict) -> Batch:
