@@ -2,7 +2,7 @@
 
     python -m chanattn.models
     python -m chanattn.models 'mobilenet*' 'tf_*'     those alone whose names match
-    python -m chanattn.models --timm
+    python -m chanattn.models --timm                  patterns are for its names then
 
 With --timm: for each name of timm the architecture, the attention with its options and the size of the
 pictures, then what timm has beside these with channel attention. Each name goes where an architecture does.
@@ -46,13 +46,12 @@ def _details(model: models.Network) -> list[str]:
     return [type(model).__name__, "", ""]
 
 
-def _chosen(patterns: list[str]) -> list[str]:
-    """The architectures that match one of the patterns, all without any.
+def _chosen(patterns: list[str], names: list[str]) -> list[str]:
+    """The names that match one of the patterns, all without any.
 
     Raises:
         UsageError: A pattern matches none.
     """
-    names = models.names()
     for pattern in patterns:
         if not fnmatch.filter(names, pattern):
             raise UsageError(
@@ -65,14 +64,14 @@ def _chosen(patterns: list[str]) -> list[str]:
 def main(patterns: list[str]) -> None:
     """Print the rows that match, or all: CIFAR networks with 10 classes, ImageNet networks with 1000."""
     if TIMM.value:
-        _print_timm(Console(width=150))
+        _print_timm(Console(width=150), _chosen(patterns, list(NETWORKS)))
         return
     table = Table(title="Architectures, without attention in the gate slot")
     for column in ("name", "block", "stem", "shortcut", "blocks a stage", "conv slot"):
         table.add_column(column)
     table.add_column("classes", justify="right")
     table.add_column("parameters", justify="right")
-    names = _chosen(patterns)
+    names = _chosen(patterns, models.names())
     for name in cli.tracked(names, f"counting the parameters of {len(names)} networks", len(names)):
         model = models.create(name, attention="identity")
         num_classes = 10 if model.image_size == 32 else 1000
@@ -88,16 +87,18 @@ def main(patterns: list[str]) -> None:
     Console(width=150).print(table)
 
 
-def _print_timm(console: Console) -> None:
+def _print_timm(console: Console, chosen: list[str]) -> None:
     table = Table(title="Networks of timm 1.0.31 by its names")
     for column in ("timm", "architecture", "attention"):
         table.add_column(column)
     table.add_column("pictures", justify="right")
-    for name, network in NETWORKS.items():
+    for name, network in ((name, NETWORKS[name]) for name in chosen):
         model = models.create(name)
         own = network.attention or _built_in(model)
         table.add_row(name, network.architecture, _shown(own), str(model.image_size))
     console.print(table)
+    if len(chosen) < len(NETWORKS):
+        return
 
     left = missing()
     lacking = Table(title="Models of timm 1.0.31 with channel attention that are not here")
