@@ -87,7 +87,8 @@ def hub_config(folder: str | os.PathLike[str]) -> HubConfig | None:
     for name, kind in kinds.items():
         value = told.get(name)
         value = tuple(value) if isinstance(value, list) else value
-        if value is not None and not isinstance(value, kind):
+        numbers = isinstance(value, tuple) and all(isinstance(v, int | float) for v in value)
+        if value is not None and not (numbers if kind is tuple else isinstance(value, kind)):
             raise UsageError(f"{path} is damaged: {name} is {value!r}; download it again")
         given[name] = value
     if isinstance(
@@ -95,8 +96,15 @@ def hub_config(folder: str | os.PathLike[str]) -> HubConfig | None:
     ):  # of this classifier; the other, of the weights' origin
         given["num_classes"] = values["num_classes"]
     network = own.get("model") if isinstance(own, dict) else None
+    if network is not None and not _is_network(network):
+        raise UsageError(f"{path} is damaged: chanattn.model tells no network; export it again")
     architecture = values["architecture"].partition(".")[0]
     return HubConfig(path, architecture, **given, network=network)
+
+
+def _is_network(model: object) -> bool:
+    kinds = {"name": str, "attention": dict, "shortcut": str}
+    return isinstance(model, dict) and all(isinstance(model.get(n), k) for n, k in kinds.items())
 
 
 def check_architecture(

@@ -8,6 +8,7 @@ import numpy as np
 from jax import ShapeDtypeStruct
 
 from chanattn import models
+from chanattn.attention.start import RESIDUAL_WEIGHT
 from chanattn.errors import UsageError, some
 from chanattn.interop.from_torch import UNKNOWN, rearranged_for
 from chanattn.interop.names import mechanism_table
@@ -60,6 +61,11 @@ class Fit:
             if wrong:
                 more = f", and {len(wrong) - 1} more differ" if wrong[1:] else ""
                 found.append(f"{_short(wrong[0])!r} {self.fresh[wrong[0]]}{more}")
+        if silent := self.silenced():
+            found.append(
+                f"they have a trained {silent!r}, which attention.start=identity would switch off: leave"
+                " start empty"
+            )
         if self.surplus:
             name, reason = next(iter(self.surplus.items()))
             more = f", nor have {len(self.surplus) - 1} more" if len(self.surplus) > 1 else ""
@@ -67,6 +73,14 @@ class Fit:
                 f"{name.removeprefix('params/')!r} {reason}{more if reason == UNKNOWN else ''}"
             )
         return found
+
+    def silenced(self) -> str | None:
+        """A module of attention whose loaded parameters `start=identity` keeps from having any effect."""
+        for path in self.fresh:
+            module, _, leaf = path.rpartition("/")
+            if leaf == RESIDUAL_WEIGHT and any(p.startswith(f"{module}/") for p in self.loaded):
+                return _short(f"{module}/")[:-1]
+        return None
 
     def without_head(self, reason: str) -> "Fit":
         """The same with the whole head at its initialisation."""

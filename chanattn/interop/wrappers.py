@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from chanattn.errors import UsageError
+
 NESTED = ("state_dict_ema", "model_ema", "state_dict", "model")
 """Where checkpoints hold the weights; the averages first, as timm reads them, because they are published."""
 PREFIXES = ("module.", "model.", "encoder.", "backbone.", "_orig_mod.")
@@ -17,6 +19,9 @@ def unwrapped(state: Mapping[str, Any], known: Callable[[str], bool]) -> Mapping
             a mapping is a prefix ("state_dict_ema.conv1.weight").
         known: Whether a name means something here. Only names that do not, and do without some prefixes,
             are changed.
+
+    Raises:
+        UsageError: Two names are the same one without them.
     """
     for name in NESTED:
         if isinstance(state.get(name), Mapping):
@@ -28,10 +33,17 @@ def unwrapped(state: Mapping[str, Any], known: Callable[[str], bool]) -> Mapping
             if _is_below(key, name)
         }:
             return unwrapped(below, known)
-    return {
-        _bare(name, known) if isinstance(name, str) else name: value
-        for name, value in state.items()
-    }
+    found: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for name, value in state.items():
+        short = _bare(name, known) if isinstance(name, str) else name
+        if short in found:
+            raise UsageError(
+                f"the PyTorch parameters {origins[short]!r} and {name!r} are the same one here, {short!r}:"
+                " the weights hold two networks; give those of one of them"
+            )
+        found[short], origins[short] = value, name
+    return found
 
 
 def _is_below(key: object, name: str) -> bool:

@@ -2,7 +2,7 @@
 
     python -m chanattn.models
     python -m chanattn.models 'mobilenet*' 'tf_*'     those alone whose names match
-    python -m chanattn.models --timm
+    python -m chanattn.models --timm                  patterns are for its names then
     python -m chanattn.models --heads
 
 With --timm: for each name of timm the architecture, the attention with its options and the size of the
@@ -50,13 +50,12 @@ def _details(model: models.Network) -> list[str]:
     return [type(model).__name__, "", ""]
 
 
-def _chosen(patterns: list[str]) -> list[str]:
-    """The architectures that match one of the patterns, all without any.
+def _chosen(patterns: list[str], names: list[str]) -> list[str]:
+    """The names that match one of the patterns, all without any.
 
     Raises:
         UsageError: A pattern matches none.
     """
-    names = models.names()
     for pattern in patterns:
         if not fnmatch.filter(names, pattern):
             raise UsageError(
@@ -69,7 +68,7 @@ def _chosen(patterns: list[str]) -> list[str]:
 def main(patterns: list[str]) -> None:
     """Print the rows that match, or all: CIFAR networks with 10 classes, ImageNet networks with 1000."""
     if TIMM.value:
-        _print_timm(Console(width=150))
+        _print_timm(Console(width=150), _chosen(patterns, list(NETWORKS)))
         return
     if HEADS.value:
         Console(width=150).print(_table_of_heads())
@@ -79,7 +78,7 @@ def main(patterns: list[str]) -> None:
         table.add_column(column)
     table.add_column("classes", justify="right")
     table.add_column("parameters", justify="right")
-    names = _chosen(patterns)
+    names = _chosen(patterns, models.names())
     for name in cli.tracked(names, f"counting the parameters of {len(names)} networks", len(names)):
         model = models.create(name, attention="identity")
         num_classes = 10 if model.image_size == 32 else 1000
@@ -142,16 +141,18 @@ def _table_of_heads() -> Table:
     return table
 
 
-def _print_timm(console: Console) -> None:
+def _print_timm(console: Console, chosen: list[str]) -> None:
     table = Table(title="Networks of timm 1.0.31 by its names")
     for column in ("timm", "architecture", "attention"):
         table.add_column(column)
     table.add_column("pictures", justify="right")
-    for name, network in NETWORKS.items():
+    for name, network in ((name, NETWORKS[name]) for name in chosen):
         model = models.create(name)
         own = network.attention or _built_in(model)
         table.add_row(name, network.architecture, _shown(own), str(model.image_size))
     console.print(table)
+    if len(chosen) < len(NETWORKS):
+        return
 
     left = missing()
     lacking = Table(title="Models of timm 1.0.31 with channel attention that are not here")

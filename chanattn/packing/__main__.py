@@ -8,6 +8,10 @@ Exit codes: 0 done, 2 bad arguments, a run that is being trained, a file that is
 is written), 1 anything else.
 """
 
+import signal
+import sys
+from typing import NoReturn
+
 from chanattn import cli
 from chanattn.errors import UsageError, visible
 from chanattn.packing import archive
@@ -23,8 +27,17 @@ def main(arguments: list[str]) -> None:
             "say what to do: python -m chanattn.packing pack RUN FILE.tar, or unpack FILE.tar RUN"
         )
     source, target = map(to_path, arguments[1:])
-    count = VERBS[arguments[0]](source, target)
+    signal.signal(signal.SIGTERM, _leave)  # what is half made is removed
+    try:
+        count = VERBS[arguments[0]](source, target)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
     print(visible(f"{arguments[0]}ed {count} files: {target}"))
+
+
+def _leave(number: int, frame: object) -> NoReturn:
+    del frame
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

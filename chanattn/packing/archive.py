@@ -30,6 +30,10 @@ MANIFEST, FILES = "pack.json", "files/"
 FORMAT = 1
 _CACHE = "cache"  # of a sweep: compiled programs, of use to this machine alone
 _CHUNK = 2**20  # bytes
+_DAMAGED = (
+    *(tarfile.TarError, EOFError, ValueError, KeyError, TypeError, AttributeError),
+    *(OverflowError, RecursionError),
+)
 
 
 def pack(directory: Path, file: Path) -> int:
@@ -70,6 +74,7 @@ def pack(directory: Path, file: Path) -> int:
                 _add_manifest(tar, entries)
                 for name in entries:
                     tar.add(directory / name, FILES + name, recursive=False, filter=_anonymous)
+            _refuse_changed(directory, entries)
             raw.flush()
             os.fsync(raw.fileno())
             _refuse_training(directory, paths)
@@ -108,7 +113,7 @@ def unpack(file: Path, directory: Path) -> int:
             absent = entries.keys() - found
             if absent:
                 raise UsageError(f"{file} is cut off: {len(absent)} of its files are missing")
-    except (tarfile.TarError, EOFError, ValueError, KeyError, TypeError) as error:
+    except _DAMAGED as error:
         raise UsageError(f"{file} is no pack of chanattn, or damaged ({error})") from error
     except OSError as error:
         raise UsageError(f"cannot unpack {file} to {directory}: {_reason(error)}") from error
@@ -137,6 +142,15 @@ def _refuse_training(directory: Path, paths: list[Path]) -> None:
     for folder in {directory} | {path.parent for path in paths if path.name == LOCK}:
         if is_held(folder):
             raise UsageError(f"another process is training in {folder}; wait for it, or end it")
+
+
+def _refuse_changed(directory: Path, entries: dict[str, dict[str, int]]) -> None:
+    """Files that were written to meanwhile would not be those of the manifest."""
+    for name, entry in entries.items():
+        if _entry(directory / name) != entry:
+            raise UsageError(
+                f"{directory / name} was changed while it was packed; wait for what writes there"
+            )
 
 
 def _refuse_existing(path: Path) -> None:
@@ -172,7 +186,7 @@ def _read_manifest(tar: tarfile.TarFile, file: Path) -> dict[str, dict[str, int]
     if content is None:
         raise UsageError(f"{file} is no pack of chanattn: it does not begin with {MANIFEST}")
     manifest: dict[str, Any] = json.load(content)
-    if manifest["pack"] != FORMAT:
+    if type(manifest["pack"]) is not int or manifest["pack"] != FORMAT:
         raise UsageError(
             f"{file} is a pack of format {manifest['pack']}, made by another version; this one reads {FORMAT}"
         )
@@ -196,9 +210,10 @@ def _extract(
     name = member.name.removeprefix(FILES)
     if not member.isfile() or member.name == name or name not in entries or name[:1] == "/":
         raise UsageError(f"{file} is no pack of chanattn: it holds {member.name!r}")
-    # The filter refuses what would lie outside.
-    tar.extract(member.replace(name=name, deep=False), directory, filter="data")
-    if _entry(directory / name) != entries[name]:
+    # No more is written than room was looked for; the filter refuses what would lie outside.
+    if member.size == entries[name]["size"]:
+        tar.extract(member.replace(name=name, deep=False), directory, filter="data")
+    if member.size != entries[name]["size"] or _entry(directory / name) != entries[name]:
         raise UsageError(f"{file} is damaged: {name} differs from what was packed")
     return name
 
@@ -207,6 +222,7 @@ def _extract(
 def _appearing(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`, which takes its place at the end, or is removed."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    path.absolute().parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
         _refuse_existing(path)

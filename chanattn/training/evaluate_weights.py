@@ -35,6 +35,9 @@ from chanattn.training.evaluate import (
 from chanattn.training.space import check_writable
 from chanattn.training.state import Weights
 
+WEIGHTS = "model.safetensors"
+"""In a hub's folder."""
+
 
 @process.as_before()
 def evaluate_weights(
@@ -87,10 +90,14 @@ def evaluate_weights(
 
 
 def read_state(file: str | os.PathLike[str], allow_pickle: bool) -> dict[str, np.ndarray]:
-    """The arrays of a file, all of them finite; see `evaluate_weights`."""
-    state = read_weights(file, allow_pickle)
+    """The arrays of a file, or of that of a hub's folder, all of them finite; see `evaluate_weights`."""
+    inside = Path(file) / WEIGHTS
+    state = read_weights(inside if inside.is_file() else file, allow_pickle)
     for name, array in state.items():
-        if not np.isfinite(array).all():
+        # As float32, in which they are used: what is beyond its range is infinite there.
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(np.asarray(array).astype(np.float32)).all()
+        if not finite:
             raise UsageError(
                 f"{file} holds numbers that are not finite, in {name!r}: it is damaged"
             )

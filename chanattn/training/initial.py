@@ -33,13 +33,12 @@ from chanattn.training.agreement import all_agree, decided
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.config import changed_fields, from_json, to_json
 from chanattn.training.evaluate import choose_step
-from chanattn.training.evaluate_weights import read_state
+from chanattn.training.evaluate_weights import WEIGHTS, read_state
 from chanattn.training.run_directory import has_checkpoint, read_config
 from chanattn.training.state import TrainState
 from chanattn.training.validate import import_modules
 
 PyTree = Any
-WEIGHTS = "model.safetensors"
 _PICKLE = "pytorch_model.bin"
 _KINDS = {"raw": False, "ema": True}
 _COMPARED = ("dataset.mean", "dataset.std")
@@ -144,6 +143,8 @@ def read(
         found = _read(config, model, image_shape, class_names, mesh)
     except UsageError as caught:
         error = caught
+    except OSError as caught:
+        error = UsageError(f"model.init={config.model.init} cannot be read: {caught.strerror}")
     if not all_agree(error is None):
         raise error or UsageError(
             f"another process could not use model.init={config.model.init}; all of them must see it"
@@ -284,7 +285,7 @@ def _of_run(
         arrays,
         record,
         _differences(run, theirs, config),
-        _other(run, theirs, model),
+        _other(run, theirs, model) or _switched_off(run, theirs, config),
         classes,
     )
 
@@ -311,6 +312,19 @@ def _other(run: Path, theirs: ConfigDict, model: models.Network) -> str | None:
         f"the run {run} is of model.name={theirs.model.name}"
         + (f" with model.shortcut={theirs.model.shortcut}" if theirs.model.shortcut else "")
         + ", which is another network than this one; model.init_strict=False loads what fits"
+    )
+
+
+def _switched_off(run: Path, theirs: ConfigDict, config: ConfigDict) -> str | None:
+    """Why an attention that the run was trained with would have no effect at the start."""
+    own, now = theirs.model.attention, config.model.attention
+    if own.name != now.name or now.name == "identity" or own.start == now.start:
+        return None
+    return (
+        f"the run {run} was trained with the attention {own.name!r}, which attention.start={now.start} would"
+        f" switch off: set config.model.attention.start={own.start!r}"
+        if now.start
+        else None
     )
 
 

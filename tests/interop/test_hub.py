@@ -63,6 +63,13 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
     with pytest.raises(UsageError, match=r"is damaged: mean is 0.5"):
         hub_config(write(tmp_path, {"architecture": "resnet50", "mean": 0.5}))
+    for values in ({"mean": [None, [1], 3]}, {"std": ["a", "b", "c"]}):
+        with pytest.raises(UsageError, match=r"is damaged: (mean|std) is \("):
+            hub_config(write(tmp_path, {"architecture": "resnet50", **values}))
+    for model in ("x", {}, {"name": 7, "attention": {}, "shortcut": ""}):
+        own = {"architecture": "chanattn_resnet8", "chanattn": {"model": model}}
+        with pytest.raises(UsageError, match=r"chanattn.model tells no network"):
+            hub_config(write(tmp_path, own))
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:

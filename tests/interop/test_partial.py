@@ -104,3 +104,34 @@ def test_attention_of_the_weights_needs_a_place_too(state: STATE) -> None:
 def test_names_of_a_network_that_is_built_otherwise_are_refused(state: STATE) -> None:
     with pytest.raises(UsageError, match="is of a network of timm's senet"):
         placed(state | {"layer0.conv1.weight": np.ones((16, 3, 3, 3), np.float32)})
+
+
+def test_two_networks_in_one_file_are_refused(state: STATE) -> None:
+    both = {
+        f"{prefix}{name}": array
+        for prefix in ("backbone.", "encoder.")
+        for name, array in state.items()
+    }
+    with pytest.raises(
+        UsageError, match="'backbone.conv1.weight' and 'encoder.conv1.weight' are the same"
+    ):
+        placed(both)
+
+
+def test_a_trained_attention_is_not_switched_off(state: STATE) -> None:
+    model = models.create("resnet8", num_classes=10, attention="se")
+    shapes = fit(model, {}, image_size=(32, 32)).shapes
+    weights = {path: np.zeros(shape.shape, np.float32) for path, shape in shapes.items()}
+    start = {"name": "se", "start": "identity"}
+    found = fit(
+        models.create("resnet8", num_classes=10, attention=start), weights, image_size=(32, 32)
+    )
+    (mistake,) = found.mistakes()
+    assert "a trained 'stage1_block1/attention'" in mistake
+    assert "leave start empty" in mistake
+    added = fit(
+        model,
+        {path: a for path, a in weights.items() if "attention" not in path},
+        image_size=(32, 32),
+    )
+    assert added.mistakes() == []

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from chanattn.errors import UsageError
+from chanattn.packing import archive
 from chanattn.packing.__main__ import main
 from chanattn.packing.archive import FILES, MANIFEST, pack, unpack
 from chanattn.training import lock
@@ -108,6 +109,18 @@ def test_what_cannot_be_packed_is_refused(run: Path, tmp_path: Path) -> None:
     assert left(tmp_path) == {"run"}
 
 
+def test_a_file_that_changes_meanwhile_is_refused(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_too(*arguments: object) -> None:
+        (run / "config.json").write_text('{"another": 1}')
+
+    monkeypatch.setattr(archive, "_add_manifest", write_too)
+    with pytest.raises(UsageError, match="config.json was changed while it was packed"):
+        pack(run, tmp_path / "run.tar")
+    assert not list(tmp_path.glob("*run.tar*"))
+
+
 def test_without_room_nothing_is_written(
     run: Path, packed: Path, tmp_path: Path, monkeypatch
 ) -> None:
@@ -166,6 +179,18 @@ def with_a_link(path: Path) -> None:
         (
             lambda path: made(path, {"/tmp/../x/outside": b"x"}),
             "no pack of chanattn: it holds 'files//tmp",
+        ),
+        (lambda path: made(path, {}, {"pack": 1, "files": []}), "no pack of chanattn"),
+        (lambda path: made(path, {}, {"pack": True, "files": {}}), "format True"),
+        (
+            lambda path: made(path, {}, {"pack": 1, "files": {"a": {"size": 1e400, "crc32": 1}}}),
+            "no pack of chanattn, or damaged",
+        ),
+        (
+            lambda path: made(
+                path, {"a": b"xyz"}, {"pack": 1, "files": {"a": {"size": 1, "crc32": 0}}}
+            ),
+            "is damaged: a differs",
         ),
         (lambda path: made(path, {}, {"pack": 2}), "format 2, made by another version"),
         (lambda path: made(path, {}, ["pack"]), "no pack of chanattn, or damaged"),

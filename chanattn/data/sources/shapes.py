@@ -50,7 +50,7 @@ class Shapes:
         self.fields: Mapping[str, Field] = {"label_map": Mask(len(CLASS_NAMES), IGNORE)}
         self.image_shape: ImageShape = (*size, 3)
         self.names = range(EXAMPLES[split])
-        self.labels = 1 + np.arange(EXAMPLES[split]) % (len(CLASS_NAMES) - 1)
+        self.labels: np.ndarray = 1 + np.arange(EXAMPLES[split]) % (len(CLASS_NAMES) - 1)
 
     def __len__(self) -> int:
         return len(self.labels)
