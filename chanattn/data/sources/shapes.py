@@ -17,7 +17,7 @@ from chanattn.errors import UsageError
 
 DEFAULT_SIZE = (64, 64)
 EXAMPLES = {"train": 1024, "validation": 256, "test": 256}
-CLASS_NAMES = ("ground", "circle", "square", "triangle", "cross", "ring")
+CLASS_NAMES: tuple[str, ...] = ("ground", "circle", "square", "triangle", "cross", "ring")
 IGNORE = 255
 _MOST = 4
 _GRID = 5  # The ground is a coarse pattern of so many colours a side, interpolated.
