@@ -70,7 +70,7 @@ def pack(directory: Path, file: Path) -> int:
         if lacking:
             raise UsageError(f"no room for {file}: {lacking}")
         with _appearing(file) as temporary, temporary.open("xb") as raw:
-            with tarfile.open(fileobj=raw, mode="w") as tar:
+            with tarfile.open(fileobj=raw, mode="w:") as tar:
                 _add_manifest(tar, entries)
                 for name in entries:
                     tar.add(directory / name, FILES + name, recursive=False, filter=_anonymous)

@@ -358,7 +358,7 @@ def network(kind: str, head: str) -> models.Network:
     """With one block a stage."""
     model = models.create(kind, num_classes=5, head=head)
     if isinstance(model, models.InvertedResidualNet):
-        return model.clone(rows=tuple((rows[0]._replace(blocks=1),) for rows in model.rows))
+        return model.clone(groups=tuple((rows[0]._replace(blocks=1),) for rows in model.groups))
     return model.clone(layers=(1,) * len(model.depths))
 
 
