@@ -56,8 +56,8 @@ def latest(run):
 def test_an_error_of_the_data_saves_what_was_trained(expected, tmp_path, monkeypatch):
     build = Experiment.build.__func__
 
-    def with_a_fault(cls, config):
-        experiment = build(cls, config)
+    def with_a_fault(cls, *arguments):
+        experiment = build(cls, *arguments)
         feeds = experiment.train.feeds
 
         def faulty(start):

@@ -32,14 +32,14 @@ def config(**changes):
 @pytest.mark.usefixtures("tiny_runs")
 def test_a_run_and_its_evaluation_leave_the_process_as_it_was(tmp_path):
     jax.devices()  # that JAX starts cannot be taken back
-    before = snapshot()
+    before, choice = snapshot(), kernels.choice()
     train_and_evaluate(config(compilation_cache=str(tmp_path / "compiled")), tmp_path / "run")
     assert any((tmp_path / "compiled").rglob("*-cache"))
     assert not differences(before, snapshot())
-    assert kernels.choice() == "auto"
+    assert kernels.choice() == choice
     evaluate_run(tmp_path / "run", kernels="plain")
     assert not differences(before, snapshot())
-    assert kernels.choice() == "auto"
+    assert kernels.choice() == choice
 
 
 @pytest.mark.usefixtures("tiny_runs")
