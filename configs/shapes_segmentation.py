@@ -3,7 +3,8 @@
     python train.py --config=configs/shapes_segmentation.py --workdir=runs/shapes
     python train.py --config=configs/shapes_segmentation.py:eca --workdir=runs/shapes-eca
 
-The argument names the attention of the backbone. Minutes on a CPU; the recipe is our own.
+The argument names the attention of the backbone. Four minutes on two cores give an mIoU of about 0.36 (se, one
+seed), with much left to learn: raise `epochs`. The recipe is our own.
 """
 
 from ml_collections import ConfigDict
@@ -14,22 +15,23 @@ from configs import base
 def get_config(attention: str = "se") -> ConfigDict:
     """The recipe with the attention of that name in the backbone."""
     c = base.get_config()
-    c.epochs = 20
+    c.epochs = 10
     c.batch_size = 32
     c.log_every = 32  # one epoch
     c.eval_every = 160
-    c.checkpoint_every = 320
+    c.checkpoint_every = 160
 
     c.dataset.name = "shapes"
     c.dataset.eval_split = "validation"
     c.dataset.augment.flip = True
 
     c.task.name = "segmentation"
-    c.model.name = "resnet20"
+    c.task.class_weights = "sqrt_median"  # four fifths of the pixels are ground
+    c.model.name = "resnet18"
     c.model.attention.name = attention
 
     c.optimizer.name = "adamw"
-    c.optimizer.learning_rate = 3e-3
+    c.optimizer.learning_rate = 2e-3
     c.optimizer.weight_decay = 0.01
     c.schedule.warmup_epochs = 1.0
     return c

@@ -33,9 +33,11 @@ def show(result: Mapping[str, Any], console: Console | None = None) -> None:
     for metric in (*evaluation.metrics, *evaluation.details):
         _add_metric(table, metric, evaluation.results.get(metric.name))
     table.add_row("images/s", f"{evaluation.images_per_second:,.0f}", end_section=True)
-    for name, values in evaluation.results.items():
-        if name.startswith(_OF_CLASSES):
-            _add_classes(table, values)
+    of_classes = {n: v for n, v in evaluation.results.items() if n.startswith(_OF_CLASSES)}
+    for name, values in of_classes.items():
+        if len(of_classes) > 1:
+            table.add_row(f"{name.removeprefix(_OF_CLASSES).replace('_', ' ')} by class", "")
+        _add_classes(table, values)
     console.print(table)
     if not evaluation.classes_compared:
         console.print(
