@@ -5,7 +5,8 @@
     python eval.py --workdir=runs/digits --step=best
     python eval.py --workdir=runs/cifar10-eca --dataset=cifar10_1
 
-Prints a table and writes RUN/evaluation/<name>.json with the confusion matrix as a picture beside it.
+Prints a table and writes RUN/evaluation/<name>.json with the confusion matrix as a picture beside it; of a
+segmentation also a bar for the IoU of each class, and examples with labels and predictions.
 
 PyTorch weights, with timm's names or the authors', in the network and on the data of a config; written to
 --output=DIR where that is given:
@@ -67,12 +68,14 @@ def main(config: "ConfigDict | None" = None) -> None:
         raise UsageError(
             "--workdir=RUN is required, or --config=FILE with --weights=FILE.safetensors"
         )
+    from chanattn.prediction.samples import draw_samples_of_evaluation
     from chanattn.report.evaluation_table import show
     from chanattn.report.run_pictures import draw_evaluation
     from chanattn.training.evaluate import evaluate_run
 
     result = evaluate_run(WORKDIR.value, step=step, ema=ema, **overrides)
-    show(result | draw_evaluation(result["json"]))
+    pictures = draw_evaluation(result["json"]) | draw_samples_of_evaluation(result, overrides)
+    show(result | pictures)
 
 
 def _evaluate_weights(config: "ConfigDict | None", overrides: Mapping[str, object]) -> None:

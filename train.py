@@ -39,6 +39,7 @@ def main(config: "ConfigDict") -> None:
     """Trains as the flags say."""
     if not WORKDIR.value:
         raise UsageError("--workdir=DIRECTORY is required")
+    from chanattn.prediction.samples import draw_samples_of_run
     from chanattn.report import run_pictures
     from chanattn.training import loop, mesh
 
@@ -53,6 +54,7 @@ def main(config: "ConfigDict") -> None:
         )
         if mesh.is_primary():
             run_pictures.draw_run(WORKDIR.value)
+            draw_samples_of_run(WORKDIR.value)
             run = shlex.quote(str(WORKDIR.value))
             print(f"done: {run}; evaluate it again with `python eval.py --workdir={run}`")
 

@@ -8,6 +8,7 @@ inside `jit` and under `vmap`, on those of JAX.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -49,6 +50,27 @@ class Placement(NamedTuple):
     scale_x: Any = 1.0
     mirrored: Any = False
 
+    def back(self, values: np.ndarray) -> np.ndarray:
+        """Values (h, w) of the pixels of the result, at those of the stored picture: (H, W).
+
+        Interpolated bilinearly between the centres of pixels, and exact where these coincide; what lies
+        beyond the picture in the result, as padding does, has no influence.
+        """
+        if self.mirrored:
+            values = values[:, ::-1]
+        rows, columns = (
+            _between(stored, start, scale, size)
+            for stored, start, scale, size in zip(
+                self.stored,
+                (self.top, self.left),
+                (self.scale_y, self.scale_x),
+                self.size,
+                strict=True,
+            )
+        )
+        values = _mixed(values, *rows)
+        return _mixed(values.T, *columns).T
+
 
 class Array(NamedTuple):
     """One array of a batch: shape without the examples, type, and value in padding and corrupt examples."""
@@ -67,7 +89,10 @@ class Field(Protocol):
     """
 
     kind: ClassVar[str]
-    keep_whole: ClassVar[bool]
+
+    @property
+    def keep_whole(self) -> bool:
+        """See above."""
 
     def arrays(self, size: tuple[int, int]) -> dict[str, Array]:
         """The arrays that it fills, for pictures of `size`, by what follows the name of the field."""
@@ -328,6 +353,41 @@ class Captions:
         return parts
 
 
+@dataclasses.dataclass(frozen=True)
+class Whereabouts:
+    """How the picture itself was moved: for answers that have a place in it. Nothing is stored.
+
+    Attributes:
+        keep_whole: see `Field`.
+    """
+
+    keep_whole: bool
+    kind: ClassVar[str] = "whereabouts"
+
+    def arrays(self, size: tuple[int, int]) -> dict[str, Array]:
+        """`NAME` (6,) float64: height and width as stored, top, left, and both scales."""
+        del size
+        return {"": Array((6,), np.float64)}
+
+    def stored(self, value: None) -> None:
+        """See `Field.stored`."""
+        return value
+
+    def load(self, value: None, to: Placement) -> Parts:
+        """See `Field.load`."""
+        return {"": np.array([*to.stored, to.top, to.left, to.scale_y, to.scale_x], np.float64)}
+
+    def move(self, parts: Parts, to: Placement) -> Parts:
+        """Pictures of one's own are not augmented."""
+        raise NotImplementedError
+
+    @staticmethod
+    def placement(row: np.ndarray, size: tuple[int, int]) -> Placement:
+        """What a row tells of a picture that was brought to `size`."""
+        height, width, *numbers = row.tolist()
+        return Placement((int(height), int(width)), size, *numbers)
+
+
 def arrays_of(fields: Mapping[str, Field], size: tuple[int, int]) -> dict[str, Array]:
     """All arrays that some fields fill in a batch, by name."""
     return {
@@ -347,3 +407,24 @@ def _nearest(index: Any, start: Any, scale: Any, length: int) -> tuple[Any, Any]
     xp = index.__array_namespace__()
     below = xp.floor((index + 0.5) / scale + start).astype(np.int32)
     return xp.clip(below, 0, length - 1), (below >= 0) & (below < length)
+
+
+def _between(
+    stored: int, start: float, scale: float, size: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Between which two pixels of a result each stored one lies, and the weight of the second."""
+    place = (np.arange(stored) + 0.5 - start) * scale - 0.5
+    first = max(0, math.floor(-start * scale))
+    last = min(size, math.ceil((stored - start) * scale)) - 1
+    place = np.clip(place, first, max(first, last))
+    below = np.floor(place).astype(np.int64)
+    return below, np.minimum(below + 1, size - 1), (place - below).astype(np.float32)
+
+
+def _mixed(
+    values: np.ndarray, one: np.ndarray, other: np.ndarray, weight: np.ndarray
+) -> np.ndarray:
+    """Rows of values (h, w), two and two: (H, w)."""
+    weight = weight[:, None]
+    mixed: np.ndarray = values[one] * (1 - weight) + values[other] * weight
+    return mixed

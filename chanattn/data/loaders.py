@@ -268,21 +268,20 @@ def _fit(dataset: ConfigDict, source: Source, random: bool) -> Fit:
     """
     height, width, channels = source.image_shape
     size = image_size(dataset.image_size)
+    mean = np.clip(np.rint(255 * np.array(dataset.mean)), 0, 255).astype(int).tolist()
+    fit = Fit(
+        (*(size or (0, 0)), channels),
+        resize=bool(size) or random,
+        random=random,
+        letterbox=any(field.keep_whole for field in source.fields.values()),
+        fill=tuple(mean[:channels]),
+    )
     if size:
         crop = 1.0 if height and width else dataset.augment.eval_crop
-        whole = any(field.keep_whole for field in source.fields.values())
-        mean = np.clip(np.rint(255 * np.array(dataset.mean)), 0, 255).astype(int).tolist()
-        return Fit(
-            (*size, channels),
-            resize=True,
-            crop=crop,
-            random=random,
-            letterbox=whole,
-            fill=tuple(mean[:channels]),
-        )
+        return dataclasses.replace(fit, crop=crop)
     if height is None or width is None:
         height, width = _size_of_first(source)
-    return Fit((height, width, channels), resize=random, random=random)
+    return dataclasses.replace(fit, shape=(height, width, channels))
 
 
 def _size_of_first(source: Source) -> tuple[int, int]:

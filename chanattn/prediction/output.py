@@ -5,16 +5,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from chanattn.errors import UsageError, some, visible
 from chanattn.files import write_bytes, write_json
-from chanattn.labels import labels, one_line
+from chanattn.labels import one_line
 from chanattn.prediction.predictor import Predictor, Unreadable
+from chanattn.prediction.sheet import encoded
 from chanattn.streams import say
+from chanattn.tasks import Task
 from chanattn.training.space import check_writable
 
 FORMAT = 1
@@ -52,7 +54,8 @@ def predict(
         files: the pictures.
         top: how many of the best answers on each are told.
         json: file for the answers and how they were made.
-        save: folder for a drawing of each picture with its answer, `0001-NAME.png` and so on.
+        save: folder for a drawing of each picture with its answer, `0001-NAME.png` and so on, and for what
+            the task saves beside it (`Task.files`).
 
     Raises:
         UsageError: at the end, if pictures could not be read; or something cannot be written.
@@ -67,13 +70,13 @@ def predict(
             continue
         answered.append((str(file), answer))
         if save is not None:
-            drawn = cv2.cvtColor(predictor.draw(file, answer), cv2.COLOR_RGB2BGR)
-            png = cv2.imencode(".png", drawn)[1].tobytes()
-            _write(write_bytes, save / _name(number, file), png, "--save")
+            parts = {".png": encoded(predictor.draw(file, answer)), **predictor.task.files(answer)}
+            for ending, content in parts.items():
+                _write(write_bytes, save / (_name(number, file) + ending), content, "--save")
     if json is not None:
         _write(write_json, json, _told(predictor, answered, unreadable, top), "--json")
     if answered:
-        show(predictor.origin, answered)
+        show(predictor.origin, predictor.task, answered)
         written = [str(path) for path in (json, save) if path is not None]
         if written:
             print("written to " + "\n           ".join(map(visible, written)))
@@ -82,13 +85,15 @@ def predict(
 
 def show(
     origin: Mapping[str, Any],
-    answered: Sequence[tuple[str, Mapping[str, float]]],
+    task: Task,
+    answered: Sequence[tuple[str, Mapping[str, Any]]],
     console: Console | None = None,
 ) -> None:
-    """Prints answers that are shares by name as a table.
+    """Prints answers as a table.
 
     Args:
         origin: of the weights, see `Predictor`.
+        task: that gave them.
         answered: pictures with their answers.
         console: where to; None: standard output.
     """
@@ -96,16 +101,15 @@ def show(
     of = f"{origin['run']}, step {origin['step']}" if "run" in origin else origin["file"]
     table = Table(title=Text(one_line(f"{of} ({origin['weights']} weights)")))
     table.add_column("picture")
-    table.add_column("class")
-    table.add_column("probability", justify="right")
+    for number, heading in enumerate(task.table):
+        table.add_column(heading, justify="right" if number else "left")
     for picture, answer in answered:
-        shown_as, last = labels(answer), len(answer) - 1
-        for place, (name, share) in enumerate(answer.items()):
+        rows = task.rows(answer)
+        for place, row in enumerate(rows):
             table.add_row(
                 Text("" if place else one_line(picture), overflow="fold"),
-                Text(shown_as[name]),
-                f"{share:.2%}",
-                end_section=place == last,
+                *map(Text, row),
+                end_section=place == len(rows) - 1,
             )
     console.print(table)
 
@@ -122,10 +126,14 @@ def _told(
         "task": predictor.config.task.name,
         "class_names": list(predictor.class_names),
         "top": top,
-        "predictions": [{"picture": picture, "answer": answer} for picture, answer in answered],
+        "predictions": [{"picture": name, "answer": _plain(answer)} for name, answer in answered],
         "unreadable": [{"picture": error.picture, "reason": error.reason} for error in unreadable],
         "how": predictor.conditions(len(answered) + len(unreadable)),
     }
+
+
+def _plain(answer: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in answer.items() if not isinstance(value, np.ndarray)}
 
 
 def _write(write: Callable[[Path, Any], None], path: Path, content: Any, flag: str) -> None:
@@ -137,9 +145,9 @@ def _write(write: Callable[[Path, Any], None], path: Path, content: Any, flag: s
 
 
 def _name(number: int, file: Path) -> str:
-    """Of a drawing: no two alike, whatever the pictures are called."""
+    """Of a drawing, without its ending: no two alike, whatever the pictures are called."""
     plain = re.sub(r"[^\w.-]", "_", file.stem).encode(errors="replace")[:_LONGEST_NAME]
-    return f"{number:04}-{plain.decode(errors='ignore')}.png"
+    return f"{number:04}-{plain.decode(errors='ignore')}"
 
 
 def _end(total: int, unreadable: Sequence[Unreadable]) -> None:

@@ -18,15 +18,17 @@ from chanattn.class_names import check_distinct, told_apart
 from chanattn.data.batches import EvaluationBatches
 from chanattn.data.corrupt import why_unreadable
 from chanattn.data.decode import Decoding, decode
+from chanattn.data.fields import Whereabouts
 from chanattn.data.fit import image_size
 from chanattn.data.pipeline import evaluation_batch
 from chanattn.data.placement import AXIS, local_rows, put_batch, replicated
 from chanattn.data.source import ImageShape, Record
-from chanattn.data.sources.own_pictures import OwnPictures, Picture
+from chanattn.data.sources.own_pictures import PLACE, OwnPictures, Picture
 from chanattn.data.stream import stream
 from chanattn.errors import UsageError
 from chanattn.layers import kernels
 from chanattn.paths import to_path
+from chanattn.prediction.sheet import sheet
 from chanattn.runs.classes import read_classes
 from chanattn.runs.environment import Environment
 from chanattn.runs.layout import CHECKPOINTS, ENVIRONMENT
@@ -82,10 +84,13 @@ class Predictor:
         predictor = chanattn.Predictor("runs/digits")
         predictor("three.png")                      # {"3": 0.998, "8": 0.001, ...}
         predictor([array, encoded, "three.png"])    # a list of three
+        predictor("street.png")["label_map"]        # of a segmentation: (H, W) class numbers, as the picture
 
     The code is that of the evaluation: pictures of the size that the network was trained on are taken as they
     are, others are cropped to its shape around their centre (to `dataset.augment.eval_crop` of that, if the
-    pictures of its own data set differ in size) and resized. Colours, depth and orientation are treated as
+    pictures of its own data set differ in size) and resized; or, for tasks whose answers lie at places of the
+    picture, resized whole and padded, and the answers brought back to the size of the picture. So pictures of
+    all sizes take one program. Colours, depth and orientation are treated as
     there: transparency and the EXIF orientation are ignored, of several frames the first is taken, 16 bits
     become 8.
 
@@ -165,7 +170,8 @@ class Predictor:
             most: how many of the best to tell of each; None: all.
 
         Returns:
-            What the task tells: for classification the probabilities by class, the largest first.
+            What the task tells: for classification the probabilities by class, the largest first; for
+            segmentation `label_map` (H, W) of class numbers and the `shares` of the classes.
 
         Raises:
             Unreadable: a picture cannot be read; `answers` goes on in that case.
@@ -189,8 +195,13 @@ class Predictor:
             images: as in `__call__`, a sequence.
             most: as in `__call__`.
         """
+        yield from self.answers_on(self._source(images), most)
+
+    def answers_on(
+        self, source: OwnPictures, most: int | None = None
+    ) -> Iterator[dict[str, Any] | Unreadable]:
+        """As `answers`, on pictures that are treated as those of the data set that the source says."""
         config, mesh = self._trained.config, self._trained.mesh
-        source = self._source(images)
         if not len(source):
             return
         fit = data.fit_of_any_size(config.dataset, source)
@@ -199,6 +210,7 @@ class Predictor:
         with Decoding(), closing(stream(batches, 0, len(batches), 0)) as host_batches:
             for number in range(len(batches)):
                 batch = {name: np.array(rows) for name, rows in next(host_batches).items()}
+                places = batch.pop(PLACE)
                 del batch["corrupt"]
                 with kernels.chosen(config.kernels):
                     found = self._program(self._trained.weights, put_batch(batch, size, mesh))
@@ -207,13 +219,15 @@ class Predictor:
                     index = number * size + row
                     if batch["mask"][row]:
                         answer = {name: column[row] for name, column in columns.items()}
-                        yield self.task.told(answer, self.class_names, most)
+                        placement = Whereabouts.placement(places[row], fit.shape[:2])
+                        stored = self.task.at_stored_size(answer, placement)
+                        yield self.task.told(stored, self.class_names, most)
                     else:
                         reason = why_unreadable(source, fit, index) or "it can be read now"
                         yield Unreadable(source.describe(index), reason)
 
     def draw(self, image: Picture, answer: dict[str, Any]) -> np.ndarray:
-        """A picture with its answer, as the task draws it: (H, W, 3) uint8.
+        """A picture with its answer, as the task draws it, and a legend: (H, W, 3) uint8.
 
         Args:
             image: as in `__call__`, one.
@@ -223,8 +237,8 @@ class Predictor:
         (record,) = source.read([0])
         if not isinstance(record, Record):
             raise Unreadable(source.describe(0), record.strerror or str(record))
-        pixels = decode(record.image, 3) if isinstance(record.image, bytes) else record.image
-        return self.task.draw(np.broadcast_to(pixels, (*pixels.shape[:2], 3)), answer)
+        drawn = self.task.draw({"image": in_colours(record)}, answer)
+        return sheet([drawn], self.task.legend(self.class_names))
 
     def conditions(self, pictures: int) -> dict[str, Any]:
         """How the answers on so many pictures are computed; JSON values."""
@@ -240,12 +254,20 @@ class Predictor:
 
     def _source(self, images: Sequence[Picture]) -> OwnPictures:
         pictures = [_picture(image) for image in images]
-        return OwnPictures(pictures, self._trained.image_shape, self.class_names)
+        whole = self.task.placed
+        shape = self._trained.image_shape
+        return OwnPictures(pictures, shape, self.class_names, keep_whole=whole)
 
     def _answer(self, weights: Weights, feed: data.Batch) -> dict[str, jax.Array]:
         batch = evaluation_batch(feed, self.config.dataset)
         outputs = outputs_of(self._trained.model, self.task, weights, batch)
         return self.task.predict(self._trained.model, weights, outputs, batch)
+
+
+def in_colours(record: Record) -> np.ndarray:
+    """The picture of a record as it is stored: (H, W, 3) uint8."""
+    pixels = decode(record.image, 3) if isinstance(record.image, bytes) else record.image
+    return np.broadcast_to(pixels, (*pixels.shape[:2], 3))
 
 
 def _is_one(images: Any) -> bool:

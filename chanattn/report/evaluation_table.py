@@ -21,7 +21,7 @@ def show(result: Mapping[str, Any], console: Console | None = None) -> None:
 
     Args:
         result: JSON values as `chanattn.runs.evaluation` describes them, with the paths of its files, if it
-            has any, as `json` and `picture`.
+            has any, as `json`, `picture`, `bars` and `samples`.
         console: where to; None: standard output.
     """
     console = console or Console(highlight=False, emoji=False)
@@ -45,7 +45,7 @@ def show(result: Mapping[str, Any], console: Console | None = None) -> None:
             "be that of the data set",
             soft_wrap=True,
         )
-    written = [result[kind] for kind in ("json", "picture") if kind in result]
+    written = [result[kind] for kind in ("json", "picture", "bars", "samples") if kind in result]
     if written:
         text = "written to " + "\n           ".join(written)
         console.print(text, soft_wrap=True, markup=False)

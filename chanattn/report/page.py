@@ -65,6 +65,7 @@ def _section(
 ) -> dict[str, Any]:
     sweep, told = comparison.sweep, environment(comparison.sweep)
     facts = {} if told is None else told.facts()
+    samples = next((path for run in sweep.runs for path in run.samples()), None)
     return {
         "label": comparison.label,
         "note": one_line(sweep.record.note),
@@ -73,6 +74,11 @@ def _section(
             {"title": p.title, "alt": p.alt, "data": base64.b64encode(p.png).decode()}
             for p in pictures
         ],
+        "samples": samples
+        and {
+            "title": f"Examples of {one_line('/'.join(samples.parent.parts[-2:]))}",
+            "data": base64.b64encode(samples.read_bytes()).decode(),
+        },
         "recipe": {path: json.dumps(value) for path, value in recipe.shared(sweep).items()},
         "variants": [
             {
@@ -95,6 +101,10 @@ def _run(run: Run, comparison: Comparison, folder: Path) -> dict[str, Any]:
         "seed": run.seed,
         "link": quote(os.fsencode(os.path.relpath(run.directory, folder))) + "/",
         "exists": run.directory.is_dir(),
+        "pictures": {
+            path.stem: quote(os.fsencode(os.path.relpath(path, folder)))
+            for path in (*run.samples(), *run.pictures_of_evaluations())
+        },
         "state": run.state,
         "value": "" if value is None else mean_and_std(value, None, comparison.metric.metric),
         "seconds": "" if seconds is None else f"{seconds:,.0f} s",

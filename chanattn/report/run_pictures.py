@@ -26,13 +26,14 @@ def draw_run(workdir: str | os.PathLike[str]) -> None:
 
 
 def draw_evaluation(file: str | os.PathLike[str]) -> dict[str, str]:
-    """Draws the confusion matrix of an evaluation beside its file.
+    """Draws the confusion matrix of an evaluation beside its file, and the IoU of classes that have one.
 
     Args:
         file: `evaluation/<name>.json`.
 
     Returns:
-        The path of the PNG as `picture`; nothing where the task counts no confusions.
+        The path of the matrix as `picture`, that of the bars as `bars`; nothing where the task counts no
+        confusions.
 
     Raises:
         UsageError: the file cannot be read, or the picture not be written.
@@ -41,12 +42,20 @@ def draw_evaluation(file: str | os.PathLike[str]) -> dict[str, str]:
     matrix = evaluation.confusion()
     if matrix is None:
         return {}
-    from chanattn.report.confusion import plot_confusion
+    from chanattn.report.confusion import plot_classes, plot_confusion
 
+    counts, names, title = np.asarray(matrix), evaluation.class_names, evaluation.title()
+    iou, found = evaluation.results.get("per_class_iou"), {"picture": str(path)}
     try:
-        plot_confusion(np.asarray(matrix), evaluation.class_names, path, evaluation.title())
+        plot_confusion(counts, names, path, title)
+        if iou is not None:
+            bars = path.with_name(f"{path.stem}-classes.png")
+            there = counts.sum(axis=1) > 0
+            shown = [iou[n] if known else None for n, known in zip(names, there, strict=True)]
+            plot_classes(shown, names, bars, title)
+            found["bars"] = str(bars)
     except OSError as error:
         raise UsageError(
             f"cannot write to {path.parent}: {error.strerror}; free the place or its permissions"
         ) from error
-    return {"picture": str(path)}
+    return found

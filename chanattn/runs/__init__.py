@@ -5,10 +5,10 @@
         classes.json                 `classes`: names of the classes, in the order of the labels
         metrics.jsonl                `metrics_log`: one line for each training report and each evaluation
         checkpoints/  tensorboard/  wandb_run_id             of the libraries that write them
-        evaluation/<name>.json       `evaluation`: one checkpoint on one split; <name>.png, its picture
+        evaluation/<name>.json       `evaluation`: one checkpoint on one split; <name>*.png, its pictures
         summary.json                 `summary`: written last, and all at once: the run is done
         failed.json  output.log      `failure`: left by a sweep
-        curves.png                   drawn at the end
+        curves.png  samples.png      drawn at the end; the second for tasks that have such pictures
     SWEEP/sweep.json                 `sweep`: the grid, the seeds asked for, published figures
         jobs/<variant>/seed<k>.json  the config of each run
         runs/<variant>/seed<k>/      the run directories

@@ -10,6 +10,7 @@ SUMMARY = "summary.json"
 FAILED = "failed.json"
 OUTPUT = "output.log"
 CURVES = "curves.png"
+SAMPLES = "samples.png"
 
 INDEX = "sweep.json"
 JOBS = "jobs"

@@ -11,7 +11,7 @@ from chanattn.runs.config import Config
 from chanattn.runs.environment import Environment
 from chanattn.runs.failure import Failure
 from chanattn.runs.json_object import Damaged, number
-from chanattn.runs.layout import CONFIG, SUMMARY
+from chanattn.runs.layout import CONFIG, EVALUATION, SAMPLES, SUMMARY
 from chanattn.runs.metric import EARLIER, Metric
 from chanattn.runs.metrics_log import curve, readable_lines
 from chanattn.runs.summary import Summary
@@ -114,6 +114,15 @@ class Run:
     def value(self, field: str) -> float | None:
         """A number of the summary, such as "parameters" or "images_per_second"."""
         return None if self.summary is None else number(getattr(self.summary, field))
+
+    def samples(self) -> list[Path]:
+        """`samples.png`, if it has been drawn."""
+        path = self.directory / SAMPLES
+        return [path] if path.is_file() else []
+
+    def pictures_of_evaluations(self) -> list[Path]:
+        """What has been drawn beside `evaluation/<name>.json`, by name."""
+        return sorted((self.directory / EVALUATION).glob("*.png"))
 
     def curve(self, split: str, name: str) -> dict[int, float]:
         """{step: value} of a metric from `metrics.jsonl`; lines that cannot be read are left out."""

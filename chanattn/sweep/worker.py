@@ -34,6 +34,7 @@ def main() -> None:
         raise UsageError("--job_config=FILE and --workdir=DIRECTORY are required")
     if given.lifeline:
         threading.Thread(target=_stop_with_the_parent, daemon=True).start()
+    from chanattn.prediction.samples import draw_samples_of_run
     from chanattn.report.run_pictures import draw_run
     from chanattn.training import compilation_cache, loop, mesh
     from chanattn.training.config import from_json
@@ -47,6 +48,7 @@ def main() -> None:
     loop.train_and_evaluate(config, given.workdir)
     if mesh.is_primary():
         draw_run(given.workdir)
+        draw_samples_of_run(given.workdir)
 
 
 def _stop_with_the_parent() -> None:

@@ -16,6 +16,7 @@ import optax
 from ml_collections import ConfigDict
 
 from chanattn.batch import Batch, Pair
+from chanattn.labels import labels
 from chanattn.runs.metric import Metric
 from chanattn.tasks.predictions import Predictions, measures
 from chanattn.tasks.task import Answers, Task, mean
@@ -99,11 +100,18 @@ class Classification(Task):
         best = np.argsort(-probability, kind="stable")[:most]
         return {class_names[label]: float(probability[label]) for label in best}
 
-    def draw(self, picture: np.ndarray, told: Mapping[str, Any]) -> np.ndarray:
+    def rows(self, told: Mapping[str, Any]) -> list[tuple[str, ...]]:
+        """Classes with their probabilities."""
+        shown_as = labels(told)
+        return [(shown_as[name], f"{share:.2%}") for name, share in told.items()]
+
+    def draw(
+        self, example: Mapping[str, np.ndarray], told: Mapping[str, Any]
+    ) -> dict[str, np.ndarray]:
         """The picture above bars of the probabilities."""
         from chanattn.tasks.drawing import above_bars  # Matplotlib takes a while
 
-        return above_bars(picture, told)
+        return {"": above_bars(example["image"], told)}
 
     def results(
         self, totals: dict[str, Any], answers: Answers | None, class_names: tuple[str, ...]

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,11 +12,13 @@ import optax
 from ml_collections import ConfigDict
 
 from chanattn.batch import Batch, Pair
+from chanattn.data.fields import Placement
 from chanattn.errors import UsageError
+from chanattn.labels import labels
 from chanattn.models.heads import WithAuxiliary
 from chanattn.runs.metric import Metric
 from chanattn.tasks.auxiliary import AUXILIARY
-from chanattn.tasks.task import Answers, Task, mean
+from chanattn.tasks.task import Answers, Colour, Task, mean
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +51,9 @@ class Segmentation(Task):
         Metric("loss", "loss", "nats", higher_is_better=False),
     )
     monitored: ClassVar[tuple[str, ...]] = ("pixel_accuracy",)
+    table: ClassVar[tuple[str, ...]] = ("class", "share of the pixels")
+    placed: ClassVar[bool] = True
+    samples: ClassVar[int] = 8
 
     @classmethod
     def from_config(cls, config: ConfigDict) -> Self:
@@ -122,6 +128,70 @@ class Segmentation(Task):
         loss = cross_entropy(outputs, batch).sum(), known(batch).sum(dtype=jnp.float32)
         return {"confusion": confusion(outputs, batch), "loss": loss}
 
+    def predict(
+        self, model: nn.Module, weights: Mapping[str, Any], outputs: jax.Array, batch: Batch
+    ) -> dict[str, jax.Array]:
+        """The logits (B, H, W, classes): classes are compared at the size of the stored picture."""
+        del model, weights, batch
+        return {"logits": outputs.astype(jnp.float32)}
+
+    def at_stored_size(self, answer: Answers, placement: Placement) -> Answers:
+        """`label_map` (H, W): the class of the largest logit, brought back before they are compared.
+
+        One class after the other, so that a photograph with many classes fits into memory.
+        """
+        logits = answer["logits"]
+        classes = logits.shape[-1]
+        label_map = np.zeros(placement.stored, np.min_scalar_type(classes - 1))
+        largest = placement.back(logits[..., 0])
+        for label in range(1, classes):
+            values = placement.back(logits[..., label])
+            larger = values > largest  # of equal ones the lower class, as in `confusion`
+            label_map[larger], largest[larger] = label, values[larger]
+        return {"label_map": label_map}
+
+    def told(
+        self, answer: Answers, class_names: tuple[str, ...], most: int | None = None
+    ) -> dict[str, Any]:
+        """`label_map` (H, W), unsigned integers; `shares` of the pixels by class, the largest first."""
+        label_map = answer["label_map"]
+        counts = np.bincount(label_map.ravel(), minlength=len(class_names))
+        best = np.argsort(-counts, kind="stable")[:most]
+        shares = {class_names[label]: int(counts[label]) / label_map.size for label in best}
+        return {"label_map": label_map, "shares": shares}
+
+    def rows(self, told: Mapping[str, Any]) -> list[tuple[str, ...]]:
+        """Classes that occur, with their shares of the pixels."""
+        shown_as = labels(told["shares"])
+        found = told["shares"].items()
+        return [(shown_as[name], f"{share:.2%}") for name, share in found if share]
+
+    def draw(
+        self, example: Mapping[str, np.ndarray], told: Mapping[str, Any]
+    ) -> dict[str, np.ndarray]:
+        """The picture, its label where that is known, and the prediction; the classes as colours over it."""
+        from chanattn.tasks import label_maps
+
+        picture = example["image"]
+        found = {"picture": label_maps.seen(picture)}
+        if "label_map" in example:
+            found["label"] = label_maps.overlay(picture, example["label_map"])
+        return found | {"prediction": label_maps.overlay(picture, told["label_map"])}
+
+    def legend(self, class_names: tuple[str, ...]) -> dict[str, Colour]:
+        """The colour of each class; pixels without one are hatched."""
+        from chanattn.tasks import label_maps
+
+        colours = label_maps.palette(len(class_names)).tolist()
+        found: dict[str, Colour] = dict(zip(class_names, map(tuple, colours), strict=True))
+        return found | {label_maps.NO_CLASS: None}
+
+    def files(self, told: Mapping[str, Any]) -> dict[str, bytes]:
+        """The label map: class numbers, with the colours of the legend as palette."""
+        from chanattn.tasks import label_maps
+
+        return {".labels.png": label_maps.encoded(told["label_map"])}
+
     def results(
         self, totals: dict[str, Any], answers: Answers | None, class_names: tuple[str, ...]
     ) -> dict[str, Any]:
@@ -163,12 +233,12 @@ class PixelCounts:
             UsageError: A class occurs nowhere.
         """
         own, around, total = np.zeros(classes, np.int64), np.zeros(classes, np.int64), 0
-        for labels in label_maps:
-            inside = labels[(labels >= 0) & (labels < classes)]
+        for label_map in label_maps:
+            inside = label_map[(label_map >= 0) & (label_map < classes)]
             counts = np.bincount(inside.ravel().astype(np.int64), minlength=classes)
             own += counts
-            around += labels.size * (counts > 0)
-            total += labels.size
+            around += label_map.size * (counts > 0)
+            total += label_map.size
         if not own.all():
             raise UsageError(
                 f"class number {int(np.argmin(own > 0))} has no pixel in the training split, so"

@@ -15,6 +15,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from chanattn.batch import Batch, Pair
+from chanattn.data.fields import Placement
 from chanattn.errors import UsageError
 from chanattn.runs.evaluation import Evaluation
 from chanattn.runs.metric import Metric
@@ -30,6 +31,8 @@ RESERVED = {
 }
 #: What a network answered on every example, by name; on the host, padding left out.
 Answers = Mapping[str, np.ndarray]
+#: Red, green and blue from 0 to 255; None: hatched.
+Colour = tuple[int, int, int] | None
 
 
 class Task(abc.ABC):
@@ -42,6 +45,11 @@ class Task(abc.ABC):
         details: What `results` gives besides, if it is given answers.
         monitored: Names of what `monitor` gives.
         terms: Names of the terms of the loss that are reported one by one, where there are several.
+        table: Headings of what `rows` gives.
+        placed: Whether answers lie at places of the picture, as label maps and boxes do: pictures of one's
+            own are then fitted in whole, and `at_stored_size` brings the answers back.
+        samples: How many examples of the evaluation split `samples.png` shows at the end of a training and of
+            an evaluation; 0: there is no such picture.
         measured_from_answers: Whether some of `metrics` come from answers, so that an evaluation during
             training has to collect them.
     """
@@ -53,6 +61,9 @@ class Task(abc.ABC):
     monitored: ClassVar[tuple[str, ...]] = ()
     terms: ClassVar[tuple[str, ...]] = ()
     measured_from_answers: ClassVar[bool] = False
+    table: ClassVar[tuple[str, ...]] = ("class", "probability")
+    placed: ClassVar[bool] = False
+    samples: ClassVar[int] = 0
     #: `(logits, batch) -> loss of each example (B,)` of logits (B, classes) that tell which classes a picture
     #: contains, for mechanisms that learn from it (EncNet); None: the task cannot say.
     presence_loss: Callable[[jax.Array, Batch], jax.Array] | None = None
@@ -143,13 +154,23 @@ class Task(abc.ABC):
         """
         raise self._cannot("predict on pictures without annotations")
 
-    def told(
-        self, answer: Answers, class_names: tuple[str, ...], most: int | None = None
-    ) -> dict[str, Any]:
-        """What `predict` answered on one picture, for people: JSON values.
+    def at_stored_size(self, answer: Answers, placement: Placement) -> Answers:
+        """What `predict` answered on one picture, in the pixels of the picture as it is stored.
 
         Args:
             answer: Its arrays, without the dimension of the batch; on the host.
+            placement: Where the stored picture lies in the one that the network saw.
+        """
+        del placement
+        return answer
+
+    def told(
+        self, answer: Answers, class_names: tuple[str, ...], most: int | None = None
+    ) -> dict[str, Any]:
+        """What `predict` answered on one picture, for people: JSON values, and arrays, which JSON leaves out.
+
+        Args:
+            answer: What `at_stored_size` gave.
             class_names: Of the classes, in the order of the labels.
             most: How many of the best to tell, where there are several; None: all.
 
@@ -158,20 +179,41 @@ class Task(abc.ABC):
         """
         raise self._cannot("tell what it predicts")
 
-    def draw(self, picture: np.ndarray, told: Mapping[str, Any]) -> np.ndarray:
-        """A picture with its answer in or beside it.
+    def rows(self, told: Mapping[str, Any]) -> list[tuple[str, ...]]:
+        """What `told` gave, as the rows of a table with the headings `table`.
+
+        Raises:
+            UsageError: The task cannot say.
+        """
+        raise self._cannot("tell what it predicts")
+
+    def draw(
+        self, example: Mapping[str, np.ndarray], told: Mapping[str, Any]
+    ) -> dict[str, np.ndarray]:
+        """An example and the answer on it, as pictures that stand beside each other.
 
         Args:
-            picture: (H, W, 3) uint8, of any size.
+            example: `image` (H, W, 3) uint8, of any size, as it is stored; and, where they are known, the
+                arrays of the fields of the data, in its pixels (`chanattn.data.fields`).
             told: What `told` gave.
 
         Returns:
-            Another (H, W, 3) uint8.
+            Pictures (H', W', 3) uint8 by the heading above each; one without a heading stands alone.
 
         Raises:
             UsageError: The task cannot draw.
         """
         raise self._cannot("draw what it predicts")
+
+    def legend(self, class_names: tuple[str, ...]) -> dict[str, Colour]:
+        """What the colours of `draw` mean: names, each with a colour, or None for what is hatched."""
+        del class_names
+        return {}
+
+    def files(self, told: Mapping[str, Any]) -> dict[str, bytes]:
+        """What else is saved of an answer, by the end of the name of its file (`.labels.png`)."""
+        del told
+        return {}
 
     def _cannot(self, what: str) -> UsageError:
         return UsageError(f"the task {type(self).__name__} cannot {what} yet")

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from chanattn.errors import UsageError
 from chanattn.prediction import Unreadable, output
+from chanattn.tasks.classification import Classification
 from chanattn.tasks.drawing import above_bars
 
 ANSWER = {"cat": 0.75, "a $dog\n🐕": 0.25}
@@ -22,6 +23,7 @@ class Fake:
 
     origin: ClassVar = {"run": "runs/a", "step": 3, "weights": "raw"}
     class_names = ("cat", "dog")
+    task = Classification()
     config = ConfigDict({"task": {"name": "classification"}})
 
     def answers(self, files: Sequence[Path], most: int) -> Iterator[Any]:

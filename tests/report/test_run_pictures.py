@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from matplotlib.axes import Axes
 
 from chanattn.errors import UsageError
 from chanattn.report import curves
@@ -52,3 +53,21 @@ def test_the_picture_of_an_evaluation_lies_beside_it_and_one_that_counts_nothing
     assert (tmp_path / "digits-test.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(UsageError, match=r"there is no .*other\.json"):
         draw_evaluation(tmp_path / "other.json")
+
+
+def test_classes_with_an_iou_have_bars_and_those_absent_from_the_split_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "shapes.json"
+    told = {
+        "class_names": ["a", "b", "c"],
+        "confusion_matrix": [[20_000, 0, 5], [0, 7, 0], [0, 0, 0]],
+        "per_class_iou": {"a": 0.9, "b": 1.0, "c": 0.0},
+    }
+    path.write_text(json.dumps(told))
+    texts = []
+    monkeypatch.setattr(Axes, "text", lambda self, x, y, text, **_: texts.append(text))
+    pictures = draw_evaluation(path)
+    assert pictures["bars"] == str(tmp_path / "shapes-classes.png")
+    assert texts[:4] == ["100.0", "0.0", "100.0", "not in this split"]  # cells, in percent
+    assert texts[4:] == ["90.0", "100.0", "not in this split"]

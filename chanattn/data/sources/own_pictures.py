@@ -1,4 +1,4 @@
-"""Pictures of one's own, which belong to no data set: files, encoded bytes, arrays. They have no fields."""
+"""Pictures of one's own, which belong to no data set: files, encoded bytes, arrays."""
 
 import os
 import stat
@@ -8,12 +8,14 @@ import cv2
 import numpy as np
 
 from chanattn.data.decode import stored_size
-from chanattn.data.fields import Field
+from chanattn.data.fields import Field, Whereabouts
 from chanattn.data.source import ImageShape, Record
 from chanattn.errors import UsageError
 
 #: The path of a file, its content, or (H, W, 3) or (H, W) uint8.
 Picture = str | os.PathLike[str] | bytes | np.ndarray
+
+PLACE = "whereabouts"
 
 #: Decoded to colours, one of so many pixels takes 0.8 GB. OpenCV itself decodes up to 2^30.
 MOST_PIXELS = 2**28
@@ -25,15 +27,22 @@ class OwnPictures:
 
     note = ""
     absent: tuple[str, ...] = ()
-    fields: Mapping[str, Field] = {}
 
     def __init__(
         self,
         pictures: Sequence[Picture],
         image_shape: ImageShape,
         class_names: tuple[str, ...] = (),
+        *,
+        keep_whole: bool = False,
     ):
-        """`image_shape` is that of the pictures that they shall be treated as.
+        """Of pictures that are treated as those of a data set; the field `PLACE` tells how each was moved.
+
+        Args:
+            pictures: in their order.
+            image_shape: of the pictures of the data set, as they are stored.
+            class_names: of the data set.
+            keep_whole: as of a field (`chanattn.data.fields.Field`).
 
         Raises:
             UsageError: An array is no picture.
@@ -41,6 +50,7 @@ class OwnPictures:
         self.pictures = pictures
         self.image_shape = image_shape
         self.class_names = class_names
+        self.fields: Mapping[str, Field] = {PLACE: Whereabouts(keep_whole)}
         for index, picture in enumerate(pictures):
             if isinstance(picture, np.ndarray):
                 _check(picture, self.describe(index))
@@ -54,7 +64,7 @@ class OwnPictures:
 
     def _record(self, picture: Picture) -> Record | OSError:
         if isinstance(picture, np.ndarray):
-            return Record(_with_channels(picture, self.image_shape[2]), {})
+            return Record(_with_channels(picture, self.image_shape[2]), {PLACE: None})
         try:
             content = picture if isinstance(picture, bytes) else _content(picture)
         except OSError as error:
@@ -62,7 +72,7 @@ class OwnPictures:
         height, width = stored_size(content) or (0, 0)
         if height * width > MOST_PIXELS:
             return OSError(f"it has {width}x{height} pixels, more than 2^28: reduce it first")
-        return Record(content, {})
+        return Record(content, {PLACE: None})
 
     def describe(self, index: int) -> str:
         """See `Readable.describe`."""
