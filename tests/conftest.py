@@ -99,7 +99,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Modules and thousands of tests stay to the end: the garbage collector need not go through them again."""
+    """Modules and thousands of tests stay to the end; the collector need not go through them."""
     gc.collect()
     gc.freeze()
 
