@@ -1,5 +1,6 @@
 """Runs on real Ray clusters: one that the launcher starts, and one of two nodes, of which one dies."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import os
@@ -143,6 +144,17 @@ def saved(one: Job) -> bool:
     return checkpoints.is_dir() and any(entry.name.isdigit() for entry in checkpoints.iterdir())
 
 
+def signal_worker(one: Job, what: signal.Signals) -> None:
+    """Sends a signal to the process that trains a run, if there is one."""
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(
+            OSError
+        ):  # it may have ended; a name that is no number has no file
+            arguments = (entry / "cmdline").read_bytes().split(b"\0")
+            if any(str(one.workdir).encode() in argument for argument in arguments):
+                os.kill(int(entry.name), what)
+
+
 @needs_ray
 @pytest.mark.slow
 # Of JAX, which an earlier test may have started; what Ray forks becomes another program at once.
@@ -155,13 +167,22 @@ def test_a_node_that_dies_loses_nothing(
     jobs, undisturbed = (prepare(tmp_path / name, tmp_path / "cache") for name in ("a", "b"))
     told: list[tuple[str, Job, str]] = []
     lost: list[bool] = []
+    held: list[Job] = []  # so that no run ends before the other has begun
     launcher = Ray(cluster.address)
 
     def lose_a_node() -> None:
-        if not lost and all(saved(one) for one in jobs):
+        if lost:
+            return
+        for one in jobs:
+            if one not in held and saved(one):
+                signal_worker(one, signal.SIGSTOP)
+                held.append(one)
+        if len(held) == len(jobs):
             assert set(launcher.running()) == set(jobs)
             cluster.remove_node(node, allow_graceful=False)
             lost.append(True)
+            for one in jobs:
+                signal_worker(one, signal.SIGCONT)
 
     try:
         controller = Controller(jobs, launcher, lambda *what: told.append(what))
