@@ -3,8 +3,8 @@
     python train.py --config=configs/shapes_segmentation.py --workdir=runs/shapes
     python train.py --config=configs/shapes_segmentation.py:eca --workdir=runs/shapes-eca
 
-The argument names the attention of the backbone. Four minutes on two cores give an mIoU of about 0.36 (se, one
-seed), with much left to learn: raise `epochs`. The recipe is our own.
+The argument names the attention of the backbone. Four minutes on two cores give an mIoU of about 0.36 (se,
+one seed), with much left to learn: raise `epochs`. The recipe is our own.
 """
 
 from ml_collections import ConfigDict

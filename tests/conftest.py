@@ -1,6 +1,7 @@
 """What every test shares: the CPU platform and where the reference data lies, if it is there."""
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -95,6 +96,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen = [item for item in items if (item.get_closest_marker("soak") is not None) == wanted]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
+
+
+def pytest_collection_finish() -> None:
+    """Modules and thousands of tests stay to the end; the collector need not go through them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

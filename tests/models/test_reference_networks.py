@@ -168,6 +168,7 @@ MOBILE = InvertedResidualNet(
 )
 
 
+@pytest.mark.usefixtures("traced_quickly")
 @pytest.mark.parametrize("model", [*NETWORKS.values(), MOBILE])
 def test_strides_of_the_endpoints_are_those_of_the_maps(model: Network) -> None:
     images = jnp.zeros((1, 64, 64, 3))

@@ -64,7 +64,7 @@ class Server:
     def __init__(self) -> None:
         environment = {name: value for name, value in os.environ.items() if name != "TFDS_DATA_DIR"}
         environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "COLUMNS": "200"}
-        environment |= {"JAX_PLATFORMS": "cpu"} | _QUICK
+        environment |= {"JAX_PLATFORMS": "cpu", "PYTHONDONTWRITEBYTECODE": "1"} | _QUICK
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.reliability.server"],
             cwd=ROOT,

@@ -74,7 +74,7 @@ def test_two_processes_train_like_one_though_one_is_killed_and_the_pair_starts_a
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             address = f"127.0.0.1:{probe.getsockname()[1]}"
-        flags = (f"--coordinator={address}", "--num_processes=2", "--config.steps=40")
+        flags = (f"--coordinator={address}", "--num_processes=2", "--config.steps=20")
         return [train(tmp_path, *flags, f"--process_id={i}") for i in range(2)]
 
     first, second = both()
@@ -96,10 +96,10 @@ def test_two_processes_train_like_one_though_one_is_killed_and_the_pair_starts_a
     assert "Traceback" in output
     assert "devices: 2 x cpu" in output
     with Checkpoints(tmp_path / "checkpoints", read_only=True) as checkpoints:
-        assert 4 <= checkpoints.latest() < 40
+        assert 4 <= checkpoints.latest() < 20
     first, second = finish(*both())
     assert "continuing from step" in first
     assert "devices" not in second
     steps, values = losses(tmp_path)
-    assert steps == list(range(1, 41))
+    assert steps == list(range(1, 21))
     np.testing.assert_allclose(values[:8], losses(one_device)[1], rtol=2e-4)
