@@ -8,6 +8,11 @@
 Prints a table and writes RUN/evaluation/<name>.json with the confusion matrix as a picture beside it; of a
 segmentation also a bar for the IoU of each class, and examples with labels and predictions.
 
+Averaged over mirrored pictures and several scales, and large pictures in windows, for every task that can:
+
+    python eval.py --workdir=runs/camvid --split=test --flip --scales=0.75,1,1.25
+    python eval.py --workdir=runs/streets --window=512x512
+
 PyTorch weights, with timm's names or the authors', in the network and on the data of a config; written to
 --output=DIR where that is given:
 
@@ -16,6 +21,7 @@ PyTorch weights, with timm's names or the authors', in the network and on the da
 Exit codes: 0 done, 2 bad flags, 1 anything else.
 """
 
+import re
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -29,6 +35,8 @@ from chanattn.errors import UsageError
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
+    from chanattn.training.views import Views
+
 WORKDIR = cli.define_path("workdir", None, "run directory")
 flags.adopt_module_key_flags(checkpoint_flags)
 WEIGHTS = cli.define_path(
@@ -36,6 +44,11 @@ WEIGHTS = cli.define_path(
 )
 ALLOW_PICKLE = flags.DEFINE_bool(
     "allow_pickle", False, "read --weights from a pickle (.pth, .pt, .bin) too, tensors alone"
+)
+FLIP = flags.DEFINE_bool("flip", False, "average over each picture and its mirror image")
+SCALES = flags.DEFINE_list("scales", ["1"], "average over pictures of these sizes: 0.75,1,1.25")
+WINDOW = flags.DEFINE_string(
+    "window", None, "HxW: take larger pictures in windows of that size (segmentation)"
 )
 OUTPUT = cli.define_path("output", None, "folder for the evaluation of --weights")
 SPLIT = flags.DEFINE_string("split", None, "split; default: the run's eval_split")
@@ -73,9 +86,32 @@ def main(config: "ConfigDict | None" = None) -> None:
     from chanattn.report.run_pictures import draw_evaluation
     from chanattn.training.evaluate import evaluate_run
 
-    result = evaluate_run(WORKDIR.value, step=step, ema=ema, **overrides)
-    pictures = draw_evaluation(result["json"]) | draw_samples_of_evaluation(result, overrides)
+    views = _views()
+    result = evaluate_run(WORKDIR.value, step=step, ema=ema, views=views, **overrides)
+    pictures = draw_evaluation(result["json"])
+    if not views.changes():  # samples are answers on whole pictures
+        pictures |= draw_samples_of_evaluation(result, overrides)
     show(result | pictures)
+
+
+def _views() -> "Views":
+    from chanattn.training.views import Views
+
+    try:
+        scales = tuple(float(scale) for scale in SCALES.value)
+    except ValueError:
+        raise UsageError(
+            f"--scales must be numbers with commas between them, as in 0.75,1,1.25, not {SCALES.value}"
+        ) from None
+    window = None
+    if WINDOW.value is not None:
+        given = re.fullmatch(r"(\d+)x(\d+)", WINDOW.value)
+        if given is None:
+            raise UsageError(
+                f"--window must be a height and a width, as in 360x480, not {WINDOW.value!r}"
+            )
+        window = int(given[1]), int(given[2])
+    return Views(FLIP.value, scales, window)
 
 
 def _evaluate_weights(config: "ConfigDict | None", overrides: Mapping[str, object]) -> None:
@@ -97,6 +133,7 @@ def _evaluate_weights(config: "ConfigDict | None", overrides: Mapping[str, objec
         WEIGHTS.value,
         allow_pickle=ALLOW_PICKLE.value,
         output=OUTPUT.value,
+        views=_views(),
         **overrides,
     )
     show(result | draw_evaluation(result["json"]) if "json" in result else result)

@@ -37,9 +37,9 @@ from chanattn.training import process
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.evaluate import choose_step, conditions, restored, with_overrides
 from chanattn.training.evaluate_weights import check_hub, imported, read_state
-from chanattn.training.evaluator import outputs_of
 from chanattn.training.run_directory import read_config
 from chanattn.training.state import Weights
+from chanattn.training.views import outputs_of
 
 
 class Unreadable(UsageError):

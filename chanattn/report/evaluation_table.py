@@ -27,7 +27,8 @@ def show(result: Mapping[str, Any], console: Console | None = None) -> None:
     console = console or Console(highlight=False, emoji=False)
     evaluation = Evaluation.from_json(result)
     of = evaluation.file if evaluation.run is None else f"{evaluation.run}, step {evaluation.step}"
-    table = Table(title=Text(one_line(f"{of} ({evaluation.weights} weights)")))
+    seen = [f"{evaluation.weights} weights", *_views(evaluation.how)]
+    table = Table(title=Text(one_line(f"{of} ({', '.join(seen)})")))
     table.add_column(Text(one_line(f"{evaluation.dataset} {evaluation.split}")))
     table.add_column(f"{evaluation.examples:,} examples", justify="right")
     for metric in (*evaluation.metrics, *evaluation.details):
@@ -49,6 +50,16 @@ def show(result: Mapping[str, Any], console: Console | None = None) -> None:
     if written:
         text = "written to " + "\n           ".join(written)
         console.print(text, soft_wrap=True, markup=False)
+
+
+def _views(how: Mapping[str, Any]) -> list[str]:
+    """In words what was averaged over, if anything was."""
+    found = ["mirrored too"] if how.get("flip") else []
+    if "scales" in how:
+        found.append("scales " + " ".join(f"{scale:g}" for scale in how["scales"]))
+    if "window" in how:
+        found.append("windows of {}x{}".format(*how["window"]))
+    return found
 
 
 def _add_metric(table: Table, metric: Metric, value: float | None) -> None:

@@ -20,7 +20,8 @@ AUXILIARY = "auxiliary"
 
 def terms(model: Any, task: Any) -> tuple[str, ...]:
     """Names of the terms of the loss that are reported one by one: the task's, and that of the head."""
-    return (*task.terms, AUXILIARY) if getattr(model, "has_auxiliary", False) else task.terms
+    active: tuple[str, ...] = task.active_terms()
+    return (*active, AUXILIARY) if getattr(model, "has_auxiliary", False) else active
 
 
 def names(model: Any) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ cutmix a batch carries a second label: `mix_weight` is the weight of `label`, th
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import flax.linen as nn
@@ -19,7 +19,7 @@ from chanattn.batch import Batch, Pair
 from chanattn.labels import labels
 from chanattn.runs.metric import Metric
 from chanattn.tasks.predictions import Predictions, measures
-from chanattn.tasks.task import Answers, Task, mean
+from chanattn.tasks.task import Answers, Task, log_mean, mean
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +72,13 @@ class Classification(Task):
         """Plain cross-entropy and accuracies of logits (B, classes)."""
         loss = masked(cross_entropy(outputs, batch), batch["mask"])
         return {"loss": loss, **self.monitor(outputs, batch)}
+
+    def mean_of_views(
+        self, outputs: Sequence[jax.Array], mirrored: Sequence[bool], size: tuple[int, int]
+    ) -> jax.Array:
+        """The logarithm of the mean of the probabilities, which are logits too."""
+        del mirrored, size
+        return log_mean(outputs)
 
     def answers(
         self, model: nn.Module, weights: Mapping[str, Any], outputs: jax.Array, batch: Batch

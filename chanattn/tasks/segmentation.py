@@ -15,10 +15,12 @@ from chanattn.batch import Batch, Pair
 from chanattn.data.fields import Placement
 from chanattn.errors import UsageError
 from chanattn.labels import labels
+from chanattn.layers.resize import bilinear
 from chanattn.models.heads import WithAuxiliary
 from chanattn.runs.metric import Metric
 from chanattn.tasks.auxiliary import AUXILIARY
-from chanattn.tasks.task import Answers, Colour, Task, mean
+from chanattn.tasks.region_losses import dice, lovasz_softmax
+from chanattn.tasks.task import Answers, Colour, Task, log_mean, mean
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Segmentation(Task):
         se_loss_weight: weight of the loss on presence logits (EncNet's SE-loss), where there are any.
         class_weights: a key of `WEIGHTINGS`, by which `fitted` weighs the classes in the objective.
         weight_of_class: these weights, in the order of the classes; empty: all weigh the same.
+        dice_weight: of the soft Dice loss beside the cross-entropy (`region_losses`).
+        lovasz_weight: of the Lovász-softmax loss beside the cross-entropy.
     """
 
     label_smoothing: float = 0.0
@@ -42,6 +46,10 @@ class Segmentation(Task):
     se_loss_weight: float = 0.2
     class_weights: str = "none"
     weight_of_class: tuple[float, ...] = ()
+    dice_weight: float = 0.0
+    lovasz_weight: float = 0.0
+    terms: ClassVar[tuple[str, ...]] = ("dice", "lovasz")
+    pixelwise: ClassVar[bool] = True
     fields: ClassVar[tuple[str, ...]] = ("label_map",)
     heads: ClassVar[tuple[str, ...]] = ("fpn", "bisenet", "encnet", "danet", "unet")
     metrics: ClassVar[tuple[Metric, ...]] = (
@@ -63,6 +71,8 @@ class Segmentation(Task):
             auxiliary_weight=config.auxiliary_weight,
             se_loss_weight=config.se_loss_weight,
             class_weights=config.class_weights,
+            dice_weight=config.dice_weight,
+            lovasz_weight=config.lovasz_weight,
         )
 
     def fitted(self, annotations: Callable[[], Iterable[Mapping[str, Any]]], classes: int) -> Self:
@@ -81,18 +91,35 @@ class Segmentation(Task):
         """The loss is a mean over the pixels of the whole batch that have a class."""
         total = self._weight(batch).sum()
         weight = jnp.where(total > 0, total, 1.0)  # a batch without any has no loss
-        return {"loss": weight, AUXILIARY: weight}
+        pictures = jnp.maximum(known(batch).any(axis=(1, 2)).sum(), 1).astype(jnp.float32)
+        return {"loss": weight, AUXILIARY: weight} | dict.fromkeys(self.terms, pictures)
+
+    def active_terms(self) -> tuple[str, ...]:
+        """Dice and Lovász-softmax, where they have a weight: means over the pictures with a class."""
+        given = {"dice": self.dice_weight, "lovasz": self.lovasz_weight}
+        return tuple(name for name, weight in given.items() if weight > 0)
 
     def loss(self, outputs: Any, batch: Batch) -> dict[str, jax.Array]:
-        """Cross-entropy, added up over the pixels; of auxiliary outputs too, weighted."""
+        """Cross-entropy, added up over the pixels; of auxiliary outputs too; and of regions; weighted."""
         if not isinstance(outputs, WithAuxiliary):
-            return {"loss": self._pixel_loss(outputs, batch)}
+            return {"loss": self._pixel_loss(outputs, batch)} | self._region_losses(outputs, batch)
         weight = outputs.weight if self.auxiliary_weight < 0 else self.auxiliary_weight
         further = [self._pixel_loss(logits, batch) for logits in outputs.auxiliary.values()]
         return {
             "loss": self._pixel_loss(outputs.logits, batch),
             AUXILIARY: weight * sum(further, jnp.zeros(())),
+            **self._region_losses(outputs.logits, batch),
         }
+
+    def _region_losses(self, logits: jax.Array, batch: Batch) -> dict[str, jax.Array]:
+        """Those of `active_terms`, added up over the pictures."""
+        label_map = jnp.where(known(batch), batch["label_map"], -1)
+        found = {}
+        if self.dice_weight > 0:
+            found["dice"] = self.dice_weight * dice(logits, label_map).sum()
+        if self.lovasz_weight > 0:
+            found["lovasz"] = self.lovasz_weight * lovasz_softmax(logits, label_map).sum()
+        return found
 
     def _pixel_loss(self, logits: jax.Array, batch: Batch) -> jax.Array:
         """Cross-entropy, added up over the pixels, each by the weight of its class."""
@@ -127,6 +154,14 @@ class Segmentation(Task):
         """The confusion matrix (int32), and the plain cross-entropy with the number of pixels."""
         loss = cross_entropy(outputs, batch).sum(), known(batch).sum(dtype=jnp.float32)
         return {"confusion": confusion(outputs, batch), "loss": loss}
+
+    def mean_of_views(
+        self, outputs: Sequence[jax.Array], mirrored: Sequence[bool], size: tuple[int, int]
+    ) -> jax.Array:
+        """The logarithm of the mean of the probabilities; logits are brought to the size before that."""
+        sized = [bilinear(each.astype(jnp.float32), size) for each in outputs]
+        pairs = zip(sized, mirrored, strict=True)
+        return log_mean([each[:, :, ::-1] if flipped else each for each, flipped in pairs])
 
     def predict(
         self, model: nn.Module, weights: Mapping[str, Any], outputs: jax.Array, batch: Batch

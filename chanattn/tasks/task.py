@@ -6,11 +6,13 @@ summed under the batch's `mask` (1 for real examples), by `where` and not by a p
 
 import abc
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -45,6 +47,8 @@ class Task(abc.ABC):
         details: What `results` gives besides, if it is given answers.
         monitored: Names of what `monitor` gives.
         terms: Names of the terms of the loss that are reported one by one, where there are several.
+        pixelwise: Whether outputs are (B, H, W, ...), values of the pixels, so that those on the windows of a
+            picture can be put together.
         table: Headings of what `rows` gives.
         placed: Whether answers lie at places of the picture, as label maps and boxes do: pictures of one's
             own are then fitted in whole, and `at_stored_size` brings the answers back.
@@ -60,6 +64,7 @@ class Task(abc.ABC):
     details: ClassVar[tuple[Metric, ...]] = ()
     monitored: ClassVar[tuple[str, ...]] = ()
     terms: ClassVar[tuple[str, ...]] = ()
+    pixelwise: ClassVar[bool] = False
     measured_from_answers: ClassVar[bool] = False
     table: ClassVar[tuple[str, ...]] = ("class", "probability")
     placed: ClassVar[bool] = False
@@ -108,6 +113,10 @@ class Task(abc.ABC):
     def loss(self, outputs: Any, batch: Batch) -> dict[str, jax.Array]:
         """The terms of the objective that is differentiated, each as a sum over real examples; scalars."""
 
+    def active_terms(self) -> tuple[str, ...]:
+        """Those of `terms` that `loss` gives with the options of this task."""
+        return self.terms
+
     def extra_losses(self, sown: Mapping[str, Any], batch: Batch) -> dict[str, Pair]:
         """What mechanisms in the network add to the objective, see `chanattn.tasks.auxiliary`."""
         return auxiliary.collect(sown, batch, self.presence_loss)
@@ -123,6 +132,21 @@ class Task(abc.ABC):
 
         Floating-point sums lose nothing up to 2^48, integers up to 2^31 (`Totals`).
         """
+
+    def mean_of_views(
+        self, outputs: Sequence[Any], mirrored: Sequence[bool], size: tuple[int, int]
+    ) -> Any:
+        """Outputs on several views of the same pictures as one, as `measure` and `answers` take it; traced.
+
+        Args:
+            outputs: On each view.
+            mirrored: Whether the view is the picture with left and right exchanged.
+            size: (H, W) of the pictures; a view may have another.
+
+        Raises:
+            UsageError: The task has no such mean.
+        """
+        raise self._cannot("average over views")
 
     def answers(
         self, model: nn.Module, weights: Mapping[str, Any], outputs: Any, batch: Batch
@@ -232,6 +256,12 @@ class Task(abc.ABC):
         Returns:
             A metric is None where there is nothing to measure.
         """
+
+
+def log_mean(logits: Sequence[jax.Array]) -> jax.Array:
+    """The logarithm of the mean of the softmax of several (..., classes), float32: logits of that mean."""
+    log_p = jnp.stack([jax.nn.log_softmax(each.astype(jnp.float32)) for each in logits])
+    return jax.nn.logsumexp(log_p, axis=0) - math.log(len(logits))
 
 
 def mean(pair: tuple[Any, Any]) -> float | None:

@@ -36,6 +36,7 @@ from chanattn.training.retention import ranked
 from chanattn.training.run_directory import check_parts, command_line, read_config
 from chanattn.training.state import Weights
 from chanattn.training.validate import validate, with_network_told
+from chanattn.training.views import Views
 
 _LONGEST_NAME = 200  # file systems take 255 bytes
 _TOLD = ("dataset.name", "dataset.eval_split")  # by the name of an evaluation
@@ -47,6 +48,7 @@ def evaluate_run(
     *,
     step: int | str | None = None,
     ema: bool | None = None,
+    views: Views | None = None,
     **overrides: Any,
 ) -> dict[str, Any]:
     """Evaluates a checkpoint of the run in `workdir`.
@@ -59,6 +61,7 @@ def evaluate_run(
         step: of the checkpoint; "best": of the best value of the task's first metric at the run's own
             evaluations (of the averaged weights where it has them); None: the newest.
         ema: whether to take the moving averages of the weights; None: if the run has them.
+        views: of every picture, whose answers are averaged; None: the whole picture.
         **overrides: config fields to change by their dotted path, such as `{"dataset.name": "cifar10_1"}`.
 
     Returns:
@@ -71,6 +74,8 @@ def evaluate_run(
     run = to_path(workdir)
     trained = read_config(run)
     config = with_overrides(trained, overrides)
+    views = views or Views()
+    views.check(tasks.create(config.task))
     if "[" in trained.dataset.split:
         check_parts(run, config, config.dataset.eval_split)
     with Checkpoints(run / CHECKPOINTS, read_only=True) as checkpoints:
@@ -80,7 +85,7 @@ def evaluate_run(
         compared = _check_classes(run, trained, config, examples.class_names)
         model = tasks.network(config, examples.num_classes)
         weights, kind = restored(checkpoints, step, trained, ema, model, examples.image_shape, mesh)
-    name = f"{config.dataset.name}-{config.dataset.eval_split}-step{step}-{kind}"
+    name = f"{config.dataset.name}-{config.dataset.eval_split}-step{step}-{kind}{views.name()}"
     changes = changed_fields(with_overrides(trained, {}), config)
     untold = {path: new for path, (_, new) in changes.items() if path not in _TOLD}
     result = {
@@ -88,7 +93,7 @@ def evaluate_run(
         "step": step,
         "weights": kind,
         "classes_compared": compared,
-        **measured(config, mesh, model, weights, examples),
+        **measured(config, mesh, model, weights, examples, views),
     }
     return write_result(run / EVALUATION, file_name(name, untold), result)
 
@@ -110,12 +115,17 @@ def restored(
 
 
 def measured(
-    config: ConfigDict, mesh: Mesh, model: nn.Module, weights: Weights, examples: Any
+    config: ConfigDict,
+    mesh: Mesh,
+    model: nn.Module,
+    weights: Weights,
+    examples: Any,
+    views: Views,
 ) -> dict[str, Any]:
     """What weights achieve on all examples, and how that was found out; JSON values."""
     with contextlib.closing(examples):  # ends its workers
         task = tasks.create(config.task)
-        evaluate = Evaluator(model, task, examples, mesh, answers=True)
+        evaluate = Evaluator(model, task, examples, mesh, answers=True, views=views)
         found = evaluate(weights)
     assert found is not None
     return {
@@ -128,6 +138,7 @@ def measured(
         "corrupt_examples": examples.num_corrupt,
         "images_per_second": found["examples"] / evaluate.seconds,
         "how": conditions(config, mesh)
+        | views.changes()
         | {
             "seconds": evaluate.seconds,
             "timed": "reading, preparing and predicting the whole split; compilation left out",

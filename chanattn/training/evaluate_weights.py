@@ -34,6 +34,7 @@ from chanattn.training.evaluate import (
 )
 from chanattn.training.space import check_writable
 from chanattn.training.state import Weights
+from chanattn.training.views import Views
 
 WEIGHTS = "model.safetensors"
 """In a hub's folder."""
@@ -46,6 +47,7 @@ def evaluate_weights(
     *,
     allow_pickle: bool = False,
     output: str | os.PathLike[str] | None = None,
+    views: Views | None = None,
     **overrides: Any,
 ) -> dict[str, Any]:
     """Evaluates imported weights on `config.dataset.eval_split`.
@@ -55,6 +57,7 @@ def evaluate_weights(
         file: as `chanattn.interop.read_weights` takes it, with the names of timm or of the authors.
         allow_pickle: read a pickle too.
         output: folder for `<name>.json` and `<name>.png`; None: nothing is written.
+        views: as in `chanattn.training.evaluate.evaluate_run`.
         **overrides: config fields to change by their dotted path.
 
     Returns:
@@ -65,6 +68,8 @@ def evaluate_weights(
             the config's network, or some are not finite.
     """
     config = with_overrides(config, overrides)
+    views = views or Views()
+    views.check(tasks.create(config.task))
     if output is not None:
         check_writable(Path(output), "--output")
     state = read_state(file, allow_pickle)
@@ -79,13 +84,15 @@ def evaluate_weights(
         "attention": config.model.attention.name,
         "weights": "imported",
         "classes_compared": False,
-        **measured(config, mesh, model, weights, examples),
+        **measured(config, mesh, model, weights, examples, views),
     }
     if output is None:
         return result
     stem = Path(file).stem
     untold = {"file": str(Path(file).absolute()), "config": config.to_dict()}
-    name = file_name(f"{config.dataset.name}-{config.dataset.eval_split}-{stem}", untold)
+    name = file_name(
+        f"{config.dataset.name}-{config.dataset.eval_split}-{stem}{views.name()}", untold
+    )
     return write_result(Path(output), name, result)
 
 

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from chanattn.data import Batch, EvaluationData
+from chanattn.data import EvaluationData
 from chanattn.data.placement import replicated
-from chanattn.models import folding
 from chanattn.tasks import Answers, Task
 from chanattn.training.state import Totals, Weights
+from chanattn.training.views import Views, outputs_of
 
 PyTree = Any
 
@@ -39,6 +39,7 @@ class Evaluator:
         mesh: Mesh,
         *,
         answers: bool = False,
+        views: Views | None = None,
     ) -> None:
         """Of one split, by one network.
 
@@ -48,9 +49,11 @@ class Evaluator:
             data: `data.evaluation(...)`.
             mesh: devices.
             answers: collect the answers on every example too, though the metrics need none.
+            views: of every picture; None: the whole picture.
         """
         self._model, self._task, self._data, self._mesh = model, task, data, mesh
         self._answers = answers or task.measured_from_answers
+        self._views = views
         self._sums = jax.jit(
             self._sums_of, inline=True
         )  # traced once for the shapes and the program
@@ -125,7 +128,7 @@ class Evaluator:
     def _sums_of(self, weights: Weights, feed: PyTree) -> tuple[PyTree, dict[str, jax.Array]]:
         """(number of examples, what the task measures) of a batch, and the answers that are asked for."""
         batch = self._data.prepare(feed)
-        outputs = outputs_of(self._model, self._task, weights, batch)
+        outputs = outputs_of(self._model, self._task, weights, batch, self._views)
         examples = (batch["mask"] > 0).sum(dtype=jnp.int32)
         answers: dict[str, jax.Array] = {}
         if self._answers:
@@ -143,13 +146,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic | jax.Array):
         return _plain(np.asarray(value).tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def outputs_of(model: nn.Module, task: Task, weights: Weights, batch: Batch) -> PyTree:
-    """What a network makes of a batch once it is trained; to be traced."""
-    with folding():
-        outputs, _ = model.apply(weights, batch["image"], train=False, **task.inputs(batch))
-    return outputs
 
 
 def _collect(batches: list[dict[str, np.ndarray]]) -> Answers:

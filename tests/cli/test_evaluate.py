@@ -20,6 +20,7 @@ from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.evaluate import evaluate_run
 from chanattn.training.loop import train_and_evaluate
 from chanattn.training.run_directory import read_config
+from chanattn.training.views import Views
 from configs import digits
 
 
@@ -133,3 +134,15 @@ def test_data_set_with_other_classes_is_refused(run: Path) -> None:
 def test_number_of_classes_must_match(run: Path) -> None:
     with pytest.raises(UsageError, match="classes"):
         evaluate_run(run, **{"dataset.name": "synthetic", "dataset.synthetic_classes": 7})
+
+
+def test_mirrored_and_scaled_pictures_make_another_evaluation(
+    run: Path, result: dict[str, Any], capsys: pytest.CaptureFixture
+) -> None:
+    found = evaluate_run(run, views=Views(flip=True, scales=(1.0, 1.5)))
+    assert found["json"] == result["json"].replace(".json", "-flip-scales1_1.5.json")
+    assert (found["how"]["flip"], found["how"]["scales"]) == (True, [1.0, 1.5])
+    assert found["examples"] == result["examples"]
+    assert found["loss"] != result["loss"]
+    show(found)
+    assert "mirrored too, scales 1 1.5" in " ".join(capsys.readouterr().out.split())

@@ -81,6 +81,8 @@ OUT_OF_RANGE = {
     "task.se_loss_weight": -1.0,
     "task.auxiliary_weight": -2.0,
     "task.class_weights": "inverse",
+    "task.dice_weight": -0.5,
+    "task.lovasz_weight": -0.5,
     "optimizer.name": "adam",
     "optimizer.learning_rate": 0.0,
     "optimizer.momentum": 1.0,
