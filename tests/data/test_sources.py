@@ -289,3 +289,15 @@ def test_label_maps_of_which_tfds_tells_no_classes_are_declared_in_the_config():
     # Who learns from labels is not asked about label maps.
     both = set_of(label=tfds.features.ClassLabel(num_classes=2), mask=grey)
     assert set(tfds_sets._chosen(both, "image", ["label"], dataset("own"))) == {"label"}
+
+
+def test_shapes_never_change_and_show_every_class():
+    source = open_source(dataset("shapes", image_size=24), "train[:20]", ["label_map"])
+    again = open_source(dataset("shapes", image_size=24), "train[:20]", ["label_map"])
+    for one, other in zip(source.read(range(20)), again.read(range(20)), strict=True):
+        np.testing.assert_array_equal(one.image, other.image)
+        np.testing.assert_array_equal(one.fields["label_map"], other.fields["label_map"])
+    maps = [record.fields["label_map"] for record in source.read(range(20))]
+    assert set(np.unique(maps)) == {*range(len(source.class_names)), 255}
+    first = 1 + source.indices % 5  # no other shape covers it
+    assert all(label in labels for label, labels in zip(first, maps, strict=True))
