@@ -67,13 +67,19 @@ RUN = {
 # Where the pictures come from.
 DATASET = {
     "name": Field("", text(empty=False),
-        "digits | synthetic | folder | any TFDS classification set (cifar10, fashion_mnist, ...)."),
+        "digits | synthetic | shapes | folder | any TFDS set that has what the task needs (cifar10, ...)."),
     "split": Field("train", text(empty=False),
         "With parts: train[:90%], train[:1000]; each a fair sample, see `chanattn.data.split`."),
     "eval_split": Field("test", text(empty=False), "What evaluations are made on, written in the same way."),
     "allow_overlap": Field(False, boolean(), "Train although pictures of eval_split are in split too.",
         older=False),
     "data_dir": Field("", path(), "folder: its root; TFDS: else $TFDS_DATA_DIR, else ~/tensorflow_datasets."),
+    "class_names": Field((), several(text(empty=False), empty=True),
+        "Of a TFDS set whose label maps do not tell: the names of the values 0, 1, ...",
+        data=("mask",), older=()),
+    "void": Field(-1, integer(-1, 65_535),
+        "Of label maps of TFDS: the value of pixels without a class; -1: what the set says, else none.",
+        data=("mask",), older=-1),
     "image_size": Field(0, size(16_384),
         "After decoding: a number for squares, or HEIGHT,WIDTH; 0: as stored, if all share one size."),
     "mean": Field((0.5, 0.5, 0.5), several(number(), 3), "Mean of the pixel values in [0, 1], by channel."),
@@ -91,7 +97,7 @@ DATASET = {
 AUGMENT = {
     # As little as 8 % of a picture, out of shape, which leaves no scene and no objects.
     "random_resized_crop": Field(False, boolean(), "Streamed data: area 8-100 %, aspect 3/4-4/3.",
-        data=("label",)),
+        data=("label",), instead="dataset.augment.random_scale and crop"),
     "eval_crop": Field(0.875, number(0, 1, ends="(]"),
         "Pictures of different sizes, but those of image_size: centre crop, part of the resized picture.",
         data=("label", "captions")),
@@ -111,12 +117,15 @@ AUGMENT = {
         data=("label", "mask", "boxes")),
     "color_jitter": Field(0.0, number(0, 1), "Strength of random brightness, contrast and saturation."),
     # Five of RandAugment's operations are geometric, and move no annotations.
-    "rand_augment_ops": Field(0, integer(0), "RandAugment: operations a picture.", data=("label",)),
+    "rand_augment_ops": Field(0, integer(0), "RandAugment: operations a picture.", data=("label",),
+        instead="dataset.augment.color_jitter"),
     "rand_augment_magnitude": Field(9.0, number(0, 10), "RandAugment: strength.", data=("label",)),
-    "cutout": Field(0, integer(0), "Side of the erased square in pixels.", data=("label",)),
-    "mixup": Field(0.0, number(0), "Alpha of the Beta distribution; 0: off.", data=("label",)),
+    "cutout": Field(0, integer(0), "Side of the erased square in pixels.", data=("label",),
+        instead="dataset.augment.random_scale and crop"),
+    "mixup": Field(0.0, number(0), "Alpha of the Beta distribution; 0: off.", data=("label",),
+        instead="dataset.augment.random_scale and crop"),
     "cutmix": Field(0.0, number(0), "Alpha; with mixup too, each batch takes one of the two at random.",
-        data=("label",)),
+        data=("label",), instead="dataset.augment.random_scale and crop"),
 }
 
 # The network: an architecture with a mechanism.

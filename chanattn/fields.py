@@ -61,6 +61,7 @@ class Field:
             empty: all.
         older: of a field that a released version has not: the value that does what that version did, for its
             runs, whose config lacks it. None: the config of every version has it.
+        instead: of an augmentation for labels alone: what does the like with masks and boxes.
     """
 
     default: Any
@@ -69,6 +70,7 @@ class Field:
     tasks: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
     older: Any = None
+    instead: str = ""
 
     def mistake(self, path: str, value: object) -> str | None:
         """What is wrong with a value of the field at a dotted path, in one line; None if nothing is."""
@@ -90,14 +92,17 @@ class Field:
         if value == self.default:
             return None
         others = [kind for kind in data if self.data and kind not in self.data]
+        fix = ""
         if others:
             works, has = _plurals(self.data), _plurals(others)
             reason = f"works with {works} alone, and {task} learns from {has}"
+            if self.instead and {"mask", "boxes"} & set(others):
+                fix = f", and use {self.instead}"
         elif self.tasks and task not in self.tasks:
             reason = f"is for {_listed(self.tasks)}, not for {task}"
         else:
             return None
-        return f"{path}={value!r} {reason}; set it to its default, {self.default!r}"
+        return f"{path}={value!r} {reason}; set it to its default, {self.default!r}{fix}"
 
 
 def integer(low: int, high: int | None = None) -> Rule:

@@ -1,10 +1,10 @@
-"""Segmentation without a download: five shapes on textured ground, 64x64, drawn by the package itself.
+"""Segmentation without a download: five shapes on textured ground, 48x48, drawn by the package itself.
 
     python train.py --config=configs/shapes_segmentation.py --workdir=runs/shapes
     python train.py --config=configs/shapes_segmentation.py:eca --workdir=runs/shapes-eca
 
-The argument names the attention of the backbone. Four minutes on two cores give an mIoU of about 0.36 (se,
-one seed), with much left to learn: raise `epochs`. The recipe is our own.
+The argument names the attention of the backbone. The mIoU on the validation split is 0.74 (se, one seed) after
+275 CPU seconds, compilation included, on two cores that other programs used as well. The recipe is our own.
 """
 
 from ml_collections import ConfigDict
@@ -16,18 +16,19 @@ def get_config(attention: str = "se") -> ConfigDict:
     """The recipe with the attention of that name in the backbone."""
     c = base.get_config()
     c.epochs = 10
-    c.batch_size = 32
-    c.log_every = 32  # one epoch
-    c.eval_every = 160
-    c.checkpoint_every = 160
+    c.batch_size = 8
+    c.log_every = 128  # one epoch
+    c.eval_every = 640
+    c.checkpoint_every = 640
 
     c.dataset.name = "shapes"
+    c.dataset.image_size = 48
     c.dataset.eval_split = "validation"
     c.dataset.augment.flip = True
 
     c.task.name = "segmentation"
     c.task.class_weights = "sqrt_median"  # four fifths of the pixels are ground
-    c.model.name = "resnet18"
+    c.model.name = "resnet10t"
     c.model.attention.name = attention
 
     c.optimizer.name = "adamw"

@@ -1,5 +1,6 @@
 """Encoded pictures to pixels, with OpenCV; knows nothing of JAX, so that worker processes can use it."""
 
+import io
 import re
 import threading
 
@@ -7,6 +8,7 @@ import cv2
 import numpy as np
 
 _JPEG_START, _PNG_START = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
+_PNG_KIND, _PNG_PALETTE = 25, b"\x03"  # place and value of the type of colours (ISO 15948, 11.2.2)
 _GIF_STARTS = (b"GIF87a", b"GIF89a")
 #: First bytes of the formats that OpenCV reads, where they are long enough to tell one from a text.
 _BEGINNINGS = re.compile(
@@ -32,6 +34,10 @@ _FLAGS = {
 
 class CorruptImage(ValueError):
     """Bytes that are no picture, or not all of one."""
+
+
+class NotLabels(ValueError):
+    """A picture that can be decoded, but not be a label map; the text follows "a label map"."""
 
 
 def settle_opencv(threads: int = 1, log_level: int = 0) -> None:
@@ -102,16 +108,21 @@ def decode(data: bytes, channels: int, reduction: int = 1) -> np.ndarray:
 
 
 def decode_labels(data: bytes) -> np.ndarray:
-    """Decodes a label map: the numbers of a picture of one channel, as stored.
+    """Decodes a label map: the numbers of a picture of one channel, or the indices of one with a palette.
 
     Returns:
         (H, W) uint8 or uint16.
 
     Raises:
-        CorruptImage: As `decode`, or it has several channels, as a map in colours has.
+        CorruptImage: As `decode`.
+        NotLabels: It has several channels, as a map in colours has, or has been compressed with loss.
     """
+    if data.startswith(_JPEG_START):
+        raise NotLabels("as JPEG, which changes the numbers: save label maps as PNG")
     if not is_complete(data):
         raise CorruptImage("the label map ends too early")
+    if data.startswith(_PNG_START) and data[_PNG_KIND : _PNG_KIND + 1] == _PNG_PALETTE:
+        return _indices(data)
     try:
         labels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:  # there is nothing in it, or too much
@@ -119,8 +130,21 @@ def decode_labels(data: bytes) -> np.ndarray:
     if labels is None:
         raise CorruptImage("the label map is not a picture that OpenCV reads")
     if labels.ndim != 2:
-        raise CorruptImage(f"the label map has {labels.shape[2]} channels, as one of colours has")
+        raise NotLabels(
+            f"of {labels.shape[2]} channels: save it with one, the number of the class, or with a palette"
+        )
     return labels
+
+
+def _indices(data: bytes) -> np.ndarray:
+    """(H, W) uint8 of a PNG with a palette, which OpenCV would turn into colours."""
+    from PIL import Image  # takes a while, and few label maps have a palette
+
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
+            return np.array(picture)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise CorruptImage(f"the label map is damaged: {error}") from error
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:

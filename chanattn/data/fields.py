@@ -14,12 +14,13 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from chanattn.data.decode import decode_labels
+from chanattn.data.decode import NotLabels, decode_labels
 
 #: Sides in pixels, and shares, below which what a cut has left of a box is no longer an example of its class.
 LEAST_SIDE, LEAST_VISIBLE = 2.0, 0.3
 #: What a label map of a batch holds where a pixel has no class, whatever the data set writes there.
 VOID = -1
+_SAME_SIZE = "they must have the same size"
 #: The arrays of one field of one example, by what follows the name of the field.
 Parts = dict[str, Any]
 
@@ -159,11 +160,11 @@ class Mask:
     Attributes:
         classes: how many there are.
         ignore: the stored value of pixels without a class, which are `VOID` in a batch, as are those outside
-            of the picture.
+            of the picture; None: all have one.
     """
 
     classes: int
-    ignore: int
+    ignore: int | None
     kind: ClassVar[str] = "mask"
     keep_whole: ClassVar[bool] = True
 
@@ -172,25 +173,40 @@ class Mask:
         return {"": Array(size, np.min_scalar_type(-self.classes).type, VOID)}
 
     def stored(self, value: bytes | np.ndarray) -> np.ndarray:
-        """See `Field.stored`; integers (H, W)."""
-        return decode_labels(value) if isinstance(value, bytes) else value
+        """See `Field.stored`; integers (H, W).
+
+        Raises:
+            WrongValue: It is a picture of another kind than label maps are.
+        """
+        try:
+            return decode_labels(value) if isinstance(value, bytes) else value
+        except NotLabels as error:
+            raise WrongValue(f"has a label map {error}") from error
 
     def load(self, value: bytes | np.ndarray, to: Placement) -> Parts:
         """See `Field.load`."""
         labels = self.stored(value)
         if labels.shape != to.stored:
-            height, width = to.stored
+            turned = labels.shape == to.stored[::-1]
             raise WrongValue(
-                f"has a label map of shape {labels.shape}, and a picture of {height}x{width}"
+                f"has a label map of {_size(labels.shape)} pixels, and a picture of {_size(to.stored)}: "
+                + (
+                    "orientation tags are ignored, so turn the stored picture"
+                    if turned
+                    else _SAME_SIZE
+                )
             )
-        strange = ((labels < 0) | (labels >= self.classes)) & (labels != self.ignore)
+        without = labels == self.ignore if self.ignore is not None else np.zeros(labels.shape, bool)
+        strange = ((labels < 0) | (labels >= self.classes)) & ~without
         if strange.any():
+            void = "no void is declared" if self.ignore is None else f"void is {self.ignore}"
             raise WrongValue(
                 f"has a label map with the value {labels[strange][0]}, which is none of the {self.classes} "
-                f"classes and not {self.ignore}, the value of pixels without a class"
+                f"classes, 0 to {self.classes - 1}, and {void}: mend it, or declare the value of pixels "
+                "without a class as void"
             )
         dtype = self.arrays(to.size)[""].dtype
-        labels = np.where(labels == self.ignore, VOID, labels)
+        labels = np.where(without, VOID, labels)
         return self.move({"": labels.astype(dtype, copy=False)}, to)
 
     def move(self, parts: Parts, to: Placement) -> Parts:
@@ -400,6 +416,10 @@ def arrays_of(fields: Mapping[str, Field], size: tuple[int, int]) -> dict[str, A
 def split(batch: Mapping[str, Any], name: str, field: Field) -> Parts:
     """The arrays of one field in a batch, as `Field.move` takes them."""
     return {suffix: batch[name + suffix] for suffix in field.arrays((0, 0))}
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
 
 
 def _nearest(index: Any, start: Any, scale: Any, length: int) -> tuple[Any, Any]:

@@ -1,13 +1,12 @@
 """What a data set is to the rest of the package: records that can be read in any order."""
 
-import contextlib
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from chanattn.data.decode import CorruptImage
-from chanattn.data.fields import Field, Label
+from chanattn.data.fields import Field, Label, WrongValue
 from chanattn.errors import UsageError
 
 
@@ -67,12 +66,21 @@ class Source(Readable, Protocol):
 
 
 def annotations(source: Source) -> Iterator[dict[str, Any]]:
-    """The stored values of the fields of every example that can be read, decoded."""
+    """The stored values of the fields of every example that can be read, decoded.
+
+    Raises:
+        UsageError: A field cannot hold what is stored.
+    """
     for index in range(len(source)):
         (record,) = source.read([index])
         if isinstance(record, Record):
-            with contextlib.suppress(CorruptImage):
-                yield {n: kind.stored(record.fields[n]) for n, kind in source.fields.items()}
+            try:
+                found = {n: kind.stored(record.fields[n]) for n, kind in source.fields.items()}
+            except WrongValue as error:
+                raise UsageError(f"{source.describe(index)} {error}") from error
+            except CorruptImage:
+                continue
+            yield found
 
 
 class Whole(Readable, Protocol):
@@ -157,8 +165,10 @@ class ArraySource:
         return self.name, index
 
 
-def chosen(available: Mapping[str, Field], names: Sequence[str], set_name: str) -> dict[str, Field]:
-    """The fields of these names, in that order.
+def chosen(
+    available: Mapping[str, Field], names: Sequence[str], set_name: str, fix: str = ""
+) -> dict[str, Field]:
+    """The fields of these names, in that order; `fix` is how the set could have others, for the message.
 
     Raises:
         UsageError: The data set, of the name `set_name`, has no such field.
@@ -168,5 +178,6 @@ def chosen(available: Mapping[str, Field], names: Sequence[str], set_name: str) 
         has = ", ".join(sorted(available)) or "none"
         raise UsageError(
             f"data set {set_name!r} has no field {absent[0]!r}, which the task needs; its fields: {has}"
+            + (f": {fix}" if fix else "")
         )
     return {name: available[name] for name in names}

@@ -18,6 +18,8 @@ NAMES = (
     *("fca_components", "fca_basis", "gct", "sge_init", "simam", "timm_family"),
     *("soft_hard", "input_matters"),
 )
+#: Of another task, with scales and tables of their own.
+DENSE = ("segmentation",)
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "ablations.md"
 
 
@@ -37,25 +39,23 @@ def markdown() -> str:
         lines.append((link, small.title, count, "yes" if published else "no"))
     sections = [line for name in NAMES for line in _section(name)]
     listed = table(("sweep", "table", "variants", "published"), lines)
+    sections += [line for name in DENSE for line in _dense(name)]
     return "\n".join((_HEAD, *listed, "", *sections))
+
+
+def _dense(name: str) -> Iterator[str]:
+    """A file of several tables, none of which has published figures."""
+    module = load(name)
+    yield from _text(name, module)
+    for table_name, sweep in module.TABLES.items():
+        yield f"* `{table_name}`: {sweep.note} The baseline first: {_variants(sweep)}."
+    yield ""
 
 
 def _section(name: str) -> Iterator[str]:
     module = load(name)
-    title, *paragraphs = (module.__doc__ or "").strip().split("\n\n")
-    commands = [p for p in paragraphs if p.startswith(" ")]
-    yield f"## {name}"
-    yield ""
-    yield title
-    yield ""
-    yield from ("```sh", *(line.strip() for p in commands for line in p.splitlines()), "```", "")
     sweep: Sweep = module.sweep("imagenet")
-    yield sweep.note
-    yield ""
-    for paragraph in paragraphs:
-        if not paragraph.startswith(" "):
-            yield paragraph
-            yield ""
+    yield from _text(name, module, sweep.note)
     yield f"Variants at `:imagenet`, the baseline first: {_variants(sweep)}."
     yield ""
     figures = [
@@ -64,6 +64,24 @@ def _section(name: str) -> Iterator[str]:
     yield from dict.fromkeys(figures)
     if figures:
         yield ""
+
+
+def _text(name: str, module: ModuleType, note: str = "") -> Iterator[str]:
+    """Heading, title, commands and paragraphs of a file."""
+    title, *paragraphs = (module.__doc__ or "").strip().split("\n\n")
+    commands = [p for p in paragraphs if p.startswith(" ")]
+    yield f"## {name}"
+    yield ""
+    yield title
+    yield ""
+    yield from ("```sh", *(line.strip() for p in commands for line in p.splitlines()), "```", "")
+    if note:
+        yield note
+        yield ""
+    for paragraph in paragraphs:
+        if not paragraph.startswith(" "):
+            yield paragraph
+            yield ""
 
 
 def _variants(sweep: Sweep) -> str:
@@ -100,5 +118,6 @@ been published. The part after the colon is the scale:
 An architecture may follow, `cifar10-resnet56`: all variants then have that network, and tables with
 figures for it show those. Published figures stand beside the results at every scale, with the setting
 that they are from: elsewhere than there, compare the order of the variants, not the numbers. A row that a
-paper has and a sweep has not is named in its text.
+paper has and a sweep has not is named in its text. The last section is of another task,
+and has its own scales.
 """

@@ -41,6 +41,8 @@ OUT_OF_RANGE = {
     "dataset.eval_split": "",
     "dataset.allow_overlap": None,
     "dataset.data_dir": "file:///data",
+    "dataset.class_names": ("",),
+    "dataset.void": 65_536,
     "dataset.image_size": -1,
     "dataset.mean": (0.5, 0.5),
     "dataset.std": (0.5, 0.0, 0.5),
@@ -291,7 +293,11 @@ def test_augmentation_that_annotations_cannot_follow_is_refused(
         reason = f"^{path}={re.escape(str(value))} works with .* alone, and {learns}"
         with pytest.raises(UsageError, match=reason) as caught:
             validate(config)
-        assert str(caught.value).endswith(f"set it to its default, {FIELDS[path].default!r}")
+        fix = f"set it to its default, {FIELDS[path].default!r}"
+        if FIELDS[path].instead and kind != "captions":
+            fix += f", and use {FIELDS[path].instead}"
+            assert fix.endswith(("random_scale and crop", "color_jitter"))
+        assert str(caught.value).endswith(fix)
 
 
 def test_a_run_records_what_the_names_of_network_and_attention_stand_for() -> None:

@@ -1,6 +1,7 @@
 """Sources: what they hold, how splits are named, and what is said when they are absent."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from chanattn import data
 from chanattn.data import split as splits
+from chanattn.data.fields import Mask
 from chanattn.data.sources import SOURCES, digits, open_source
 from chanattn.errors import UsageError
 from configs import base
@@ -228,3 +230,74 @@ def test_digits_are_read_as_scikit_learn_reads_them():
     images, labels = digits.load()
     np.testing.assert_array_equal(images, bunch.images)
     np.testing.assert_array_equal(labels, bunch.target)
+
+
+def set_of(name="own", **features):
+    """What `tfds_sets` looks at of a builder."""
+    import tensorflow_datasets as tfds
+
+    info = SimpleNamespace(
+        supervised_keys=None, features={"image": tfds.features.Image(), **features}
+    )
+    return SimpleNamespace(name=name, info=info)
+
+
+def test_label_maps_of_which_tfds_tells_no_classes_are_declared_in_the_config():
+    import tensorflow_datasets as tfds
+
+    from chanattn.data.sources import tfds_sets
+
+    grey = tfds.features.Image(shape=(None, None, 1))
+    own = set_of(mask=grey)
+
+    def found(builder, **fields):
+        columns = tfds_sets._chosen(
+            builder, "image", ["label_map"], dataset(builder.name, **fields)
+        )
+        return columns["label_map"]
+
+    declared = found(own, class_names=("ground", "pet"), void=2)
+    assert (declared.field, declared.class_names) == (Mask(2, 2), ("ground", "pet"))
+    assert found(own, class_names=("ground", "pet")).field == Mask(2, None)
+    labelled = tfds.features.LabeledImage(labels=["a", "b", "c"], shape=(None, None, 1))
+    assert found(set_of(mask=labelled)).field == Mask(3, 255)
+    assert found(set_of(mask=labelled), void=9).field == Mask(3, 9)
+    for builder, fields, message in (
+        (
+            own,
+            {},
+            "label maps 'mask' of data set 'own' do not tell.*class_names to.*dataset.void to",
+        ),
+        (own, {"class_names": ("a", "b", "a")}, "names 'a' twice"),
+        (own, {"class_names": ("a", "b"), "void": 1}, "void=1 is the class 'b'"),
+        (
+            set_of(mask=grey, depth=grey),
+            {"class_names": ("a", "b")},
+            "depth, mask.: choose another",
+        ),
+        (
+            set_of(mask=labelled),
+            {"class_names": ("a", "b")},
+            "tells the classes.*a, b, c; void 255.*leave",
+        ),
+        (set_of("camvid", mask=grey), {"void": 255}, "'camvid' tells the classes.*void 11.*leave"),
+        (set_of(), {}, "no field 'label_map', which the task needs; its fields: none"),
+    ):
+        with pytest.raises(UsageError, match=message) as error:
+            found(builder, **fields)
+        assert "\n" not in str(error.value)
+    # Who learns from labels is not asked about label maps.
+    both = set_of(label=tfds.features.ClassLabel(num_classes=2), mask=grey)
+    assert set(tfds_sets._chosen(both, "image", ["label"], dataset("own"))) == {"label"}
+
+
+def test_shapes_never_change_and_show_every_class():
+    source = open_source(dataset("shapes", image_size=24), "train[:20]", ["label_map"])
+    again = open_source(dataset("shapes", image_size=24), "train[:20]", ["label_map"])
+    for one, other in zip(source.read(range(20)), again.read(range(20)), strict=True):
+        np.testing.assert_array_equal(one.image, other.image)
+        np.testing.assert_array_equal(one.fields["label_map"], other.fields["label_map"])
+    maps = [record.fields["label_map"] for record in source.read(range(20))]
+    assert set(np.unique(maps)) == {*range(len(source.class_names)), 255}
+    first = 1 + source.indices % 5  # no other shape covers it
+    assert all(label in labels for label, labels in zip(first, maps, strict=True))

@@ -7,13 +7,13 @@ from ml_collections import ConfigDict
 from chanattn.data import split as splits
 from chanattn.data.fields import Label, Mask
 from chanattn.data.source import Source, Subset, Whole, chosen
-from chanattn.data.sources import digits, folder, shapes, synthetic
+from chanattn.data.sources import digits, folder_label_maps, shapes, synthetic
 from chanattn.errors import UsageError
 
 #: Name -> function of (config.dataset, split name without slice). Every other name is one of TFDS.
 SOURCES: dict[str, Callable[[ConfigDict, str], Whole]] = {
     "digits": digits.open_split,
-    "folder": folder.open_split,
+    "folder": folder_label_maps.open_split,
     "shapes": shapes.open_split,
     "synthetic": synthetic.open_split,
 }
@@ -33,9 +33,11 @@ def open_source(dataset: ConfigDict, split: str, fields: Sequence[str] = ("label
             with which only boxes leave something to learn.
     """
     if dataset.name in SOURCES:
+        _refuse_declarations(dataset)
         part = splits.parse(split)
         whole = SOURCES[dataset.name](dataset, part.name)
-        needed = chosen(whole.fields, fields, dataset.name)
+        fix = folder_label_maps.LAYOUTS if dataset.name == "folder" else ""
+        needed = chosen(whole.fields, fields, dataset.name, fix)
         source: Source = Subset(whole, part.members(whole.labels, whole.names), needed)
     else:
         from chanattn.data.sources import tfds_sets  # takes a while, so only when it is wanted
@@ -50,3 +52,13 @@ def open_source(dataset: ConfigDict, split: str, fields: Sequence[str] = ("label
             " nothing to tell apart: choose another set"
         )
     return source
+
+
+def _refuse_declarations(dataset: ConfigDict) -> None:
+    """What is declared for sets of TFDS alone."""
+    if dataset.class_names or dataset.void >= 0:
+        where = folder_label_maps.CLASSES if dataset.name == "folder" else "the data set itself"
+        raise UsageError(
+            "config.dataset.class_names and config.dataset.void are for sets of TFDS that do not tell the "
+            f"classes of their label maps; of {dataset.name!r} {where} does: leave them out"
+        )

@@ -1,5 +1,7 @@
 """Folders of pictures: `root/split/class/picture.jpg`, one folder a class.
 
+Those with label maps, `root/split/images` and `root/split/labels`, are in `folder_label_maps`.
+
 What is taken, everywhere below a class folder:
 
 * A file is a picture if its name ends like one (`SUFFIXES`, upper case or lower), or if it begins like one.
@@ -14,7 +16,7 @@ import os
 import stat
 import unicodedata
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -64,12 +66,44 @@ def open_split(dataset: ConfigDict, split: str) -> "Folder":
     return Folder(folder)
 
 
-class Folder:
-    """One split of an image folder. Pictures may differ in size and are read as colour."""
+class Files:
+    """The pictures of one split, by their paths below a folder. They may differ in size; read as colour.
 
-    def __init__(self, folder: Path):
+    Attributes:
+        folder: Where they are.
+        names: Their paths in it.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str], links: Container[str]):
+        """`links` are those of the names that are links."""
         self.folder = folder
         self.image_shape: ImageShape = (None, None, 3)
+        self.names = names
+        self._links = links
+        self._real: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def describe(self, index: int) -> str:
+        """See `Readable.describe`."""
+        return os.path.join(self.folder, self.names[index])
+
+    def place(self, index: int) -> Hashable:
+        """See `Whole.place`: the file itself, whatever links lead to it."""
+        path = self.describe(index)
+        if self.names[index] in self._links:
+            return os.path.realpath(path)
+        parent, name = os.path.split(path)
+        if parent not in self._real:
+            self._real[parent] = os.path.realpath(parent)
+        return os.path.join(self._real[parent], name)
+
+
+class Folder(Files):
+    """One split of a folder with a folder for each class."""
+
+    def __init__(self, folder: Path):
         walk = _Walk(folder)
         classes = walk.classes()
         if not classes:
@@ -88,16 +122,11 @@ class Folder:
             labels += [label] * len(found)
         if len(classes) == 1:
             raise UsageError(_one_class(folder, classes[0]))
+        super().__init__(folder, files, walk.links)
         self.class_names = tuple(classes)
         self.fields: Mapping[str, Field] = {"label": Label(len(classes))}
         self.labels = np.array(labels, np.int32)
-        self.names = files
         self.note = walk.note()
-        self._links = walk.links
-        self._real: dict[str, str] = {}
-
-    def __len__(self) -> int:
-        return len(self.names)
 
     def read(self, indices: Sequence[int]) -> list[Record | OSError]:
         """See `Readable.read`."""
@@ -110,20 +139,6 @@ class Folder:
         except OSError as error:
             return error
 
-    def describe(self, index: int) -> str:
-        """See `Readable.describe`."""
-        return os.path.join(self.folder, self.names[index])
-
-    def place(self, index: int) -> Hashable:
-        """See `Whole.place`: the file itself, whatever links lead to it."""
-        path = self.describe(index)
-        if self.names[index] in self._links:
-            return os.path.realpath(path)
-        parent, name = os.path.split(path)
-        if parent not in self._real:
-            self._real[parent] = os.path.realpath(parent)
-        return os.path.join(self._real[parent], name)
-
 
 def pictures_below(folder: Path) -> tuple[list[Path], str]:
     """The pictures of a folder, without classes, and what was passed over: ordered by path.
@@ -133,6 +148,16 @@ def pictures_below(folder: Path) -> tuple[list[Path], str]:
     """
     walk = _Walk(folder)
     return [folder / name for name in _sorted(walk.pictures(""))], walk.told()
+
+
+def files_below(folder: Path) -> tuple[list[str], set[str], str]:
+    """Paths of the pictures of a folder in it, those of them that are links, and what was passed over.
+
+    Raises:
+        UsageError: As `pictures_below`.
+    """
+    walk = _Walk(folder)
+    return _sorted(walk.pictures("")), walk.links, walk.note()
 
 
 class _Walk:

@@ -1,7 +1,7 @@
 """Drawn shapes on textured ground, with the class of every pixel: dense tasks without a download.
 
-A picture holds one to four shapes of any colour and direction, later ones over earlier ones, so that a class
-shows in its form alone. The border of a shape, one pixel wide, has no class, as in PASCAL VOC.
+A picture holds one or two shapes of any colour, tilted by up to 20 degrees, one of them maybe over the other,
+so that a class shows in its form alone. The border of a shape, one pixel wide, has no class, as in PASCAL VOC.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -19,11 +19,12 @@ DEFAULT_SIZE = (64, 64)
 EXAMPLES = {"train": 1024, "validation": 256, "test": 256}
 CLASS_NAMES: tuple[str, ...] = ("ground", "circle", "square", "triangle", "cross", "ring")
 IGNORE = 255
-_MOST = 4
+_MOST = 2
+_TILT = 0.35  # radians, to either side
 _GRID = 5  # The ground is a coarse pattern of so many colours a side, interpolated.
-_RADII = 0.11, 0.24  # of the shorter side
+_RADII = 0.18, 0.32
 _CONTRAST = (
-    60  # A shape's colour differs from the mean of the ground by as much, in one channel at least.
+    80  # A shape's colour differs from the mean of the ground by as much, in one channel at least.
 )
 
 
@@ -64,7 +65,7 @@ class Shapes:
         height, width = self._size
         coarse = rng.integers(60, 196, (_GRID, _GRID, 3), np.uint8)
         ground = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-        picture = np.clip(ground + rng.normal(0, 12, ground.shape), 0, 255).astype(np.uint8)
+        picture = np.clip(ground + rng.normal(0, 8, ground.shape), 0, 255).astype(np.uint8)
         label_map = np.zeros((height, width), np.uint8)
         classes = rng.integers(1, len(CLASS_NAMES), rng.integers(1, _MOST + 1))
         classes[0] = self.labels[index]
@@ -93,7 +94,7 @@ def _place(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarra
     radius = rng.uniform(*_RADII) * min(height, width)
     margin = radius + 1
     centre = rng.uniform([margin, margin], [width - margin, height - margin])
-    return centre, radius, rng.uniform(0, 2 * np.pi)
+    return centre, radius, rng.uniform(-_TILT, _TILT)
 
 
 def _colour(rng: np.random.Generator, ground: np.ndarray) -> np.ndarray:

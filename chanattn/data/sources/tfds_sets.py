@@ -4,8 +4,8 @@
 that decoding happens where it can be done in parallel and at reduced size.
 
 What a set declares is found by the types of its features: a `ClassLabel` is a label, a second picture whose
-classes are known (a `LabeledImage`, or a set of `LABEL_MAPS`) a label map, a sequence of `BBoxFeature` and
-`ClassLabel` boxes, and a sequence of `Text` captions.
+classes are known (a `LabeledImage`, one of a set of `LABEL_MAPS`, or as `dataset.class_names` says) a label
+map, a sequence of `BBoxFeature` and `ClassLabel` boxes, and a sequence of `Text` captions.
 """
 
 import contextlib
@@ -13,6 +13,7 @@ import dataclasses
 import io
 import os
 import re
+from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -39,7 +40,7 @@ class LabelMap(NamedTuple):
     """What TFDS does not tell of label maps: the classes from 0 on, and the value of the other pixels."""
 
     class_names: tuple[str, ...]
-    ignore: int = _IGNORE
+    ignore: int | None = _IGNORE
 
 
 #: By the name of the set.
@@ -72,7 +73,7 @@ def open_split(
     folders = data_dirs(dataset.data_dir)
     builder = _builder(dataset.name, folders, other_names)
     image = _image(builder)
-    columns = _chosen(builder, image, fields, dataset.name)
+    columns = _chosen(builder, image, fields, dataset)
     try:
         records = builder.as_data_source(
             split=split, deserialize_method=DeserializeMethod.RAW_BYTES
@@ -112,7 +113,7 @@ def declared(
         dataset.name, data_dirs(dataset.data_dir), other_names, must_be_prepared=False
     )
     image = _image(builder)
-    columns = _chosen(builder, image, fields, dataset.name)
+    columns = _chosen(builder, image, fields, dataset)
     return tuple(builder.info.features[image].shape), _class_names(columns)
 
 
@@ -304,8 +305,13 @@ def _image(builder: Any) -> str:
     )
 
 
-def _chosen(builder: Any, image: str, fields: Sequence[str], set_name: str) -> dict[str, Column]:
-    columns = {column[0]: column[1] for column in _columns(builder, image)}
+def _chosen(
+    builder: Any, image: str, fields: Sequence[str], dataset: ConfigDict
+) -> dict[str, Column]:
+    set_name = dataset.name
+    columns = dict(_columns(builder, image))
+    if "label_map" in fields or _labelled(builder, image):
+        columns |= _label_map(builder, image, dataset)
     wanted = chosen({name: column.field for name, column in columns.items()}, fields, set_name)
     for name, field in wanted.items():
         if isinstance(field, Captions) and not field.encoded:
@@ -331,19 +337,81 @@ def _columns(builder: Any, image: str) -> Iterator[tuple[str, Column]]:
         if isinstance(feature, tfds.features.ClassLabel) and name == label:
             names = tuple(feature.names or ())
             yield "label", Column(Label(feature.num_classes), _Number(name), names)
-        elif isinstance(feature, tfds.features.Image) and name != image:
-            about = _label_map(builder.name, feature)
-            if about is not None:
-                field = Mask(len(about.class_names), about.ignore)
-                yield "label_map", Column(field, _Bytes(name), about.class_names)
         elif isinstance(feature, tfds.features.Sequence):
             yield from _sequence(name, feature.feature)
 
 
-def _label_map(set_name: str, feature: Any) -> LabelMap | None:
-    if isinstance(feature, tfds.features.LabeledImage):
-        return LabelMap(tuple(feature.names or map(str, range(feature.num_classes))))
-    return LABEL_MAPS.get(set_name) if feature.shape[-1] == 1 else None
+def _label_map(builder: Any, image: str, dataset: ConfigDict) -> dict[str, Column]:
+    """The column `label_map`, if there is a feature for it, with what the config declares of it.
+
+    Raises:
+        UsageError: Nobody tells the classes, or the config does beside the set; or several features may be
+            the label map.
+    """
+    names = _labelled(builder, image) or _pictures_of_one_channel(builder, image)
+    if not names:
+        return {}
+    if len(names) > 1:
+        raise UsageError(
+            f"data set {dataset.name!r} has several pictures that may be label maps ({', '.join(names)}): "
+            "choose another config of it"
+        )
+    (name,) = names
+    feature, void = builder.info.features[name], dataset.void
+    about = LABEL_MAPS.get(builder.name)
+    if about is None and isinstance(feature, tfds.features.LabeledImage):
+        own = tuple(feature.names or map(str, range(feature.num_classes)))
+        about = LabelMap(own, void if void >= 0 else _IGNORE)
+        void = -1
+    if about is None:
+        if not dataset.class_names:
+            raise UsageError(
+                f"the label maps {name!r} of data set {dataset.name!r} do not tell their classes: set "
+                "config.dataset.class_names to the names of the values 0, 1, ..., and config.dataset.void to "
+                "the value of pixels without a class, if there are such"
+            )
+        about = LabelMap(tuple(dataset.class_names), None if void < 0 else void)
+        _check_declared(about)
+    elif dataset.class_names or void >= 0:
+        told = ", ".join(about.class_names)
+        raise UsageError(
+            f"data set {dataset.name!r} tells the classes of its label maps ({told}; void {about.ignore}): "
+            "leave config.dataset.class_names and config.dataset.void out"
+        )
+    field = Mask(len(about.class_names), about.ignore)
+    return {"label_map": Column(field, _Bytes(name), about.class_names)}
+
+
+def _check_declared(about: LabelMap) -> None:
+    names, void = about
+    name, count = Counter(names).most_common(1)[0]
+    if count > 1:
+        raise UsageError(
+            f"config.dataset.class_names names {name!r} twice: give each class its own name"
+        )
+    if void is not None and void < len(names):
+        raise UsageError(
+            f"config.dataset.void={void} is the class {names[void]!r} of config.dataset.class_names: void is "
+            "no class, and another value"
+        )
+
+
+def _labelled(builder: Any, image: str) -> list[str]:
+    """Names of the features that are declared as label maps."""
+    features = builder.info.features.items()
+    labelled = [n for n, f in features if isinstance(f, tfds.features.LabeledImage) and n != image]
+    return labelled or (
+        _pictures_of_one_channel(builder, image) if builder.name in LABEL_MAPS else []
+    )
+
+
+def _pictures_of_one_channel(builder: Any, image: str) -> list[str]:
+    """Names of the features beside the picture that can be label maps."""
+    return [
+        name
+        for name, feature in sorted(builder.info.features.items())
+        if isinstance(feature, tfds.features.Image) and name != image and feature.shape[-1] == 1
+    ]
 
 
 def _sequence(name: str, items: Any) -> Iterator[tuple[str, Column]]:

@@ -1,11 +1,13 @@
 """Data sets that are absent or not what they should be, and pictures that cannot be read."""
 
+import functools
 import os
 import shutil
 import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,11 +17,14 @@ from tests.reliability.making import both, data, text, tiny
 
 TRAIN = "train.py --config=tiny.py --workdir=RUN"
 FOLDER = f"{TRAIN} --config.dataset.name=folder --config.dataset.data_dir=D"
+MASKS = f"{FOLDER} --config.task.name=segmentation --config.dataset.image_size=0 --config.model.name=resnet8"
 PREPARE = "python -m chanattn.data.prepare"
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8)
 JPEG = cv2.imencode(".jpg", PIXELS)[1].tobytes()
+TALL = cv2.imencode(".jpg", np.zeros((16, 8, 3), np.uint8))[1].tobytes()
 PNG = cv2.imencode(".png", PIXELS)[1].tobytes()
+LABELS = np.arange(256, dtype=np.uint8).reshape(16, 16) // 128
 FLOATS = cv2.imencode(".tiff", PIXELS / np.float32(255))[1].tobytes()
 
 
@@ -111,6 +116,61 @@ def _sizes(folder: Path) -> None:
     )
 
 
+def label_maps(
+    folder: Path,
+    classes: str = '{"classes": ["a", "b"], "void": 255}',
+    labels: np.ndarray = LABELS,
+    picture: bytes = JPEG,
+) -> None:
+    """D/train and D/test, 8 and 2 pictures with label maps, and the recipe."""
+    for split, count in (("train", 8), ("test", 2)):
+        for name in ("images", "labels"):
+            (folder / "D" / split / name).mkdir(parents=True)
+        for number in range(count):
+            (folder / "D" / split / "images" / f"{number}.jpg").write_bytes(picture)
+            stored = cv2.imencode(".png", labels)[1].tobytes()
+            (folder / "D" / split / "labels" / f"{number}.png").write_bytes(stored)
+    if classes:
+        (folder / "D" / "classes.json").write_text(classes)
+    tiny(folder)
+
+
+def _labelled(**more: Any) -> Callable[[Path], None]:
+    return functools.partial(label_maps, **more)
+
+
+def _unlabelled(folder: Path) -> None:
+    label_maps(folder)
+    for number in (1, 3):
+        (folder / "D" / "train" / "labels" / f"{number}.png").unlink()
+
+
+def _no_picture(folder: Path) -> None:
+    label_maps(folder)
+    (folder / "D" / "test" / "images" / "1.jpg").unlink()
+
+
+def _no_label_maps(folder: Path) -> None:
+    label_maps(folder)
+    shutil.rmtree(folder / "D" / "train" / "labels")
+    (folder / "D" / "train" / "labels").mkdir()
+
+
+def _jpeg_labels(folder: Path) -> None:
+    label_maps(folder)
+    for place in (folder / "D").glob("*/labels/*.png"):
+        place.rename(place.with_suffix(".jpg"))
+
+
+def _absent_class(folder: Path) -> None:
+    label_maps(folder, classes='{"classes": ["a", "b", "c"], "void": 255}')
+
+
+def _augmented(field: str) -> Case:
+    name = field.partition("=")[0]
+    return Case(f"{name} with label maps", f"{MASKS} --config.dataset.augment.{field}", label_maps)
+
+
 def huge() -> bytes:
     """A PNG of 57 bytes that announces 100,000 x 100,000 pixels."""
 
@@ -179,6 +239,44 @@ CASES = (
     Case("picture that may not be read", FOLDER, _unreadable, unprivileged=True),
     Case("class folder that may not be read", FOLDER, _unreadable_class, unprivileged=True),
     Case("pictures of several sizes", f"{FOLDER} --config.dataset.image_size=0", _sizes),
+    Case("label maps of another size", MASKS, _labelled(labels=LABELS[:8])),
+    Case(
+        "label maps turned against their pictures",
+        MASKS,
+        _labelled(picture=TALL, labels=LABELS[:8]),
+    ),
+    Case(
+        "label maps of 16 bits with large numbers", MASKS, _labelled(labels=LABELS * np.uint16(257))
+    ),
+    Case("label maps in colours", MASKS, _labelled(labels=np.stack([LABELS] * 3, -1))),
+    Case("label maps with transparency", MASKS, _labelled(labels=np.stack([LABELS] * 4, -1))),
+    Case("label maps as JPEG", MASKS, _jpeg_labels),
+    Case(
+        "void that is not declared",
+        MASKS,
+        _labelled(classes='{"classes": ["a", "b"]}', labels=np.where(LABELS, 255, LABELS)),
+    ),
+    Case("pictures without label maps", MASKS, _unlabelled),
+    Case("label map without a picture", MASKS, _no_picture),
+    Case("folder of label maps that is empty", MASKS, _no_label_maps),
+    Case("classes that nobody names", MASKS, _labelled(classes="")),
+    Case("classes that are damaged", MASKS, _labelled(classes='{"classes": [')),
+    Case("class named twice", MASKS, _labelled(classes='{"classes": ["a", "a"]}')),
+    Case("void among the classes", MASKS, _labelled(classes='{"classes": ["a", "b"], "void": 1}')),
+    Case("a single class of pixels", MASKS, _labelled(classes='{"classes": ["a"]}')),
+    Case("classification of a folder with label maps", FOLDER, label_maps),
+    Case("segmentation of a folder with labels", MASKS, pictures),
+    Case(
+        "weight of a class without a pixel",
+        f"{MASKS} --config.task.class_weights=enet",
+        _absent_class,
+    ),
+    Case("classes declared twice", f"{MASKS} --config.dataset.void=3", label_maps),
+    _augmented("mixup=0.2"),
+    _augmented("cutmix=1.0"),
+    _augmented("cutout=4"),
+    _augmented("rand_augment_ops=2"),
+    _augmented("random_resized_crop=True"),
     Case("preparation of an unknown set", f"{PREPARE} cifar11"),
     Case("preparation of what needs none", f"{PREPARE} digits"),
     Case("preparation into a file", f"{PREPARE} cifar10 --data_dir=D", text("D", "")),
