@@ -3,8 +3,9 @@
     python train.py --config=configs/shapes_segmentation.py --workdir=runs/shapes
     python train.py --config=configs/shapes_segmentation.py:eca --workdir=runs/shapes-eca
 
-The argument names the attention of the backbone. The mIoU on the validation split is 0.74 (se, one seed) after
-275 CPU seconds, compilation included, on two cores that other programs used as well. The recipe is our own.
+The argument names the attention of the backbone. The mIoU on the validation split is 0.74 (se, one
+seed) after 275 CPU seconds, compilation included, on two cores that other programs used as well. The
+recipe is our own.
 """
 
 from ml_collections import ConfigDict
