@@ -22,6 +22,8 @@ from tests.conftest import ROOT
 
 #: Flags whose text is no path. A new flag is one of these, or is defined by `cli.define_path`.
 NO_PATHS = {
+    "scales",
+    "window",
     *("coordinator", "step", "split", "dataset", "platform", "metric", "sort", "ray_address"),
     *("slurm_partition", "slurm_memory", "slurm_option", "search_space", "search_split"),
     "search_metric",

@@ -1,7 +1,8 @@
 """Drawn shapes on textured ground, with the class of every pixel: dense tasks without a download.
 
-A picture holds one or two shapes of any colour, tilted by up to 20 degrees, one of them maybe over the other,
-so that a class shows in its form alone. The border of a shape, one pixel wide, has no class, as in PASCAL VOC.
+A picture holds one or two shapes of any colour, tilted by up to 20 degrees, one of them maybe over the
+other, so that a class shows in its form alone. The border of a shape, one pixel wide, has no class, as in
+PASCAL VOC.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
