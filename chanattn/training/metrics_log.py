@@ -148,7 +148,7 @@ class MetricsLog:
         if not in_place:
             raise RunFailed(f"{path} was moved, removed or replaced while it was written to")
         for view in self._views:
-            view.write(int(step), split, values)
+            view.write(int(step), split, {n: v for n, v in finite.items() if v is not None})
 
     def close(self) -> None:
         """Flushes and closes the file and its views; what goes wrong here is lost to the views alone."""

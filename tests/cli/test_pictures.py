@@ -77,5 +77,5 @@ def test_confusion_matrix_shows_share_and_counts(tmp_path: Path, figures: list[F
     plot_confusion(matrix, ["cat", "dog"], tmp_path / "confusion.png", "title")
     axes = figures[0].axes[0]
     assert np.asarray(axes.images[0].get_array()).tolist() == [[0.75, 0.25], [0.0, 0.0]]
-    assert [text.get_text() for text in axes.texts] == ["3", "1"]
+    assert [text.get_text() for text in axes.texts] == ["3", "1", "not in this split"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog"]

@@ -10,7 +10,7 @@ import parity
 import pytest
 from ml_collections import ConfigDict
 
-from chanattn import data
+from chanattn import data, models
 from chanattn.config import get_config
 from chanattn.errors import UsageError
 from chanattn.models.heads import WithAuxiliary
@@ -245,3 +245,38 @@ def test_scores_are_those_of_scikit_learn_whatever_the_parts(size: int) -> None:
     iou = metrics.jaccard_score(truth, predicted, average=None)
     assert list(found["per_class_iou"].values()) == pytest.approx(list(iou))
     assert found["miou"] == pytest.approx(iou.mean())
+
+
+@pytest.mark.parametrize(("head", "size"), [("unet", (1, 1)), ("fpn", (37, 51))])
+def test_any_size_is_learnt_and_a_batch_without_any_class_teaches_nothing(
+    head: str, size: tuple[int, int]
+) -> None:
+    model = models.create("resnet8", num_classes=CLASSES, head=head, head_width=32)
+    rng = np.random.default_rng(0)
+    image = jnp.asarray(rng.normal(0, 1, (2, *size, 3)), jnp.float32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), image)
+    draw = np.random.default_rng(1)
+    variables = jax.tree.map(
+        lambda leaf: jnp.asarray(draw.uniform(0.1, 0.3, leaf.shape)), variables
+    )
+    task = Segmentation(dice_weight=1.0, lovasz_weight=1.0)
+
+    @jax.jit
+    def loss(params: Any, label_map: jax.Array) -> Any:
+        batch = {"label_map": label_map, "mask": jnp.ones(2)}
+        (outputs, _), _ = model.apply(
+            variables | {"params": params}, image, train=True, mutable=["batch_stats"]
+        )
+        weights = task.weights(batch)
+        terms = {name: term / weights[name] for name, term in task.loss(outputs, batch).items()}
+        return sum(terms.values()), task.monitor(outputs, batch)["pixel_accuracy"]
+
+    gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))
+    labels = jnp.asarray(rng.integers(-1, CLASSES, (2, *size)), jnp.int32).at[0, 0, 0].set(1)
+    for label_map, learns in ((labels, True), (jnp.full_like(labels, -1), False)):
+        (value, (_, pixels)), found = gradient(variables["params"], label_map)
+        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(found)]
+        assert all(np.isfinite(leaf).all() for leaf in leaves)
+        assert any(leaf.any() for leaf in leaves) == learns
+        assert (float(value) > 0) == learns
+        assert float(pixels) == int((label_map >= 0).sum())
