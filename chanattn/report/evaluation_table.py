@@ -12,7 +12,7 @@ from chanattn.runs import metric as metrics
 from chanattn.runs.evaluation import Evaluation
 from chanattn.runs.metric import Metric
 
-MOST_CLASSES = 10
+MOST_CLASSES = 21  # those of PASCAL VOC fit
 _OF_CLASSES = "per_class_"  # begins the name of a result that is a share for each class
 
 
@@ -37,7 +37,8 @@ def show(result: Mapping[str, Any], console: Console | None = None) -> None:
     of_classes = {n: v for n, v in evaluation.results.items() if n.startswith(_OF_CLASSES)}
     for name, values in of_classes.items():
         if len(of_classes) > 1:
-            table.add_row(f"{name.removeprefix(_OF_CLASSES).replace('_', ' ')} by class", "")
+            what = name.removeprefix(_OF_CLASSES).replace("_", " ")
+            table.add_row(f"{'IoU' if what == 'iou' else what} by class", "")
         _add_classes(table, values)
     console.print(table)
     if not evaluation.classes_compared:

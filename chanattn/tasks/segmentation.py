@@ -19,7 +19,7 @@ from chanattn.layers.resize import bilinear
 from chanattn.models.heads import WithAuxiliary
 from chanattn.runs.metric import Metric
 from chanattn.tasks.auxiliary import AUXILIARY
-from chanattn.tasks.region_losses import dice, lovasz_softmax
+from chanattn.tasks.overlap import dice, lovasz_softmax
 from chanattn.tasks.task import Answers, Colour, Task, log_mean, mean
 
 
@@ -37,7 +37,7 @@ class Segmentation(Task):
         se_loss_weight: weight of the loss on presence logits (EncNet's SE-loss), where there are any.
         class_weights: a key of `WEIGHTINGS`, by which `fitted` weighs the classes in the objective.
         weight_of_class: these weights, in the order of the classes; empty: all weigh the same.
-        dice_weight: of the soft Dice loss beside the cross-entropy (`region_losses`).
+        dice_weight: of the soft Dice loss beside the cross-entropy (`chanattn.tasks.overlap`).
         lovasz_weight: of the Lovász-softmax loss beside the cross-entropy.
     """
 

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.errors import ScopeParamShapeError
 
 from chanattn.batch import Batch
 from chanattn.errors import UsageError
@@ -84,6 +85,16 @@ def outputs_of(
     views = views or Views()
     if not views.changes():
         return _outputs(model, task, weights, batch)
+    try:
+        return _of_views(model, task, weights, batch, views)
+    except ScopeParamShapeError as error:
+        raise UsageError(
+            "the network has parameters for every place of a picture (attention by rows, say), so that it"
+            " takes pictures of one size alone: leave out --scales and --window"
+        ) from error
+
+
+def _of_views(model: nn.Module, task: Task, weights: Weights, batch: Batch, views: Views) -> Any:
     size = batch["image"].shape[1], batch["image"].shape[2]
     outputs, mirrored = [], []
     total: Any = ()

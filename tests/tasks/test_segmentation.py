@@ -165,65 +165,6 @@ def test_a_class_without_a_pixel_has_no_weight() -> None:
         )
 
 
-def of_regions(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Soft Dice and Lovász-softmax of one picture, pixel by pixel."""
-    odds = np.exp(logits.astype(np.float64))
-    p = (odds / odds.sum(axis=-1, keepdims=True))[labels >= 0]
-    found = labels[labels >= 0]
-    dices, lovaszes = [], []
-    for label in np.unique(found):
-        t = (found == label).astype(np.float64)
-        dices.append(1 - 2 * (p[:, label] * t).sum() / (p[:, label].sum() + t.sum()))
-        error = np.abs(t - p[:, label])
-        order = np.argsort(-error)
-        wrong, before, total = np.zeros(len(t), bool), 0.0, 0.0
-        for pixel in order:
-            wrong[pixel] = True
-            missed, taken = (wrong & (t == 1)).sum(), (wrong & (t == 0)).sum()
-            loss = (missed + taken) / (t.sum() + taken)  # 1 - IoU with these pixels wrong
-            total += error[pixel] * (loss - before)
-            before = loss
-        lovaszes.append(total)
-    return float(np.mean(dices)), float(np.mean(lovaszes))
-
-
-def test_losses_of_regions_are_means_over_the_pictures_that_have_a_class() -> None:
-    rng = np.random.default_rng(3)
-    logits = rng.normal(0, 2, (4, 5, 6, CLASSES)).astype(np.float32)
-    labels = rng.integers(-1, 3, (4, 5, 6))  # two classes never occur
-    labels[2] = -1
-    batch = batch_of(labels, [1, 1, 1, 0])
-    task = Segmentation(dice_weight=0.5, lovasz_weight=2.0)
-    terms, weights = task.loss(jnp.asarray(logits), batch), task.weights(batch)
-    assert task.active_terms() == ("dice", "lovasz")
-    expected = np.mean([of_regions(logits[i], labels[i]) for i in (0, 1)], axis=0)
-    assert float(terms["dice"] / weights["dice"]) == pytest.approx(0.5 * expected[0], rel=1e-5)
-    assert float(terms["lovasz"] / weights["lovasz"]) == pytest.approx(2 * expected[1], rel=1e-5)
-    assert Segmentation().active_terms() == ()
-    assert set(Segmentation().loss(jnp.asarray(logits), batch)) == {"loss"}
-
-
-def test_losses_of_regions_vanish_with_the_errors_and_have_finite_gradients() -> None:
-    rng = np.random.default_rng(4)
-    labels = rng.integers(-1, CLASSES, (3, 4, 4))
-    labels[1] = -1
-    right = 60 * np.eye(CLASSES)[np.maximum(labels, 0)]
-    batch = batch_of(labels)
-    task = Segmentation(dice_weight=1.0, lovasz_weight=1.0)
-
-    def loss(x: jax.Array) -> jax.Array:
-        return sum((task.loss(x, batch)[name] for name in task.terms), jnp.zeros(()))
-
-    value, gradient = jax.value_and_grad(loss)(jnp.asarray(right, jnp.float32))
-    assert float(value) == pytest.approx(0, abs=1e-5)
-    assert np.isfinite(gradient).all()
-    gradient = jax.grad(loss)(jnp.zeros_like(gradient))
-    assert np.isfinite(gradient).all()
-    assert not gradient[1].any()
-    assert gradient[0].any()
-    assert not np.asarray(gradient)[labels < 0].any()
-
-
 @pytest.mark.parametrize("size", [1, 3, 8])
 def test_scores_are_those_of_scikit_learn_whatever_the_parts(size: int) -> None:
     metrics = pytest.importorskip("sklearn.metrics")
