@@ -39,7 +39,7 @@ from chanattn.training.evaluate import choose_step, conditions, restored, with_o
 from chanattn.training.evaluate_weights import check_hub, imported, read_state
 from chanattn.training.run_directory import read_config
 from chanattn.training.state import Weights
-from chanattn.training.views import outputs_of
+from chanattn.training.views import network_of
 
 
 class Unreadable(UsageError):
@@ -260,8 +260,9 @@ class Predictor:
 
     def _answer(self, weights: Weights, feed: data.Batch) -> dict[str, jax.Array]:
         batch = evaluation_batch(feed, self.config.dataset)
-        outputs = outputs_of(self._trained.model, self.task, weights, batch)
-        return self.task.predict(self._trained.model, weights, outputs, batch)
+        model = self._trained.model
+        outputs = network_of(model, self.task)(weights, batch["image"], batch)
+        return self.task.predict(model, weights, outputs, batch)
 
 
 def in_colours(record: Record) -> np.ndarray:

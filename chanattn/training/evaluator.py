@@ -10,13 +10,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
-from chanattn.data import EvaluationData
+from chanattn.data import Batch, EvaluationData
 from chanattn.data.placement import replicated
 from chanattn.tasks import Answers, Task
 from chanattn.training.state import Totals, Weights
-from chanattn.training.views import Views, outputs_of
+from chanattn.training.views import Views, network_of, outputs_on, together
 
 PyTree = Any
 
@@ -53,7 +53,7 @@ class Evaluator:
         """
         self._model, self._task, self._data, self._mesh = model, task, data, mesh
         self._answers = answers or task.measured_from_answers
-        self._views = views
+        self._network, self._views = network_of(model, task), views or Views()
         self._sums = jax.jit(
             self._sums_of, inline=True
         )  # traced once for the shapes and the program
@@ -114,10 +114,32 @@ class Evaluator:
             everywhere = replicated(self._mesh)
             sums, _ = jax.eval_shape(self._sums, weights, feed)
             zero = jax.device_put(Totals.like(sums), everywhere)
-            program = jax.jit(self._step, out_shardings=everywhere)
-            self._programs[kind] = program.lower(weights, feed, zero).compile(), zero
+            if self._views.window is None:
+                program = jax.jit(self._step, out_shardings=everywhere)
+                self._programs[kind] = program.lower(weights, feed, zero).compile(), zero
+            else:
+                self._programs[kind] = self._by_windows(everywhere), zero
         program, zero = self._programs[kind]
         return program, zero
+
+    def _by_windows(self, place: NamedSharding) -> Any:
+        """As `_step`, but the network is called on the host, see `outputs_on`."""
+        prepare = jax.jit(self._data.prepare)
+
+        def finish(
+            weights: Weights, outputs: PyTree, batch: Batch, totals: Totals
+        ) -> tuple[Totals, dict[str, jax.Array]]:
+            sums, answers = self._measured(weights, outputs, batch)
+            return totals.add(sums), answers
+
+        finish_all = jax.jit(finish, out_shardings=place)
+
+        def step(weights: Weights, feed: PyTree, totals: Totals) -> Any:
+            batch = prepare(feed)
+            outputs = outputs_on(self._network, weights, batch, self._views)
+            return finish_all(weights, outputs, batch, totals)
+
+        return step
 
     def _step(
         self, weights: Weights, feed: PyTree, totals: Totals
@@ -128,7 +150,14 @@ class Evaluator:
     def _sums_of(self, weights: Weights, feed: PyTree) -> tuple[PyTree, dict[str, jax.Array]]:
         """(number of examples, what the task measures) of a batch, and the answers that are asked for."""
         batch = self._data.prepare(feed)
-        outputs = outputs_of(self._model, self._task, weights, batch, self._views)
+        outputs = outputs_on(self._network, weights, batch, self._views)
+        return self._measured(weights, outputs, batch)
+
+    def _measured(
+        self, weights: Weights, views: PyTree, batch: Batch
+    ) -> tuple[PyTree, dict[str, jax.Array]]:
+        """As `_sums_of`, of what the network made of each view."""
+        outputs = together(self._task, views, batch, self._views)
         examples = (batch["mask"] > 0).sum(dtype=jnp.int32)
         answers: dict[str, jax.Array] = {}
         if self._answers:

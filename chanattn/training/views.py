@@ -1,6 +1,8 @@
 """How an evaluation looks at a picture: whole or in windows, at several scales, mirrored too."""
 
 import dataclasses
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -15,6 +17,9 @@ from chanattn.layers.resize import bilinear
 from chanattn.models import folding
 from chanattn.tasks import Task
 from chanattn.training.state import Weights
+
+#: `(weights, image, batch) -> outputs`; of the batch it takes what the task says, but not the pictures.
+Network = Callable[[Weights, jax.Array, Batch], Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +56,14 @@ class Views:
             found["window"] = list(self.window)
         return found
 
+    def several(self) -> bool:
+        """Whether there is more to average than windows."""
+        return self.flip or self.scales != (1.0,)
+
+    def mirrored(self) -> tuple[bool, ...]:
+        """Whether left and right are exchanged in the views of one scale."""
+        return (False, True) if self.flip else (False,)
+
     def name(self) -> str:
         """The same as the end of a file's name: "-flip-scales0.75_1_1.25"."""
         found = "-flip" if self.flip else ""
@@ -66,8 +79,7 @@ class Views:
         Raises:
             UsageError: its answers have no means, or its outputs do not lie at places.
         """
-        several = self.flip or self.scales != (1.0,)
-        if several and type(task).mean_of_views is Task.mean_of_views:
+        if self.several() and type(task).mean_of_views is Task.mean_of_views:
             raise UsageError(
                 f"the task {type(task).__name__} cannot evaluate with --flip and --scales: leave them out"
             )
@@ -78,68 +90,101 @@ class Views:
             )
 
 
-def outputs_of(
-    model: nn.Module, task: Task, weights: Weights, batch: Batch, views: Views | None = None
-) -> Any:
-    """What a network makes of a batch once it is trained; to be traced."""
-    views = views or Views()
-    if not views.changes():
-        return _outputs(model, task, weights, batch)
+def network_of(model: nn.Module, task: Task) -> Network:
+    """The network once it is trained, as a program of its own; inside a larger one a part of that.
+
+    Args:
+        model: called as `apply(variables, image, train=False)`, returns `(outputs, endpoints)`.
+        task: says what else it is given.
+    """
+
+    def network(weights: Weights, image: jax.Array, batch: Batch) -> Any:
+        with folding():
+            outputs, _ = model.apply(weights, image, train=False, **task.inputs(batch))
+        return outputs
+
+    return jax.jit(network, inline=True)
+
+
+def outputs_on(network: Network, weights: Weights, batch: Batch, views: Views) -> list[Any]:
+    """What a network makes of each view of a batch.
+
+    To be traced. With windows it is to be called on the host, so that the network is compiled for one window
+    and takes the memory of one: in one program, XLA computes on a CPU side by side what it can.
+
+    Raises:
+        UsageError: the network takes pictures of one size alone, and the views have others.
+    """
+    image = batch["image"]
+    outputs = []
     try:
-        return _of_views(model, task, weights, batch, views)
+        for scale in views.scales:
+            height, width = (max(1, round(side * scale)) for side in image.shape[1:3])
+            scaled = _resized(image, (height, width))
+            for flipped in views.mirrored():
+                seen = _exchanged(scaled) if flipped else scaled
+                outputs.append(_in_windows(network, weights, seen, batch, views.window))
     except ScopeParamShapeError as error:
+        if not views.changes():
+            raise
         raise UsageError(
             "the network has parameters for every place of a picture (attention by rows, say), so that it"
             " takes pictures of one size alone: leave out --scales and --window"
         ) from error
-
-
-def _of_views(model: nn.Module, task: Task, weights: Weights, batch: Batch, views: Views) -> Any:
-    size = batch["image"].shape[1], batch["image"].shape[2]
-    outputs, mirrored = [], []
-    total: Any = ()
-    for scale in views.scales:
-        height, width = (max(1, round(side * scale)) for side in size)
-        scaled = bilinear(batch["image"], (height, width))
-        for flipped in (False, True) if views.flip else (False,):
-            image = scaled[:, :, ::-1] if flipped else scaled
-            # Each view waits for the one before: computed side by side they would need the memory of all.
-            image, total = jax.lax.optimization_barrier((image, total))
-            total = _in_windows(model, task, weights, batch | {"image": image}, views.window)
-            outputs.append(total)
-            mirrored.append(flipped)
-    if len(outputs) == 1 and views.scales == (1.0,):
-        return outputs[0]
-    return task.mean_of_views(outputs, mirrored, size)
-
-
-def _outputs(model: nn.Module, task: Task, weights: Weights, batch: Batch) -> Any:
-    with folding():
-        outputs, _ = model.apply(weights, batch["image"], train=False, **task.inputs(batch))
     return outputs
 
 
+def together(task: Task, outputs: Sequence[Any], batch: Batch, views: Views) -> Any:
+    """What `outputs_on` gave as the outputs on the pictures; to be traced."""
+    if not views.several():
+        return outputs[0]
+    mirrored = [flipped for _ in views.scales for flipped in views.mirrored()]
+    _, height, width, _ = batch["image"].shape
+    return task.mean_of_views(outputs, mirrored, (height, width))
+
+
 def _in_windows(
-    model: nn.Module, task: Task, weights: Weights, batch: Batch, window: tuple[int, int] | None
+    network: Network,
+    weights: Weights,
+    image: jax.Array,
+    batch: Batch,
+    window: tuple[int, int] | None,
 ) -> Any:
     """Outputs (B, H, W, C) put together from windows, if the pictures are larger than one."""
-    image = batch["image"]
-    size = image.shape[1:3]
+    size = image.shape[1], image.shape[2]
     if window is None or (size[0] <= window[0] and size[1] <= window[1]):
-        return _outputs(model, task, weights, batch)
+        return network(weights, image, batch)
     height, width = (min(whole, part) for whole, part in zip(size, window, strict=True))
     counts = np.zeros((*size, 1), np.float32)
-    total: Any = None
+    total = None
     for top in starts(size[0], height):
         for left in starts(size[1], width):
-            part = image[:, top : top + height, left : left + width]
-            part, total = jax.lax.optimization_barrier((part, total))
-            found = _outputs(model, task, weights, batch | {"image": part}).astype(jnp.float32)
-            if total is None:
-                total = jnp.zeros((len(image), *size, found.shape[-1]), jnp.float32)
-            total = total.at[:, top : top + height, left : left + width].add(found)
+            part = _cut(image, top, left, (height, width))
+            total = _added(total, network(weights, part, batch), top, left, size)
             counts[top : top + height, left : left + width] += 1
-    return total / counts
+    return _divided(total, counts)
+
+
+_resized = jax.jit(bilinear, static_argnums=1, inline=True)
+_exchanged = jax.jit(lambda image: image[:, :, ::-1], inline=True)
+_divided = jax.jit(lambda total, counts: total / counts, inline=True)
+
+
+@functools.partial(jax.jit, static_argnums=3, inline=True)
+def _cut(image: jax.Array, top: int, left: int, window: tuple[int, int]) -> jax.Array:
+    shape = image.shape[0], *window, image.shape[3]
+    return jax.lax.dynamic_slice(image, (0, top, left, 0), shape)
+
+
+@functools.partial(jax.jit, static_argnums=4, inline=True)
+def _added(
+    total: jax.Array | None, part: jax.Array, top: int, left: int, size: tuple[int, int]
+) -> jax.Array:
+    """The sum of outputs (B, H, W, C) with those of one window; None: of none so far."""
+    if total is None:
+        total = jnp.zeros((part.shape[0], *size, part.shape[3]), jnp.float32)
+    before = jax.lax.dynamic_slice(total, (0, top, left, 0), part.shape)
+    return jax.lax.dynamic_update_slice(total, before + part, (0, top, left, 0))
 
 
 def starts(whole: int, window: int) -> list[int]:

@@ -15,7 +15,7 @@ from chanattn.errors import UsageError
 from chanattn.layers.resize import bilinear
 from chanattn.tasks.classification import Classification
 from chanattn.tasks.segmentation import Segmentation
-from chanattn.training.views import Views, outputs_of, starts
+from chanattn.training.views import Views, network_of, outputs_on, starts, together
 
 CLASSES = 4
 
@@ -38,8 +38,13 @@ def pictures(height: int = 20, width: int = 30) -> dict[str, jax.Array]:
 
 def of(model: nn.Module, batch: dict[str, jax.Array], views: Views) -> tuple[Any, Any]:
     weights = {"batch_stats": {}, **model.init(jax.random.key(1), batch["image"], train=False)}
-    found = jax.jit(lambda w, b: outputs_of(model, Segmentation(), w, b, views))(weights, batch)
-    return weights, found
+    task = Segmentation()
+    network = network_of(model, task)
+    if views.window is None:
+        outputs = jax.jit(lambda w, b: outputs_on(network, w, b, views))(weights, batch)
+    else:
+        outputs = outputs_on(network, weights, batch, views)
+    return weights, together(task, outputs, batch, views)
 
 
 def test_probabilities_of_all_views_are_averaged_at_the_size_of_the_picture() -> None:
@@ -124,3 +129,20 @@ def test_views_have_names_of_their_own() -> None:
     views = Views(flip=True, scales=(0.75, 1.0), window=(8, 16))
     assert views.name() == "-flip-scales0.75_1-window8x16"
     assert views.changes() == {"flip": True, "scales": [0.75, 1.0], "window": [8, 16]}
+
+
+def test_one_program_serves_all_windows() -> None:
+    traced = []
+
+    class Counting(Pixels):
+        @nn.compact
+        def __call__(self, image: jax.Array, train: bool) -> tuple[jax.Array, dict[str, Any]]:
+            traced.append(image.shape)
+            return nn.Conv(CLASSES, (1, 1))(image), {}
+
+    batch, model = pictures(), Counting()
+    weights = {"batch_stats": {}, **model.init(jax.random.key(1), batch["image"], train=False)}
+    traced.clear()
+    (found,) = outputs_on(network_of(model, Segmentation()), weights, batch, Views(window=(8, 12)))
+    assert traced == [(2, 8, 12, 3)]
+    assert found.shape == (2, 20, 30, CLASSES)
