@@ -116,6 +116,8 @@ def outputs_on(network: Network, weights: Weights, batch: Batch, views: Views) -
         UsageError: the network takes pictures of one size alone, and the views have others.
     """
     image = batch["image"]
+    if not views.changes():
+        return [network(weights, image, batch)]
     outputs = []
     try:
         for scale in views.scales:
@@ -125,8 +127,6 @@ def outputs_on(network: Network, weights: Weights, batch: Batch, views: Views) -
                 seen = _exchanged(scaled) if flipped else scaled
                 outputs.append(_in_windows(network, weights, seen, batch, views.window))
     except ScopeParamShapeError as error:
-        if not views.changes():
-            raise
         raise UsageError(
             "the network has parameters for every place of a picture (attention by rows, say), so that it"
             " takes pictures of one size alone: leave out --scales and --window"
