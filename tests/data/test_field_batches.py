@@ -166,7 +166,11 @@ def test_pictures_with_boxes_or_a_label_map_are_fitted_in_whole(mesh, config_of)
     [
         ({"mixup": 0.2, "cutout": 3, "flip": True, "rand_augment_ops": 1}, ["label"], None),
         ({"flip": True, "pad_crop": 4, "color_jitter": 0.4}, ["label_map", "boxes"], None),
-        ({"cutout": 3}, ["boxes"], "cutout=3 works with labels alone.* boxes; set it to .* 0$"),
+        (
+            {"cutout": 3},
+            ["boxes"],
+            "cutout=3 works with labels alone.* boxes; set it to .* 0, and use .*crop$",
+        ),
         ({"mixup": 0.2}, ["label", "label_map"], "mixup=0.2 works with labels alone.* from masks"),
         ({"random_resized_crop": True}, ["label_map"], "random_resized_crop=True"),
         ({"eval_crop": 0.5}, ["boxes"], "eval_crop=0.5 works with labels and captions alone"),
