@@ -14,7 +14,7 @@ from chanattn.analysis.cost.programs import planned_memory, stand_in
 from chanattn.errors import UsageError
 from chanattn.layers import kernels
 from chanattn.training.config import changed_fields
-from configs import cifar10, digits
+from configs import cifar10, digits, shapes_segmentation
 
 
 def recipe(attention: str = "identity") -> ConfigDict:
@@ -111,6 +111,20 @@ def test_what_is_timed_differs_from_the_recipe_in_data_and_length_alone() -> Non
     )
     assert not any(path.startswith("dataset.augment") for path in changed)
     assert data.pictures(copy) == ((8, 8, 3), 10)
+
+
+def test_a_segmentation_is_timed_with_its_classes_and_their_weights() -> None:
+    config = shapes_segmentation.get_config("se")
+    config.batch_size = 2
+    with config.dataset.ignore_type():
+        config.dataset.image_size = (16, 24)
+    config.model.update(name="resnet8", head_width=32)
+    found = cost.of_configs({"se": config}, batch_size=2, rounds=1, seconds=0.01)
+    (entry,) = found["variants"].values()
+    copy = stand_in(config, data.Pictures((16, 24, 3), 6))
+    assert data.pictures(copy, ["label_map"]) == ((16, 24, 3), 6)
+    assert entry["train_step_ms"]["median"] > 0
+    assert entry["peak_memory_bytes"] > 8 * entry["parameters"]
 
 
 def test_pictures_that_are_not_square_are_timed_in_their_size() -> None:

@@ -18,6 +18,7 @@ from chanattn import data
 from chanattn.data import stream as streams
 from chanattn.data.batches import TrainingBatches
 from chanattn.data.fit import Fit
+from chanattn.data.source import Subset
 from chanattn.data.sources.synthetic import Synthetic
 from chanattn.data.stream import stream
 from chanattn.errors import UsageError
@@ -95,8 +96,9 @@ def test_too_little_shared_memory_is_refused_before_anything_starts(mesh, make_c
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no shared memory to be looked at")
 def test_no_more_shared_memory_is_taken_than_is_asked_for():
     size, batch, workers = 96, 32, 2
+    whole = Synthetic("train", 500, 5, (size, size))
     batches = TrainingBatches(
-        Synthetic("train", 500, 5, (size, size)),
+        Subset(whole, np.arange(500), {"label": whole.fields["label"]}),
         Fit((size, size, 3), resize=False),
         batch_size=batch,
         rows=np.arange(batch),

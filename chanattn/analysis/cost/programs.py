@@ -54,6 +54,7 @@ def stand_in(config: ConfigDict, pictures: Pictures) -> ConfigDict:
     c.optimizer.learning_rate = _LEARNING_RATE
     c.dataset.name, c.dataset.split, c.dataset.eval_split = "synthetic", "train", "test"
     c.dataset.data_dir, c.dataset.workers = "", 0
+    c.dataset.class_names, c.dataset.void = (), -1
     with c.dataset.ignore_type():  # may have been one number
         c.dataset.image_size = pictures.image_shape[:2]
     c.dataset.synthetic_examples = config.batch_size

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from ml_collections import ConfigDict
 
-from chanattn.data.fields import Field, Label
+from chanattn.data.fields import Field, Label, Mask
 from chanattn.data.fit import image_size
 from chanattn.data.source import ImageShape, Record
 from chanattn.errors import UsageError
@@ -28,7 +28,8 @@ def open_split(dataset: ConfigDict, split: str) -> "Synthetic":
 class Synthetic:
     """The coarse colour pattern of the class under noise; computed when read, never stored.
 
-    Example `i` has class `i % classes` and depends on the split and `i` alone.
+    Example `i` has class `i % classes` and depends on the split and `i` alone. The label maps, in which
+    every class occurs, are all the same and tell nothing of the pictures: they are for timing.
     """
 
     note = ""
@@ -38,7 +39,11 @@ class Synthetic:
         self._size = size
         self.examples = examples
         self.class_names = tuple(f"class {i}" for i in range(classes))
-        self.fields: Mapping[str, Field] = {"label": Label(classes)}
+        self.fields: Mapping[str, Field] = {
+            "label": Label(classes),
+            "label_map": Mask(classes, ignore=None),
+        }
+        self._label_map = np.arange(size[0] * size[1]).reshape(size) % classes
         self.image_shape: ImageShape = (*size, 3)
         self.names = range(examples)
         self.labels = np.arange(examples) % classes
@@ -60,7 +65,7 @@ class Synthetic:
         template = self._templates[label]
         pattern = cv2.resize(template, (width, height), interpolation=cv2.INTER_NEAREST)
         # Between 64 - 64 and 191 + 63: no value leaves 0..255.
-        return Record(pattern - 64 + noise, {"label": label})
+        return Record(pattern - 64 + noise, {"label": label, "label_map": self._label_map})
 
     def describe(self, index: int) -> str:
         """See `Readable.describe`."""
