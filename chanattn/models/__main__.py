@@ -133,7 +133,7 @@ def _table_of_heads() -> Table:
     for column in ("parameters", "and in training", "multiply-accumulates, 1e9"):
         table.add_column(column, justify="right")
     for head in models.heads.names():
-        if head == "classifier":
+        if not models.heads.is_dense(head):
             continue
         own = [slot.name for slot in models.heads.mechanisms(head, None)]
         used, further, macs = costs_of_head(head, name, size, classes)

@@ -17,12 +17,14 @@ from chanattn.models.heads.classifier import Classifier
 from chanattn.models.heads.danet import DANet
 from chanattn.models.heads.encnet import EncNet
 from chanattn.models.heads.fpn import FPN
+from chanattn.models.heads.lstm import LSTM
 from chanattn.models.heads.parts import DenseHead, Strides, WithAuxiliary
 from chanattn.models.heads.unet import UNet
 from chanattn.models.slots import Slot
 
 __all__ = [
     "FPN",
+    "LSTM",
     "BiSeNet",
     "Classifier",
     "DANet",
@@ -35,6 +37,7 @@ __all__ = [
     "check_use",
     "create",
     "has_auxiliary",
+    "is_dense",
     "mechanisms",
     "names",
     "register",
@@ -76,6 +79,7 @@ _HEADS: dict[str, type[nn.Module]] = {
     "encnet": EncNet,
     "danet": DANet,
     "unet": UNet,
+    "lstm": LSTM,
 }
 
 
@@ -121,8 +125,8 @@ def check_use(name: str, *, width: int, strides: Strides, attention: Slot) -> No
 
     Raises:
         UsageError: There is no head of that name; it has no width to choose, or not this one; the network has
-            too few stages for it; there is no place for attention in it; or attention sits before the global
-            mean, which it does not look at.
+            too few stages for it; there is no place for attention in it, or not for this mechanism; or
+            attention sits before the global mean, which it does not look at.
     """
     if name:
         check(name)
@@ -133,7 +137,8 @@ def check_use(name: str, *, width: int, strides: Strides, attention: Slot) -> No
             f"{_listed('width')}"
         )
     if _has(name, "strides"):
-        _HEADS[name](num_classes=1, width=width, strides=strides, parent=None)
+        neck = {"neck": attention} if attention.placement == "neck" and _has(name, "neck") else {}
+        _HEADS[name](num_classes=1, width=width, strides=strides, parent=None, **neck)
     if attention.placement == "neck" and not _has(name, "neck"):
         raise UsageError(
             f"attention cannot be placed at 'neck': {called} has no such place; these heads have: "
@@ -173,6 +178,11 @@ def mechanisms(name: str, neck: Slot | None) -> tuple[Slot, ...]:
 def has_auxiliary(name: str) -> bool:
     """Whether a head, or "", gives a `WithAuxiliary` in training."""
     return bool(name) and getattr(_HEADS[name], "has_auxiliary", False)
+
+
+def is_dense(name: str) -> bool:
+    """Whether a head gives logits of every pixel."""
+    return issubclass(_HEADS[name], DenseHead)
 
 
 def create(
