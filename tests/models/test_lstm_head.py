@@ -352,7 +352,7 @@ def test_own_words_are_drawn_from_the_distribution_of_the_model() -> None:
     variables["params"]["logits"]["kernel"] *= 1e3
     told = {**TOLD, "train": True}
     rngs = {"dropout": jax.random.key(0)}
-    own = head.apply(variables, ENDS, **told, tokens=TOKENS, rngs=rngs)
+    own = jax.jit(lambda v: head.apply(v, ENDS, **told, tokens=TOKENS, rngs=rngs))(variables)
     said = jnp.concatenate([TOKENS[:, :1], jnp.argmax(own, axis=-1)[:, :-1]], axis=1)
     np.testing.assert_allclose(
         head.apply(variables, ENDS, **TOLD, tokens=said), own, rtol=1e-4, atol=1e-2
@@ -360,7 +360,8 @@ def test_own_words_are_drawn_from_the_distribution_of_the_model() -> None:
 
 
 def test_it_starts_with_orthogonal_matrices_and_an_open_forget_gate() -> None:
-    params = LSTM(**SMALL, attention="none").init(jax.random.key(1), ENDS, **TOLD)["params"]
+    head = LSTM(**SMALL, attention="none")
+    params = jax.jit(lambda key: head.init(key, ENDS, **TOLD))(jax.random.key(1))["params"]
     for matrix in np.split(np.asarray(params["gates_of_state"]["kernel"]), 4, axis=1):
         np.testing.assert_allclose(matrix @ matrix.T, np.eye(8), atol=1e-5)
     np.testing.assert_array_equal(

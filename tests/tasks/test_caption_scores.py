@@ -53,6 +53,21 @@ def test_a_caption_without_a_word_scores_nothing():
         ("\u201cHi\u201d \u2013 it\u2019s 10,000 or 3:30", "hi it 's 10,000 or 3:30"),
         ("the U.S. flag...", "the u.s. flag"),
         ("\u05e9\u05dc\u05d5\u05dd \U0001f600", "\u05e9\u05dc\u05d5\u05dd \U0001f600"),
+        # Vowel signs and accents, joiners, flags and colours of skin belong to what they stand behind.
+        ("\u0939\u093f\u0928\u094d\u0926\u0940!", "\u0939\u093f\u0928\u094d\u0926\u0940"),
+        (
+            "\u200f\u05e9\u05b8\u05c1\u05dc\u05d5\u05b9\u05dd.",
+            "\u05e9\u05b8\u05c1\u05dc\u05d5\u05b9\u05dd",
+        ),
+        (
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 cafe\u0301",
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 cafe\u0301",
+        ),
+        (
+            "\U0001f468\u200d\U0001f469\u200d\U0001f467\U0001f44d\U0001f3fd \U0001f1e9\U0001f1ea\u2764\ufe0f",
+            "\U0001f468\u200d\U0001f469\u200d\U0001f467 \U0001f44d\U0001f3fd "
+            "\U0001f1e9\U0001f1ea \u2764\ufe0f",
+        ),
         ("  ", ""),
     ],
 )
