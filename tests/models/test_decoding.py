@@ -134,6 +134,16 @@ def test_the_search_ends_as_soon_as_nothing_better_can_come() -> None:
         assert 1 <= len(asked) <= most
 
 
+def test_every_token_may_be_produced_where_none_is_excluded() -> None:
+    step, state = model(random_model(5, 30, 4, 5))
+    how = {"limit": 4, "begin": 1, "end": 2}
+    found = greedy(step, state, **how).tokens
+    assert {0, 1, 2, 3, 4} == set(np.unique(found))
+    np.testing.assert_array_equal(
+        found, beam(step, state, width=1, finished="shrink", **how).tokens
+    )
+
+
 def test_pictures_do_not_see_each_other() -> None:
     tables = random_model(3, 6, 5, 7, scale=3.0)
     search = {"width": 3, "limit": 5, "normalisation": "mean", **TOKENS}

@@ -275,8 +275,10 @@ class LSTM(nn.Module):
                 own = jax.random.categorical(draw, jax.lax.stop_gradient(logits))
             return (state, own), (state.h, context, word)
 
+        # Of a step nothing is kept for the gradient but what it starts from: attention is computed again,
+        # which takes a fraction of the time that writing and reading its N C k hidden values does.
         loop = nn.scan(
-            advance,
+            nn.remat(advance, prevent_cse=False),
             variable_broadcast=("params", "batch_stats"),
             variable_axes={"attention": Out(1)},
             split_rngs={"params": False, "dropout": True},
