@@ -424,6 +424,7 @@ def refused(message: str, **options: Any) -> None:
 def test_what_it_cannot_have_is_refused_when_it_is_made() -> None:
     refused("'se' cannot be given the state.*choose sca or spatial, or set cond", attention="se")
     refused("'se' cannot be given the state", neck=Slot("se", "neck"))
+    refused("from placement 'neck': leave", neck=Slot("sca", "neck"), attention="spatial")
     refused("'sk' is for the conv slot of a block, not for a decoder", attention="sk")
     refused("unknown attention 'scb'.*Did you mean 'sca'", attention="scb")
     refused("'sca' takes no option 'widht'.*'width'", options=(("widht", 3),))

@@ -78,7 +78,8 @@ class LSTM(nn.Module):
         mechanisms: The decoder's own attention, that of SCA-CNN.
         num_classes: Words of the vocabulary, V.
         width: Hidden units of the LSTM; 0: 256.
-        neck: The mechanism that takes the place of `attention`, as a network has it at placement "neck".
+        neck: The mechanism that takes the place of `attention`, as a network has it at placement "neck", with
+            its own options.
         strides: Of the backbone's endpoints.
         attention: "none"; "spatial" (Show, Attend and Tell; option `width`); or a mechanism of the gate slot
             that takes a condition.
@@ -125,6 +126,11 @@ class LSTM(nn.Module):
         if self.width < 0 or self.embedding < 1:
             raise UsageError(
                 f"the head lstm needs a width and an embedding, not {self.width} and {self.embedding}"
+            )
+        if self.neck is not None and (self.attention != "sca" or self.options):
+            raise UsageError(
+                f"the head lstm has attention {self.neck.name!r} from placement 'neck': leave attention and"
+                " options of the head out"
             )
         if self.layers not in (1, 2):
             raise UsageError(f"the head lstm has 1 or 2 layers of attention, not {self.layers}")
