@@ -56,6 +56,8 @@ class Task(abc.ABC):
             an evaluation; 0: there is no such picture.
         measured_from_answers: Whether some of `metrics` come from answers, so that an evaluation during
             training has to collect them.
+        scored_as_stored: Whether answers are scored in pixels of the picture as it is stored, so that the
+            batches of an evaluation say where that lies (`whereabouts`, see `chanattn.data.fields`).
     """
 
     fields: ClassVar[tuple[str, ...]] = ("label",)
@@ -66,6 +68,7 @@ class Task(abc.ABC):
     terms: ClassVar[tuple[str, ...]] = ()
     pixelwise: ClassVar[bool] = False
     measured_from_answers: ClassVar[bool] = False
+    scored_as_stored: ClassVar[bool] = False
     table: ClassVar[tuple[str, ...]] = ("class", "probability")
     placed: ClassVar[bool] = False
     samples: ClassVar[int] = 0
@@ -90,6 +93,10 @@ class Task(abc.ABC):
         """
         del annotations, classes
         return self
+
+    def head_options(self) -> dict[str, Any]:
+        """Fields of the head that the options of the task decide, see `chanattn.models.create`."""
+        return {}
 
     def inputs(self, batch: Batch) -> dict[str, jax.Array]:
         """What the head is given beside the endpoints (the words so far), by name."""
