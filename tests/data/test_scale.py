@@ -34,6 +34,7 @@ def stored():
         "boxes": np.tile(np.float32([[[12, 18, 30, 36]]]), (NUMBER, 1, 1)),
         "boxes_label": np.zeros((NUMBER, 1), np.int32),
         "boxes_crowd": np.zeros((NUMBER, 1), bool),
+        "boxes_area": np.full((NUMBER, 1), 9, np.float32),
     }
 
 
