@@ -97,6 +97,15 @@ class Placement(NamedTuple):
         values = _mixed(values, *rows)
         return _mixed(values.T, *columns).T
 
+    def corners_back(self, corners: np.ndarray) -> np.ndarray:
+        """Boxes (..., 4) of the result, x0, y0, x1, y1, in those of the stored picture, cut off at its borders."""
+        x0, y0, x1, y1 = np.moveaxis(np.asarray(corners, np.float64), -1, 0)
+        if self.mirrored:
+            x0, x1 = self.size[1] - x1, self.size[1] - x0
+        x0, x1 = (np.clip(x / self.scale_x + self.left, 0, self.stored[1]) for x in (x0, x1))
+        y0, y1 = (np.clip(y / self.scale_y + self.top, 0, self.stored[0]) for y in (y0, y1))
+        return np.stack([x0, y0, x1, y1], axis=-1)
+
 
 class Array(NamedTuple):
     """One array of a batch: shape without the examples, type, and value in padding and corrupt examples."""

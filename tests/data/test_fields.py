@@ -5,6 +5,7 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import parity
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -140,6 +141,90 @@ def test_boxes_in_fractions_become_pixels_and_those_without_area_are_left_out():
     np.testing.assert_array_equal(parts["_crowd"], [True, False, False, False])
     nothing = BOXES.load(StoredBoxes(np.zeros((0, 4)), []), to)
     np.testing.assert_array_equal(nothing["_label"], [-1] * 4)
+
+
+def placements(arrays, case, name):
+    """What torchvision did, as placements: new height and width, the corner, and height and width."""
+    height, width, top, left, *size = arrays[f"{case}:parameters_{name}"].tolist()
+    stored = (23, 31) if case == "scale_crop" else tuple(map(int, name.split("x")))
+    scale = height / stored[0], width / stored[1]
+    if case == "letterbox":  # where the picture lies in the result, rather than the other way round
+        top, left = -top, -left
+    return Placement(stored, tuple(size), top / scale[0], left / scale[1], *scale)
+
+
+def moved_boxes(corners, to):
+    parts = Boxes(1, len(corners)).load(StoredBoxes(corners, [0] * len(corners)), to)
+    return parts[""], parts["_label"] == 0
+
+
+@pytest.mark.parametrize("name", ["12x17", "10x14"])
+def test_boxes_are_mirrored_as_by_torchvision(golden, name):
+    arrays = parity.load(golden / "tasks" / "aug_boxes.npz")
+    size = tuple(map(int, name.split("x")))
+    found, kept = moved_boxes(arrays[f"hflip:boxes_{name}"], Placement(size, size, mirrored=True))
+    assert kept.all()
+    np.testing.assert_allclose(found, arrays[f"hflip:y_boxes_{name}"], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["19x30", "27x14", "50x41"])
+def test_boxes_go_into_a_letterbox_and_back_as_by_torchvision(golden, name):
+    arrays = parity.load(golden / "tasks" / "aug_boxes.npz")
+    stored, to = arrays[f"letterbox:boxes_{name}"], placements(arrays, "letterbox", name)
+    found, kept = moved_boxes(stored, to)
+    assert kept.all()
+    np.testing.assert_allclose(found, arrays[f"letterbox:y_boxes_{name}"], atol=1e-4)
+    back = to.corners_back(found)
+    np.testing.assert_allclose(back, arrays[f"letterbox:y_boxes_back_{name}"], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["in", "out", "mixed"])
+def test_boxes_are_scaled_and_cropped_as_by_torchvision_but_kept_by_what_is_visible(golden, name):
+    arrays = parity.load(golden / "tasks" / "aug_boxes.npz")
+    to = placements(arrays, "scale_crop", name)
+    found, kept = moved_boxes(arrays["scale_crop:boxes"], to)
+    whole = arrays[f"scale_crop:y_boxes_unclipped_{name}"]
+    cut = np.clip(whole, 0, to.size[::-1] * 2)
+    sides, of_whole = cut[:, 2:] - cut[:, :2], whole[:, 2:] - whole[:, :2]
+    visible = sides.prod(axis=1) / of_whole.prod(axis=1)
+    # What is wanted is that enough is seen; the reference asks for the centre or for a pixel.
+    expected = (visible > 1 - 1e-6) | ((visible >= 0.3) & (sides >= 2).all(axis=1))
+    np.testing.assert_array_equal(kept, expected)
+    np.testing.assert_allclose(found[kept], cut[kept], atol=1e-4)
+    by_centre = arrays[f"scale_crop:y_keep_{name}"]
+    np.testing.assert_allclose(cut[by_centre], arrays[f"scale_crop:y_boxes_{name}"], atol=1e-4)
+
+
+@given(PLACEMENTS, st.integers(0, 1000))
+def test_what_padding_rows_hold_changes_nothing(to, seed):
+    rng = np.random.default_rng(seed)
+    low = rng.uniform(0, [9, 5], (2, 2))
+    boxes = np.concatenate([low, low + rng.uniform(0.2, [9, 6], (2, 2))], 1)
+    clean = BOXES.load(StoredBoxes(boxes, [0, 2], [True, False]), Placement(to.stored, to.stored))
+    dirty = {name: np.array(value) for name, value in clean.items()}
+    strange = np.array([np.nan, np.inf, -np.inf, 1e30], np.float32)
+    dirty[""][2:] = rng.choice(strange, (2, 4))
+    dirty["_area"][2:] = rng.choice(strange, 2)
+    dirty["_crowd"][2:] = rng.random(2) < 0.5
+    for name, value in BOXES.move(clean, to).items():
+        np.testing.assert_array_equal(BOXES.move(dirty, to)[name], value)
+
+
+@given(PLACEMENTS, st.integers(0, 1000))
+def test_boxes_go_back_to_where_they_came_from(to, seed):
+    rng = np.random.default_rng(seed)
+    low = rng.uniform(0, [9, 5], (4, 2))
+    corners = np.concatenate([low, low + rng.uniform(0.2, [2, 2], (4, 2))], 1)
+    parts = BOXES.load(StoredBoxes(corners, [0, 1, 2, 0]), to)
+    (top, left), (bottom, right) = place(0, 0, to), place(*to.stored, to)
+    whole = min(top, left, right) >= 0 and bottom <= to.size[0] and max(left, right) <= to.size[1]
+    kept = parts["_label"] >= 0
+    back = to.corners_back(parts[""])
+    if whole:
+        assert kept.all()
+        np.testing.assert_allclose(back, corners, atol=1e-3)
+    assert (back[kept] >= corners[kept] - 1e-3)[:, :2].all()
+    assert (back[kept] <= corners[kept] + 1e-3)[:, 2:].all()
 
 
 def test_a_small_box_that_is_whole_is_kept_for_the_evaluation():
