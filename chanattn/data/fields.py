@@ -98,7 +98,10 @@ class Placement(NamedTuple):
         return _mixed(values.T, *columns).T
 
     def corners_back(self, corners: np.ndarray) -> np.ndarray:
-        """Boxes (..., 4) of the result, x0, y0, x1, y1, in those of the stored picture, cut off at its borders."""
+        """Boxes (..., 4) of the result in pixels of the stored picture, cut off at its borders.
+
+        They are x0, y0, x1, y1.
+        """
         x0, y0, x1, y1 = np.moveaxis(np.asarray(corners, np.float64), -1, 0)
         if self.mirrored:
             x0, x1 = self.size[1] - x1, self.size[1] - x0

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from chanattn import data
 from chanattn.data.fields import Boxes, Placement
 from chanattn.data.sources import open_source
 from chanattn.errors import UsageError
@@ -239,6 +240,20 @@ def test_absent_pictures_may_be_tolerated(tmp_path):
     assert isinstance(source.read([0])[0], OSError)
     assert source.read([1])[0].image == PICTURE
     assert str(tmp_path / "elsewhere.jpg") in source.places()
+
+
+def test_a_training_split_without_objects_is_refused(tmp_path):
+    yolo(tmp_path, a="")
+    write(tmp_path / "labels/test/c.txt", of_yolo())
+    pictures(tmp_path / "images/test", "c")
+    config = base.get_config()
+    empty, full = opened(tmp_path), opened(tmp_path, "test")
+    assert (empty.objects, full.objects) == (0, 2)
+    with pytest.raises(
+        UsageError, match=r"the 2 pictures of config.dataset.split=train show no objects"
+    ):
+        data.check_splits(config, empty, full)
+    data.check_splits(config, full, empty)
 
 
 def change(layout: Callable, **changes: Any) -> Callable[[Path], None]:
