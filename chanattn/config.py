@@ -80,6 +80,8 @@ DATASET = {
     "void": Field(-1, integer(-1, 65_535),
         "Of label maps of TFDS: the value of pixels without a class; -1: what the set says, else none.",
         data=("mask",), older=-1),
+    "most_boxes": Field(100, integer(1, 10_000),
+        "Objects of one picture that there is room for; COCO has 93 in one.", data=("boxes",), older=100),
     "image_size": Field(0, size(16_384),
         "After decoding: a number for squares, or HEIGHT,WIDTH; 0: as stored, if all share one size."),
     "mean": Field((0.5, 0.5, 0.5), several(number(), 3), "Mean of the pixel values in [0, 1], by channel."),

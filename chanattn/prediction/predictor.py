@@ -18,12 +18,12 @@ from chanattn.class_names import check_distinct, told_apart
 from chanattn.data.batches import EvaluationBatches
 from chanattn.data.corrupt import why_unreadable
 from chanattn.data.decode import Decoding, decode
-from chanattn.data.fields import Whereabouts
+from chanattn.data.fields import PLACE, Whereabouts
 from chanattn.data.fit import image_size
 from chanattn.data.pipeline import evaluation_batch
 from chanattn.data.placement import AXIS, local_rows, put_batch, replicated
 from chanattn.data.source import ImageShape, Record
-from chanattn.data.sources.own_pictures import PLACE, OwnPictures, Picture
+from chanattn.data.sources.own_pictures import OwnPictures, Picture
 from chanattn.data.stream import stream
 from chanattn.errors import UsageError
 from chanattn.layers import kernels

@@ -52,6 +52,8 @@ class Task(abc.ABC):
         table: Headings of what `rows` gives.
         placed: Whether answers lie at places of the picture, as label maps and boxes do: pictures of one's
             own are then fitted in whole, and `at_stored_size` brings the answers back.
+        scored_as_stored: Whether answers are scored in the pixels of the pictures as they are stored: batches
+            of an evaluation then have `whereabouts` (`chanattn.data.fields.Whereabouts`).
         samples: How many examples of the evaluation split `samples.png` shows at the end of a training and of
             an evaluation; 0: there is no such picture.
         measured_from_answers: Whether some of `metrics` come from answers, so that an evaluation during
@@ -71,6 +73,7 @@ class Task(abc.ABC):
     scored_as_stored: ClassVar[bool] = False
     table: ClassVar[tuple[str, ...]] = ("class", "probability")
     placed: ClassVar[bool] = False
+    scored_as_stored: ClassVar[bool] = False
     samples: ClassVar[int] = 0
     #: `(logits, batch) -> loss of each example (B,)` of logits (B, classes) that tell which classes a picture
     #: contains, for mechanisms that learn from it (EncNet); None: the task cannot say.

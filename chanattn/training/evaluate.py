@@ -75,13 +75,16 @@ def evaluate_run(
     trained = read_config(run)
     config = with_overrides(trained, overrides)
     views = views or Views()
-    views.check(tasks.create(config.task))
+    task = tasks.create(config.task)
+    views.check(task)
     if "[" in trained.dataset.split:
         check_parts(run, config, config.dataset.eval_split)
     with Checkpoints(run / CHECKPOINTS, read_only=True) as checkpoints:
         step = choose_step(run, checkpoints, step)
         mesh = meshes.setup(config)
-        examples = data.evaluation(config, mesh, fields=tasks.create(config.task).fields)
+        examples = data.evaluation(
+            config, mesh, fields=task.fields, whereabouts=task.scored_as_stored
+        )
         compared = _check_classes(run, trained, config, examples.class_names)
         model = tasks.network(config, examples.num_classes)
         weights, kind = restored(checkpoints, step, trained, ema, model, examples.image_shape, mesh)

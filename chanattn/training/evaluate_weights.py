@@ -69,12 +69,13 @@ def evaluate_weights(
     """
     config = with_overrides(config, overrides)
     views = views or Views()
-    views.check(tasks.create(config.task))
+    task = tasks.create(config.task)
+    views.check(task)
     if output is not None:
         check_writable(Path(output), "--output")
     state = read_state(file, allow_pickle)
     mesh = meshes.setup(config)
-    examples = data.evaluation(config, mesh, fields=tasks.create(config.task).fields)
+    examples = data.evaluation(config, mesh, fields=task.fields, whereabouts=task.scored_as_stored)
     model = tasks.network(config, examples.num_classes)
     check_hub(config, file, model)
     weights = imported(model, state, examples.image_shape, mesh)

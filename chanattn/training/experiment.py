@@ -72,7 +72,7 @@ class Experiment:
         mesh = setup(config)
         task = tasks.create(config.task)
         train = data.training(config, mesh, task.fields)
-        test = data.evaluation(config, mesh, fields=task.fields)
+        test = data.evaluation(config, mesh, fields=task.fields, whereabouts=task.scored_as_stored)
         _check_classes(config, train.class_names, test.class_names)
         data.check_splits(config, train.source, test.source)
         data.check_shared_memory(train, test)

@@ -43,6 +43,7 @@ OUT_OF_RANGE = {
     "dataset.data_dir": "file:///data",
     "dataset.class_names": ("",),
     "dataset.void": 65_536,
+    "dataset.most_boxes": 0,
     "dataset.image_size": -1,
     "dataset.mean": (0.5, 0.5),
     "dataset.std": (0.5, 0.0, 0.5),
