@@ -107,3 +107,7 @@ class Evaluation:
         """Counts by true class, then predicted class; None if the task does not count them."""
         matrix: Sequence[Sequence[int]] | None = self.results.get("confusion_matrix")
         return matrix
+
+    def confusion_names(self) -> tuple[str, ...]:
+        """Of its rows and columns: the classes, and background behind them where a task counts that."""
+        return tuple(self.results.get("confusion_names", self.class_names))

@@ -2,23 +2,25 @@
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from ml_collections import ConfigDict
 
 from chanattn.batch import Batch, Pair
+from chanattn.data.fields import Placement
 from chanattn.errors import UsageError
 from chanattn.models.heads import Levels
 from chanattn.runs.metric import Metric
-from chanattn.tasks import boxes
+from chanattn.tasks import average_precision, boxes, detections
 from chanattn.tasks.assignment import UNKNOWN, Grid, Objects, assign, centerness
 from chanattn.tasks.nms import NONE, Detections, best_of, select
-from chanattn.tasks.task import Answers, Task
+from chanattn.tasks.task import Answers, Colour, Task
 
 ALPHA, GAMMA = 0.25, 2.0
 #: Least probability of a class, or least score (torchvision), of a detection.
@@ -62,20 +64,18 @@ class Detection(Task):
     fields: ClassVar[tuple[str, ...]] = ("boxes",)
     heads: ClassVar[tuple[str, ...]] = ("fcos",)
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("ap", "AP", "%", higher_is_better=True),
-        Metric("ap50", "AP50", "%", higher_is_better=True),
-        Metric("ap75", "AP75", "%", higher_is_better=True),
-        Metric("ap_small", "AP of small objects", "%", higher_is_better=True),
-        Metric("ap_medium", "AP of medium objects", "%", higher_is_better=True),
-        Metric("ap_large", "AP of large objects", "%", higher_is_better=True),
-        Metric("ar100", "AR100", "%", higher_is_better=True),
+        *average_precision.METRICS[:3],
         Metric("loss", "loss", "nats", higher_is_better=False),
     )
+    details: ClassVar[tuple[Metric, ...]] = average_precision.METRICS[3:]
     monitored: ClassVar[tuple[str, ...]] = ("iou",)
     measured_from_answers: ClassVar[bool] = True
     scored_as_stored: ClassVar[bool] = True
+    table: ClassVar[tuple[str, ...]] = detections.TABLE
     placed: ClassVar[bool] = True
     samples: ClassVar[int] = 8
+    sample_side: ClassVar[int] = detections.LEAST_SIDE
+    most_told: ClassVar[int | None] = None
 
     def __post_init__(self) -> None:
         if len(self.ranges) != len(self.strides) - 1:
@@ -242,12 +242,42 @@ class Detection(Task):
         return jnp.where(compared > least, score, NONE)
 
     def results(
-        self, totals: dict[str, Any], answers: Answers | None, class_names: tuple[str, ...]
+        self, totals: dict[str, Pair], answers: Answers | None, class_names: tuple[str, ...]
     ) -> dict[str, Any]:
-        """The loss."""
-        del answers, class_names
-        loss = sum(float(total) / (float(count) or 1.0) for total, count in totals.values())
-        return {metric.name: None for metric in self.metrics} | {"loss": loss}
+        """The metrics of COCO and PASCAL VOC, in all and by class, curves and confusions; the loss."""
+        assert answers is not None  # `measured_from_answers`
+        terms = (float(total) / (float(count) or 1.0) for total, count in totals.values())
+        return average_precision.scores(answers, class_names) | {"loss": sum(terms)}
+
+    def at_stored_size(self, answer: Answers, placement: Placement) -> Answers:
+        """`detected` in pixels of the stored picture."""
+        return detections.at_stored_size(answer, placement)
+
+    def told(
+        self, answer: Answers, class_names: tuple[str, ...], most: int | None = None
+    ) -> dict[str, Any]:
+        """`objects`, each a class, a score and a box; and the arrays of the answer."""
+        return detections.told(answer, class_names, most)
+
+    def rows(self, told: Mapping[str, Any]) -> list[tuple[str, ...]]:
+        """The objects, the best first."""
+        return detections.rows(told)
+
+    def draw(
+        self, example: Mapping[str, np.ndarray], told: Mapping[str, Any]
+    ) -> dict[str, np.ndarray]:
+        """The ground truth, where it is known, and the objects found, as boxes on the picture."""
+        return detections.draw(example, told)
+
+    def legend(self, class_names: tuple[str, ...]) -> dict[str, Colour]:
+        """The colour of each class."""
+        return detections.legend(class_names)
+
+    def exports(
+        self, found: Iterable[tuple[str, Mapping[str, Any]]], class_names: tuple[str, ...]
+    ) -> dict[str, bytes]:
+        """All detections in COCO's format, and in an evaluation the ground truth."""
+        return detections.exported(found, class_names)
 
 
 #: What a batch knows of the objects of its pictures.

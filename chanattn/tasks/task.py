@@ -52,10 +52,10 @@ class Task(abc.ABC):
         table: Headings of what `rows` gives.
         placed: Whether answers lie at places of the picture, as label maps and boxes do: pictures of one's
             own are then fitted in whole, and `at_stored_size` brings the answers back.
-        scored_as_stored: Whether answers are scored in the pixels of the pictures as they are stored: batches
-            of an evaluation then have `whereabouts` (`chanattn.data.fields.Whereabouts`).
         samples: How many examples of the evaluation split `samples.png` shows at the end of a training and of
             an evaluation; 0: there is no such picture.
+        sample_side: Longest side in pixels of each picture in it.
+        most_told: How many of the best answers `predict.py` tells of a picture; None: all that `told` gives.
         measured_from_answers: Whether some of `metrics` come from answers, so that an evaluation during
             training has to collect them.
         scored_as_stored: Whether answers are scored in pixels of the picture as it is stored, so that the
@@ -70,11 +70,12 @@ class Task(abc.ABC):
     terms: ClassVar[tuple[str, ...]] = ()
     pixelwise: ClassVar[bool] = False
     measured_from_answers: ClassVar[bool] = False
-    scored_as_stored: ClassVar[bool] = False
     table: ClassVar[tuple[str, ...]] = ("class", "probability")
     placed: ClassVar[bool] = False
     scored_as_stored: ClassVar[bool] = False
     samples: ClassVar[int] = 0
+    sample_side: ClassVar[int] = 320
+    most_told: ClassVar[int | None] = 5
     #: `(logits, batch) -> loss of each example (B,)` of logits (B, classes) that tell which classes a picture
     #: contains, for mechanisms that learn from it (EncNet); None: the task cannot say.
     presence_loss: Callable[[jax.Array, Batch], jax.Array] | None = None
@@ -247,6 +248,19 @@ class Task(abc.ABC):
     def files(self, told: Mapping[str, Any]) -> dict[str, bytes]:
         """What else is saved of an answer, by the end of the name of its file (`.labels.png`)."""
         del told
+        return {}
+
+    def exports(
+        self, found: Iterable[tuple[str, Mapping[str, Any]]], class_names: tuple[str, ...]
+    ) -> dict[str, bytes]:
+        """What is written of all answers together, in the formats of other programs, by the end of its name.
+
+        Args:
+            found: The name of each picture with what `answers` gave on it in an evaluation, which must have
+                the `index` of the batch among it; or with what `told` gave.
+            class_names: Of the classes, in the order of the labels.
+        """
+        del found, class_names
         return {}
 
     def _cannot(self, what: str) -> UsageError:

@@ -79,13 +79,14 @@ def evaluate_weights(
     model = tasks.network(config, examples.num_classes)
     check_hub(config, file, model)
     weights = imported(model, state, examples.image_shape, mesh)
+    found, exports = measured(config, mesh, model, weights, examples, views)
     result = {
         "file": str(file),
         "model": config.model.name,
         "attention": config.model.attention.name,
         "weights": "imported",
         "classes_compared": False,
-        **measured(config, mesh, model, weights, examples, views),
+        **found,
     }
     if output is None:
         return result
@@ -94,7 +95,7 @@ def evaluate_weights(
     name = file_name(
         f"{config.dataset.name}-{config.dataset.eval_split}-{stem}{views.name()}", untold
     )
-    return write_result(Path(output), name, result)
+    return write_result(Path(output), name, result, exports)
 
 
 def read_state(file: str | os.PathLike[str], allow_pickle: bool) -> dict[str, np.ndarray]:

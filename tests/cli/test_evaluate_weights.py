@@ -73,7 +73,7 @@ def test_a_hubs_config_beside_the_weights_decides_whose_they_are(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(program, "measured", lambda *_: {})
+    monkeypatch.setattr(program, "measured", lambda *_: ({}, {}))
     save_file(state, tmp_path / "model.safetensors")
     network = {"name": "resnet8", "shortcut": "projection", "attention": {"name": "simam"}}
     hub = {"architecture": "chanattn_resnet8", "chanattn": {"model": network}, "mean": [0.2] * 3}
@@ -98,7 +98,7 @@ def test_no_two_evaluations_share_their_files(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     names = []
-    monkeypatch.setattr(program, "measured", lambda *_: {})
+    monkeypatch.setattr(program, "measured", lambda *_: ({}, {}))
     monkeypatch.setattr(program, "write_result", lambda folder, name, *_: names.append(name) or {})
     for place in ("a", "b"):
         (tmp_path / place).mkdir()
@@ -122,7 +122,7 @@ def test_without_a_folder_nothing_is_written(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(program, "measured", lambda *_: {"top1": 0.5})  # compiles for seconds
+    monkeypatch.setattr(program, "measured", lambda *_: ({"top1": 0.5}, {}))  # compiles for seconds
     save_file(state, tmp_path / "net.safetensors")
     assert "json" not in evaluate_weights(config, tmp_path / "net.safetensors")
     assert [path.name for path in tmp_path.iterdir()] == ["net.safetensors"]
