@@ -17,7 +17,7 @@ from chanattn.data.fields import Placement
 from chanattn.errors import UsageError
 from chanattn.models.heads import Levels
 from chanattn.runs.metric import Metric
-from chanattn.tasks import average_precision, boxes, detections
+from chanattn.tasks import average_precision, boxes, found_objects
 from chanattn.tasks.assignment import UNKNOWN, Grid, Objects, assign, centerness
 from chanattn.tasks.nms import NONE, Detections, best_of, select
 from chanattn.tasks.task import Answers, Colour, Task
@@ -71,10 +71,10 @@ class Detection(Task):
     monitored: ClassVar[tuple[str, ...]] = ("iou",)
     measured_from_answers: ClassVar[bool] = True
     scored_as_stored: ClassVar[bool] = True
-    table: ClassVar[tuple[str, ...]] = detections.TABLE
+    table: ClassVar[tuple[str, ...]] = found_objects.TABLE
     placed: ClassVar[bool] = True
     samples: ClassVar[int] = 8
-    sample_side: ClassVar[int] = detections.LEAST_SIDE
+    sample_side: ClassVar[int] = found_objects.LEAST_SIDE
     most_told: ClassVar[int | None] = None
 
     def __post_init__(self) -> None:
@@ -251,33 +251,33 @@ class Detection(Task):
 
     def at_stored_size(self, answer: Answers, placement: Placement) -> Answers:
         """`detected` in pixels of the stored picture."""
-        return detections.at_stored_size(answer, placement)
+        return found_objects.at_stored_size(answer, placement)
 
     def told(
         self, answer: Answers, class_names: tuple[str, ...], most: int | None = None
     ) -> dict[str, Any]:
         """`objects`, each a class, a score and a box; and the arrays of the answer."""
-        return detections.told(answer, class_names, most)
+        return found_objects.told(answer, class_names, most)
 
     def rows(self, told: Mapping[str, Any]) -> list[tuple[str, ...]]:
         """The objects, the best first."""
-        return detections.rows(told)
+        return found_objects.rows(told)
 
     def draw(
         self, example: Mapping[str, np.ndarray], told: Mapping[str, Any]
     ) -> dict[str, np.ndarray]:
         """The ground truth, where it is known, and the objects found, as boxes on the picture."""
-        return detections.draw(example, told)
+        return found_objects.draw(example, told)
 
     def legend(self, class_names: tuple[str, ...]) -> dict[str, Colour]:
         """The colour of each class."""
-        return detections.legend(class_names)
+        return found_objects.legend(class_names)
 
     def exports(
         self, found: Iterable[tuple[str, Mapping[str, Any]]], class_names: tuple[str, ...]
     ) -> dict[str, bytes]:
         """All detections in COCO's format, and in an evaluation the ground truth."""
-        return detections.exported(found, class_names)
+        return found_objects.exported(found, class_names)
 
 
 #: What a batch knows of the objects of its pictures.

@@ -14,7 +14,7 @@ from small_runs import config_of
 
 from chanattn import tasks
 from chanattn.report.run_pictures import draw_evaluation
-from chanattn.tasks import average_precision, detections
+from chanattn.tasks import average_precision, found_objects
 from chanattn.tasks.classification import Classification
 from chanattn.training.evaluate import evaluate_run
 from chanattn.training.loop import train_and_evaluate
@@ -28,7 +28,7 @@ class Boxed(Classification):
     metrics = average_precision.METRICS
     details = ()
     measured_from_answers = True
-    exports = staticmethod(detections.exported)
+    exports = staticmethod(found_objects.exported)
 
     def answers(self, model, weights, outputs, batch):
         del model, weights, outputs

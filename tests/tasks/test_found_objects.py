@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from chanattn.data.fields import Placement
 from chanattn.prediction import output
-from chanattn.tasks import detections
+from chanattn.tasks import found_objects
 from chanattn.tasks.classification import Classification
 from chanattn.tasks.label_maps import palette
 
@@ -26,7 +26,7 @@ def answer() -> dict[str, np.ndarray]:
 
 
 def test_what_is_sure_enough_is_told_and_all_of_it_kept_as_arrays() -> None:
-    told = detections.told(answer(), NAMES)
+    told = found_objects.told(answer(), NAMES)
     assert told["objects"] == [
         {"class": "rbc", "score": 0.9123, "box": [8.0, 16.0, 40.0, 56.0]},
         {"class": NAMES[1], "score": 0.3, "box": [2.0, 2.0, 9.0, 9.0]},
@@ -34,17 +34,17 @@ def test_what_is_sure_enough_is_told_and_all_of_it_kept_as_arrays() -> None:
     plain = {n: value for n, value in told.items() if not isinstance(value, np.ndarray)}
     assert list(plain) == ["objects"]
     json.dumps(plain)
-    assert len(detections.told(answer(), NAMES, most=1)["objects"]) == 1
-    assert detections.rows(told) == [
+    assert len(found_objects.told(answer(), NAMES, most=1)["objects"]) == 1
+    assert found_objects.rows(told) == [
         ("rbc", "0.91", "8 16 40 56"),
         ("plätelet $x$", "0.30", "2 2 9 9"),
     ]
     nothing = answer() | {"detected_label": np.full(4, -1)}
-    assert detections.rows(detections.told(nothing, NAMES)) == [("nothing", "", "")]
+    assert found_objects.rows(found_objects.told(nothing, NAMES)) == [("nothing", "", "")]
 
 
 def test_boxes_come_back_to_the_stored_picture() -> None:
-    stored = detections.at_stored_size(answer(), Placement((20, 40), (64, 64), -5, 0, 2.0, 1.6))
+    stored = found_objects.at_stored_size(answer(), Placement((20, 40), (64, 64), -5, 0, 2.0, 1.6))
     np.testing.assert_allclose(stored["detected"][0], [5, 3, 25, 20], rtol=1e-6)
     assert stored["score"] is not None
 
@@ -62,8 +62,8 @@ def test_boxes_have_the_colours_of_their_classes_beside_the_ground_truth(
         "boxes_label": np.int32([0, -1]),
         "boxes_crowd": np.array([False, False]),
     }
-    told = detections.told(found, NAMES)
-    drawn = detections.draw(example, told)
+    told = found_objects.told(found, NAMES)
+    drawn = found_objects.draw(example, told)
     assert list(drawn) == ["ground truth", "prediction"]
     assert 512 <= max(drawn["prediction"].shape) <= 1200
     scale = drawn["prediction"].shape[1] / width
@@ -71,8 +71,8 @@ def test_boxes_have_the_colours_of_their_classes_beside_the_ground_truth(
     y = min(y, drawn["prediction"].shape[0] - 1)
     for name, label in (("ground truth", 0), ("prediction", 2)):
         assert tuple(drawn[name][y, x]) == tuple(palette(3)[label])
-    assert list(detections.draw({"image": example["image"]}, told)) == ["prediction"]
-    assert detections.legend(NAMES) == {
+    assert list(found_objects.draw({"image": example["image"]}, told)) == ["prediction"]
+    assert found_objects.legend(NAMES) == {
         name: tuple(palette(3)[n].tolist()) for n, name in enumerate(NAMES)
     }
 
@@ -83,10 +83,10 @@ def test_the_sides_of_a_crowd_have_gaps() -> None:
         "boxes": np.float32([[50, 200, 450, 400]]),
         "boxes_label": np.int32([1]),
     }
-    told = detections.told(answer() | {"detected_label": np.full(4, -1)}, NAMES)
+    told = found_objects.told(answer() | {"detected_label": np.full(4, -1)}, NAMES)
     share = []
     for crowd in (False, True):
-        drawn = detections.draw(example | {"boxes_crowd": np.array([crowd])}, told)
+        drawn = found_objects.draw(example | {"boxes_crowd": np.array([crowd])}, told)
         side = drawn["ground truth"][400, 60:440]
         share.append((side == palette(2)[1]).all(axis=-1).mean())
     assert share[0] == 1
@@ -97,10 +97,10 @@ def test_prediction_writes_all_detections_with_the_names_of_the_pictures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Task(Classification):
-        table = detections.TABLE
+        table = found_objects.TABLE
         most_told = None
-        exports = staticmethod(detections.exported)
-        rows = staticmethod(detections.rows)
+        exports = staticmethod(found_objects.exported)
+        rows = staticmethod(found_objects.rows)
 
     class Fake:
         origin = {"run": "r", "step": 1, "weights": "raw"}  # noqa: RUF012
@@ -110,10 +110,12 @@ def test_prediction_writes_all_detections_with_the_names_of_the_pictures(
 
         def answers(self, files, most):
             assert most is None
-            return iter([detections.told(answer(), NAMES, most) for _ in files])
+            return iter([found_objects.told(answer(), NAMES, most) for _ in files])
 
         def draw(self, file, told):
-            return detections.draw({"image": np.zeros((64, 64, 3), np.uint8)}, told)["prediction"]
+            return found_objects.draw({"image": np.zeros((64, 64, 3), np.uint8)}, told)[
+                "prediction"
+            ]
 
         def conditions(self, pictures):
             return {}
