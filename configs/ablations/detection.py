@@ -3,14 +3,14 @@
     python -m chanattn.sweep --config=configs/ablations/detection.py:tiny --workdir=SWEEP
     python -m chanattn.sweep --config=configs/ablations/detection.py:bccd --workdir=SWEEP
     python -m chanattn.sweep --config=configs/ablations/detection.py:bccd-neck --workdir=NECK
-    python -m chanattn.sweep --config=configs/ablations/detection.py:coco --workdir=COCO \
-        --config.model.init=WEIGHTS --config.model.attention.start=identity
+    python -m chanattn.sweep --config=configs/ablations/detection.py:coco --workdir=COCO
 
 The argument is a scale, and by choice a table: `backbone`, which is the one without a name, or `neck`. At
 `tiny`, shapes that the package draws itself are learnt for minutes; at `bccd`, blood cells for fewer epochs
 than `configs/bccd.py` has, so that variants times seeds are affordable on two cores. At `coco` stand the
 published figures, all of networks that were trained on ImageNet with their attention, in detectors with
-anchors: compare the order of the variants.
+anchors: compare the order of the variants. With `--config.model.init=WEIGHTS` all begin with the same
+weights, to which `--config.model.attention.start=identity` adds the mechanisms.
 """
 
 import dataclasses
