@@ -52,12 +52,12 @@ class Task(abc.ABC):
         table: Headings of what `rows` gives.
         placed: Whether answers lie at places of the picture, as label maps and boxes do: pictures of one's
             own are then fitted in whole, and `at_stored_size` brings the answers back.
-        scored_as_stored: Whether answers are scored in the pixels of the pictures as they are stored: batches
-            of an evaluation then have `whereabouts` (`chanattn.data.fields.Whereabouts`).
         samples: How many examples of the evaluation split `samples.png` shows at the end of a training and of
             an evaluation; 0: there is no such picture.
         measured_from_answers: Whether some of `metrics` come from answers, so that an evaluation during
             training has to collect them.
+        scored_as_stored: Whether answers are scored in pixels of the picture as it is stored, so that the
+            batches of an evaluation say where that lies (`whereabouts`, see `chanattn.data.fields`).
     """
 
     fields: ClassVar[tuple[str, ...]] = ("label",)
@@ -68,9 +68,9 @@ class Task(abc.ABC):
     terms: ClassVar[tuple[str, ...]] = ()
     pixelwise: ClassVar[bool] = False
     measured_from_answers: ClassVar[bool] = False
+    scored_as_stored: ClassVar[bool] = False
     table: ClassVar[tuple[str, ...]] = ("class", "probability")
     placed: ClassVar[bool] = False
-    scored_as_stored: ClassVar[bool] = False
     samples: ClassVar[int] = 0
     #: `(logits, batch) -> loss of each example (B,)` of logits (B, classes) that tell which classes a picture
     #: contains, for mechanisms that learn from it (EncNet); None: the task cannot say.
