@@ -70,9 +70,9 @@ class Task(abc.ABC):
     terms: ClassVar[tuple[str, ...]] = ()
     pixelwise: ClassVar[bool] = False
     measured_from_answers: ClassVar[bool] = False
+    scored_as_stored: ClassVar[bool] = False
     table: ClassVar[tuple[str, ...]] = ("class", "probability")
     placed: ClassVar[bool] = False
-    scored_as_stored: ClassVar[bool] = False
     samples: ClassVar[int] = 0
     sample_side: ClassVar[int] = 320
     most_told: ClassVar[int | None] = 5

@@ -50,7 +50,14 @@ class Shapes:
     note = ""
     objects: np.ndarray | None = None
 
-    def __init__(self, split: str, size: tuple[int, int], most: int, *, with_ground: bool):
+    def __init__(
+        self,
+        split: str,
+        size: tuple[int, int],
+        most_boxes: int = _MOST,
+        *,
+        with_ground: bool = True,
+    ):
         """`class_names` are those of label maps if `with_ground`, else those of boxes, which are one less."""
         self.split = split
         self._size = size
@@ -58,7 +65,7 @@ class Shapes:
         self.class_names = CLASS_NAMES[self._first :]
         self.fields: Mapping[str, Field] = {
             "label_map": Mask(len(CLASS_NAMES), IGNORE),
-            "boxes": Boxes(len(CLASS_NAMES) - 1, most),
+            "boxes": Boxes(len(CLASS_NAMES) - 1, most_boxes),
         }
         self.image_shape: ImageShape = (*size, 3)
         self.names = range(EXAMPLES[split])

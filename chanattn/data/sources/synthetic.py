@@ -41,7 +41,12 @@ class Synthetic:
     objects: np.ndarray | None = None
 
     def __init__(
-        self, split: str, examples: int, classes: int, size: tuple[int, int], most_boxes: int
+        self,
+        split: str,
+        examples: int,
+        classes: int,
+        size: tuple[int, int],
+        most_boxes: int = _BOXES,
     ):
         self.split = split
         self._size = size
