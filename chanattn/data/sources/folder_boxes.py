@@ -178,7 +178,7 @@ def text_of(path: Path) -> str:
 
 
 def paired(
-    pictures: Sequence[str], annotations: Sequence[str], where: Path, beside: Path
+    pictures: Sequence[str], annotations: Sequence[str], where: Path, beside: Path, suffix: str
 ) -> tuple[dict[str, int], str]:
     """Which picture each annotation, of the same path but for the suffix, is of.
 
@@ -187,6 +187,7 @@ def paired(
         annotations: Paths in `beside`.
         where: The folder of the pictures.
         beside: That of the annotations.
+        suffix: Of these.
 
     Returns:
         The number of the picture by the annotation; and, in one line, how many pictures have none, which are
@@ -199,7 +200,7 @@ def paired(
         raise UsageError(f"{where} holds no pictures: {', '.join(folder.SUFFIXES)}")
     if not annotations:
         raise UsageError(
-            f"{beside} holds no annotations: put one of the same name there for each picture"
+            f"{beside} holds no annotations: put NAME{suffix} there for each NAME of a picture"
         )
     number: dict[str, int] = {}
     for index, name in enumerate(pictures):
@@ -209,8 +210,8 @@ def paired(
     alone = [name for name in annotations if stem(name) not in number]
     if alone:
         raise UsageError(
-            f"{len(alone):,} of the annotations in {beside} without a picture of the same name in {where} "
-            f"({some(alone)}): add the pictures, or take the annotations away"
+            f"{len(alone):,} annotation{'s' if len(alone) > 1 else ''} in {beside} without a picture of the "
+            f"same name in {where} ({some(alone)}): add the pictures, or take the annotations away"
         )
     without = len(pictures) - len(annotations)
     note = f"pictures without annotations, taken as without objects: {without:,}" if without else ""

@@ -58,8 +58,8 @@ def open_split(dataset: ConfigDict, root: Path, split: str) -> BoxesFolder | Non
     place, absent, links = _place(places, names)
     if len(absent) > dataset.max_corrupt:
         raise UsageError(
-            f"{len(absent):,} of the {len(names):,} pictures of {file} are not in {place} ({some(absent)}): "
-            "put them there, take them out of the file, or raise config.dataset.max_corrupt to skip them"
+            f"{place} lacks {len(absent):,} of the {len(names):,} pictures of {file} ({some(absent)}): put "
+            "them there, take them out of the file, or raise config.dataset.max_corrupt to skip them"
         )
     return BoxesFolder(place, names, links, classes, objects, most=dataset.most_boxes, sizes=sizes)
 
@@ -189,7 +189,7 @@ def _check_once(file: Path, what: str, values: Iterable[Any]) -> None:
             raise UsageError(f"{file}: the {what} {value!r} is neither a number nor a text")
         if value in seen:
             raise UsageError(
-                f"{file} has the {what} {value!r} twice: give each its own, as where files were put together"
+                f"{file} has the {what} {value!r} twice, as files may that were put together: mend it"
             )
         seen.add(value)
 

@@ -75,7 +75,7 @@ def open_split(dataset: ConfigDict, root: Path, split: str) -> BoxesFolder | Non
         below = folder.annotated_below(place, _SUFFIX)
         if not below.annotations:
             return None
-        numbers, note = paired(below.pictures, below.annotations, place, place)
+        numbers, note = paired(below.pictures, below.annotations, place, place, _SUFFIX)
         files = {place / name: number for name, number in numbers.items()}
         everywhere = sorted(path for path in root.iterdir() if path.is_dir())
     annotations = {number: (file, read(file)) for file, number in files.items()}
@@ -139,7 +139,9 @@ def read(file: Path) -> Annotation:
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from error
     if b"<!ENTITY" in content:  # a few lines of these can grow into gigabytes
-        raise UsageError(f"{file} declares entities, which annotations have not: write it again")
+        raise UsageError(
+            f"{file} declares entities, of which annotations have no need: write it without"
+        )
     try:
         parsed = ElementTree.fromstring(content)
     except (ElementTree.ParseError, ValueError, LookupError) as error:

@@ -54,7 +54,7 @@ def open_split(dataset: ConfigDict, root: Path, split: str) -> BoxesFolder | Non
         NAMES not in below.pictures
     ):  # some tools put the names of the classes beside the annotations
         files = [name for name in files if name != NAMES]
-    numbers, note = paired(below.pictures, files, place, beside)
+    numbers, note = paired(below.pictures, files, place, beside, _SUFFIX)
     classes = _class_names(root)
     objects = [
         each
