@@ -17,7 +17,7 @@
 
 Each kind of file is a frozen dataclass with `from_json`, `to_json`, `read` and `write`; its docstring says
 what a field means that a file of an earlier version lacks. `run` is a run directory as far as it can be read,
-and `metric` what a metric is called, which way it points and how it is shown.
+`metric` what a metric is called, which way it points and how it is shown, `per_class` numbers of classes.
 
 Everything may import this package: it needs neither JAX nor any other part of chanattn but leaves such as
 `errors` and `files`.

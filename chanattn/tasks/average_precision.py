@@ -97,7 +97,8 @@ def scores(
 
     Returns:
         The metrics by name; `per_class_ap`, `per_class_ap50` and `per_class_voc_ap50` by class; detailed
-        also `curves`, see `curves_of`, and `confusion_matrix` with `confusion_names`, see `confusion`.
+        also `curves`, see `curves_of`, and `confusion_matrix` with the names of its rows and its thresholds,
+        see `confusion`.
     """
     pictures = [Picture.of(answer) for answer in each(answers)]
     classes = len(class_names)
@@ -122,6 +123,7 @@ def scores(
         "curves": curves_of(precision, class_names),
         "confusion_matrix": confusion(pictures, overlaps, classes).tolist(),
         "confusion_names": [*class_names, background],
+        "confusion_thresholds": {"score": SHOWN, "iou": MATCH},
     }
 
 

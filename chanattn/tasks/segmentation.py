@@ -230,14 +230,10 @@ class Segmentation(Task):
     def results(
         self, totals: dict[str, Any], answers: Answers | None, class_names: tuple[str, ...]
     ) -> dict[str, Any]:
-        """Metrics; with answers also the figures of every class and the confusion matrix."""
+        """Metrics, and the figures of every class; with answers also the confusion matrix."""
         matrix = np.asarray(totals["confusion"])
-        found = scores(matrix, class_names)
-        per_class = {name: found.pop(name) for name in ("per_class_iou", "per_class_accuracy")}
-        found["loss"] = mean(totals["loss"])
-        if answers is None:
-            return found
-        return found | per_class | {"confusion_matrix": matrix.tolist()}
+        found = scores(matrix, class_names) | {"loss": mean(totals["loss"])}
+        return found if answers is None else found | {"confusion_matrix": matrix.tolist()}
 
 
 def known(batch: Batch) -> jax.Array:

@@ -271,7 +271,8 @@ class Task(abc.ABC):
             class_names: Of the data set, in the order of the labels.
 
         Returns:
-            A metric is None where there is nothing to measure.
+            A metric is None where there is nothing to measure. Shares of every class are called
+            `per_class_NAME` (`chanattn.runs.per_class`); a training keeps those of its last evaluation.
         """
 
 

@@ -132,7 +132,9 @@ def test_pictures_without_any_class_have_no_loss_and_no_scores() -> None:
     found = task.results(totals, {}, names)
     assert {found[metric.name] for metric in task.metrics} == {None}
     assert found["per_class_iou"] == dict.fromkeys(names)
-    assert task.results(totals, None, names).keys() == {metric.name for metric in task.metrics}
+    of_classes = {"per_class_iou", "per_class_accuracy"}
+    metrics = {metric.name for metric in task.metrics}
+    assert task.results(totals, None, names).keys() == metrics | of_classes
 
 
 def test_the_config_sets_the_smoothing_and_the_weights() -> None:
