@@ -83,16 +83,18 @@ class Task(abc.ABC):
         del config
         return cls()
 
-    def fitted(self, annotations: Callable[[], Iterable[Mapping[str, Any]]], classes: int) -> Self:
+    def fitted(
+        self, annotations: Callable[[], Iterable[Mapping[str, Any]]], class_names: Sequence[str]
+    ) -> Self:
         """The task with what it takes from the training examples: weights of classes, a vocabulary.
 
         Asked once, before anything is built or evaluated in a training.
 
         Args:
             annotations: Gives the stored values of the fields of one example after another, decoded.
-            classes: How many there are.
+            class_names: Of the data set, in the order of the labels.
         """
-        del annotations, classes
+        del annotations, class_names
         return self
 
     def inputs(self, batch: Batch) -> dict[str, jax.Array]:
