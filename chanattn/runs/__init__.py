@@ -5,7 +5,8 @@
         classes.json                 `classes`: names of the classes, in the order of the labels
         metrics.jsonl                `metrics_log`: one line for each training report and each evaluation
         checkpoints/  tensorboard/  wandb_run_id             of the libraries that write them
-        evaluation/<name>.json       `evaluation`: one checkpoint on one split; <name>*.png, its pictures
+        evaluation/<name>.json       `evaluation`: one checkpoint on one split; <name>*.png, its pictures;
+                                     <name>.*.json, what the task exports for other programs
         summary.json                 `summary`: written last, and all at once: the run is done
         failed.json  output.log      `failure`: left by a sweep
         curves.png  samples.png      drawn at the end; the second for tasks that have such pictures
