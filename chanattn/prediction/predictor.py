@@ -85,6 +85,7 @@ class Predictor:
         predictor("three.png")                      # {"3": 0.998, "8": 0.001, ...}
         predictor([array, encoded, "three.png"])    # a list of three
         predictor("street.png")["label_map"]        # of a segmentation: (H, W) class numbers, as the picture
+        predictor("blood.png")["objects"]           # of a detection: class, score and box of each
 
     The code is that of the evaluation: pictures of the size that the network was trained on are taken as they
     are, others are cropped to its shape around their centre (to `dataset.augment.eval_crop` of that, if the
@@ -171,7 +172,8 @@ class Predictor:
 
         Returns:
             What the task tells: for classification the probabilities by class, the largest first; for
-            segmentation `label_map` (H, W) of class numbers and the `shares` of the classes.
+            segmentation `label_map` (H, W) of class numbers and the `shares` of the classes; for detection
+            `objects`, the best first, with boxes in pixels of the picture, and arrays of all detections.
 
         Raises:
             Unreadable: a picture cannot be read; `answers` goes on in that case.

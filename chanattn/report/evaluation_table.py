@@ -47,6 +47,8 @@ def show(result: Mapping[str, Any], console: Console | None = None) -> None:
             "be that of the data set",
             soft_wrap=True,
         )
+    if void := evaluation.results.get("void_pictures"):
+        console.print(f"{void:,} pictures have no pixel with a class, and are in no figure")
     kinds = ("json", "picture", "bars", "curve", "samples")
     written = [result[kind] for kind in kinds if kind in result] + result.get("exports", [])
     if written:

@@ -58,7 +58,7 @@ def draw_evaluation(file: str | os.PathLike[str]) -> dict[str, str]:
         for name, values in per_class(evaluation.results).items()
         if name in BARS
     }
-    curves = evaluation.results.get("curves")
+    curves = evaluation.results.get("precision_recall")
     try:
         plot_confusion(counts, rows, path, title, background=len(rows) > len(names))
         if bars:

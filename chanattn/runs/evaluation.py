@@ -10,6 +10,9 @@ from chanattn.runs import FORMAT
 from chanattn.runs.json_object import Damaged, number, read_json
 from chanattn.runs.metric import DETAILS, EARLIER, Metric, details_from_list, from_list, to_list
 
+#: What `how` names where answers on several views of a picture were averaged.
+VIEWS = frozenset(("flip", "scales", "window"))
+
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:

@@ -6,6 +6,7 @@ Each is {class: share of 1}, None where there is nothing to measure, as of a cla
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from chanattn.runs.json_object import number
 from chanattn.runs.metric import Metric
 
 PREFIX = "per_class_"
@@ -13,9 +14,9 @@ OfClasses = Mapping[str, float | None]
 
 
 def per_class(results: Mapping[str, Any]) -> dict[str, OfClasses]:
-    """What results tell of every class, by NAME."""
+    """What results tell of every class, by NAME; a value that is no finite number is None."""
     return {
-        name.removeprefix(PREFIX): values
+        name.removeprefix(PREFIX): {label: number(value) for label, value in values.items()}
         for name, values in results.items()
         if name.startswith(PREFIX) and isinstance(values, Mapping)
     }

@@ -97,7 +97,8 @@ def scores(
 
     Returns:
         The metrics by name; `per_class_ap`, `per_class_ap50` and `per_class_voc_ap50` by class; detailed
-        also `curves`, see `curves_of`, and `confusion_matrix` with `confusion_names`, see `confusion`.
+        also `precision_recall`, see `curves_of`, and `confusion_matrix`, see `confusion`, with the names of
+        its rows and its thresholds.
     """
     pictures = [Picture.of(answer) for answer in each(answers)]
     classes = len(class_names)
@@ -119,9 +120,10 @@ def scores(
     while background in class_names:
         background += " (no object)"
     return found | {
-        "curves": curves_of(precision, class_names),
+        "precision_recall": curves_of(precision, class_names),
         "confusion_matrix": confusion(pictures, overlaps, classes).tolist(),
         "confusion_names": [*class_names, background],
+        "confusion_thresholds": {"score": SHOWN, "iou": MATCH},
     }
 
 

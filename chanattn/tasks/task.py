@@ -86,16 +86,18 @@ class Task(abc.ABC):
         del config
         return cls()
 
-    def fitted(self, annotations: Callable[[], Iterable[Mapping[str, Any]]], classes: int) -> Self:
+    def fitted(
+        self, annotations: Callable[[], Iterable[Mapping[str, Any]]], class_names: Sequence[str]
+    ) -> Self:
         """The task with what it takes from the training examples: weights of classes, a vocabulary.
 
         Asked once, before anything is built or evaluated in a training.
 
         Args:
             annotations: Gives the stored values of the fields of one example after another, decoded.
-            classes: How many there are.
+            class_names: Of the data set, in the order of the labels.
         """
-        del annotations, classes
+        del annotations, class_names
         return self
 
     def head_options(self) -> dict[str, Any]:
@@ -278,7 +280,8 @@ class Task(abc.ABC):
             class_names: Of the data set, in the order of the labels.
 
         Returns:
-            A metric is None where there is nothing to measure.
+            A metric is None where there is nothing to measure. Shares of every class are called
+            `per_class_NAME` (`chanattn.runs.per_class`); a training keeps those of its last evaluation.
         """
 
 

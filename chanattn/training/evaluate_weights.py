@@ -134,7 +134,17 @@ def imported(
     image_shape: tuple[int, int, int],
     mesh: Mesh,
 ) -> Weights:
-    """The arrays of a file as weights of a network, on its devices."""
+    """The arrays of a file as weights of a network, on its devices.
+
+    Raises:
+        UsageError: the network has another head than a classifier, which no such file holds; or as
+            `from_torch`.
+    """
+    if isinstance(model, Network) and model.head != "classifier":
+        raise UsageError(
+            f"a PyTorch file has no weights of the head {model.head!r}: begin a training with"
+            " config.model.init=FILE, and take its run directory in place of --weights"
+        )
     variables = from_torch(model, state, image_size=image_shape[:2])
     return jax.tree.map(
         lambda wanted, value: jax.device_put(jnp.asarray(value, wanted.dtype), wanted.sharding),

@@ -76,7 +76,7 @@ class Experiment:
         _check_classes(config, train.class_names, test.class_names)
         data.check_splits(config, train.source, test.source)
         data.check_shared_memory(train, test)
-        task = task.fitted(functools.partial(data.annotations, train.source), train.num_classes)
+        task = task.fitted(functools.partial(data.annotations, train.source), train.class_names)
         model = tasks.network(config, train.num_classes)
         length = total_steps(config, train.steps_per_epoch, config.batch_size)
         schedule = make_schedule(config, length, train.steps_per_epoch)

@@ -138,3 +138,15 @@ def test_numbers_that_are_not_finite_are_refused_and_nothing_is_written(
     with pytest.raises(UsageError, match=r"not finite, in 'conv1\.weight'"):
         evaluate_weights(config, tmp_path / "n.safetensors", output=tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["n.safetensors"]
+
+
+def test_a_head_that_no_such_file_has_is_refused(
+    config: ConfigDict, state: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    save_file(state, tmp_path / "net.safetensors")
+    config.task.name, config.dataset.name = "segmentation", "shapes"
+    config.dataset.update(image_size=32, eval_split="validation[:2%]")
+    with pytest.raises(
+        UsageError, match=r"no weights of the head 'fpn': .* config\.model\.init=FILE"
+    ):
+        evaluate_weights(config, tmp_path / "net.safetensors")

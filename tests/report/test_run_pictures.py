@@ -88,7 +88,7 @@ def test_detections_have_confusions_with_background_two_bars_a_class_and_curves(
         "per_class_ap": {"a": 0.25, "b": None},
         "per_class_ap50": {"a": 0.5, "b": None},
         "per_class_voc_ap50": {"a": 0.5, "b": None},
-        "curves": {
+        "precision_recall": {
             "recall": [0.0, 0.5, 1.0],
             "ap50": {"a": falling, "b": None},
             "ap": {"a": falling, "b": None},

@@ -70,12 +70,18 @@ def test_random_detections_have_the_numbers_of_pycocotools(
         own = [values[:, :, k].mean() if (values[:, :, k] > -1).any() else None for k in range(4)]
         assert list(found[name].values()) == pytest.approx(own, abs=1e-12)
     assert found["per_class_ap"]["absent"] is found["per_class_voc_ap50"]["absent"] is None
-    assert found["curves"]["ap50"]["absent"] is None
-    np.testing.assert_allclose(found["curves"]["ap50"]["rare"], precision[0, :, 3], atol=5e-5)
-    np.testing.assert_allclose(found["curves"]["ap"]["cell"], precision[..., 0].mean(0), atol=5e-5)
+    assert found["precision_recall"]["ap50"]["absent"] is None
+    np.testing.assert_allclose(
+        found["precision_recall"]["ap50"]["rare"], precision[0, :, 3], atol=5e-5
+    )
+    np.testing.assert_allclose(
+        found["precision_recall"]["ap"]["cell"], precision[..., 0].mean(0), atol=5e-5
+    )
     json.dumps(found, allow_nan=False)
     assert scores(answers, NAMES, detailed=False) == {
-        name: value for name, value in found.items() if not name.startswith(("curves", "confusion"))
+        name: value
+        for name, value in found.items()
+        if not name.startswith(("precision_recall", "confusion"))
     }
 
 

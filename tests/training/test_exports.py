@@ -51,7 +51,11 @@ def run(tiny_runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_pycocotools_gets_the_numbers_of_the_evaluation_from_the_files(run: Path) -> None:
     result = evaluate_run(run)
-    assert result["ap50"] == json.loads((run / "summary.json").read_text())["final"]["test"]["ap50"]
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["final"]["test"] == {
+        metric.name: result[metric.name] for metric in Boxed.metrics
+    }
+    assert summary["per_class"]["test"]["per_class_ap50"] == result["per_class_ap50"]
     name = Path(result["json"]).stem
     files = [Path(path) for path in result["exports"]]
     assert [file.name for file in files] == [
