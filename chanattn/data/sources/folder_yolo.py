@@ -108,15 +108,21 @@ def _class_names(root: Path) -> tuple[str, ...]:
                 f"line, or a {CLASSES}"
             )
         return told
+    text = text_of(path)
     try:
-        content = yaml.safe_load(text_of(path))
-    except (yaml.YAMLError, RecursionError) as error:
+        content = yaml.safe_load(text)
+    except (
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+    ) as error:  # ValueError: of a day that is none
         reason = " ".join(str(error).split())
         raise UsageError(f"{path} is damaged ({reason}): write it again") from error
     names = _in_order(content.get("names") if isinstance(content, dict) else None)
     if names is None:
         raise UsageError(
-            f"{path} must name the classes: names: [cat, dog], or a mapping of the numbers 0, 1, ... to names"
+            f"{path} must name the classes: names: [cat, dog], or a mapping of 0, 1, ... to names, quoted "
+            'where YAML means something else, such as "no"'
         )
     check_names(names, path)
     return tuple(names)
@@ -126,6 +132,8 @@ def _in_order(names: Any) -> list[str] | None:
     """A list of names as it is, or of the values of 0, 1, ...; None for all else."""
     if isinstance(names, dict):
         names = [names.get(number) for number in range(len(names))]
-    if not isinstance(names, list) or not names or None in names:
+    if not isinstance(names, list) or not names:
         return None
-    return [str(name) for name in names]
+    # What YAML takes for something else than a text, as it does with `no`, is not made into one.
+    told = all(isinstance(name, str) or type(name) is int for name in names)
+    return [str(name) for name in names] if told else None
