@@ -5,6 +5,7 @@ A location is a positive of an object if it lies strictly inside of its box and,
 it takes the one of the least area.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -91,17 +92,18 @@ def assign(
     """
     real = objects.label >= 0
     corners = jnp.where(real[:, None], objects.boxes.astype(jnp.float32), 0.0)
-    points, stride, least, most = (jnp.asarray(fact)[:, None] for fact in grid)
-    distances = boxes.to_distances(points, corners)
-    inside = distances.min(axis=-1) > 0
-    farthest = distances.max(axis=-1)
+    stride, least, most = (jnp.asarray(fact)[:, None] for fact in grid[1:])
+    x, y = jnp.split(jnp.asarray(grid.points), 2, axis=1)
+    x0, y0, x1, y1 = corners.T
+    sides = x - x0, y - y0, x1 - x, y1 - y  # (P, M) each, which no program has to keep
+    inside = functools.reduce(jnp.minimum, sides) > 0
+    farthest = functools.reduce(jnp.maximum, sides)
     in_range = (
         (farthest >= least) & (farthest <= most)
         if closed
         else (farthest > least) & (farthest < most)
     )
-    centre = (corners[:, :2] + corners[:, 2:]) / 2
-    off_centre = jnp.abs(points - centre).max(axis=-1)
+    off_centre = jnp.maximum(jnp.abs(x - (x0 + x1) / 2), jnp.abs(y - (y0 + y1) / 2))
     central = off_centre < radius * stride if radius else True
     positive = inside & in_range & central & real & ~objects.crowd
     area = jnp.where(positive, boxes.area(corners), jnp.inf)

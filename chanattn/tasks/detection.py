@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import flax.linen as nn
@@ -154,7 +154,7 @@ class Detection(Task):
         logits = jnp.where(known, joined(outputs.logits), 0.0)
         classes = focal(logits, jax.nn.one_hot(label, logits.shape[-1]))
         found = jnp.where(positive[..., None], joined(outputs.distances), 1.0)
-        overlap = boxes.giou(*(boxes.from_distances(jnp.zeros(2), d) for d in (found, wanted)))
+        overlap = boxes.giou(_around(found), _around(wanted))
         central = jnp.where(positive, joined(outputs.centerness)[..., 0], 0.0)
         centre = optax.sigmoid_binary_cross_entropy(central, centerness(wanted))
         return {
@@ -173,9 +173,8 @@ class Detection(Task):
         """The mean IoU of the boxes of positive locations with what they shall be."""
         positive = batch["location_label"] >= 0
         found = jnp.where(positive[..., None], joined(outputs.distances), 1.0)
-        wanted = batch["location_distances"]
-        sides = (boxes.from_distances(jnp.zeros(2), d) for d in (found, wanted))
-        overlap = boxes.iou(*sides, epsilon=boxes.EPSILON)
+        wanted = _around(batch["location_distances"])
+        overlap = boxes.iou(_around(found), wanted, boxes.EPSILON)
         total = jnp.where(positive, overlap, 0.0).sum()
         return {"iou": (total, positive.sum(dtype=jnp.float32))}
 
@@ -203,11 +202,11 @@ class Detection(Task):
         without a detection the score is 0 and the label -1.
         """
         del model, weights
-        grid, size = self._grid(batch), batch["image"].shape[1:3]
+        grid, (_, *size, _) = self._grid(batch), batch["image"].shape
         found = jax.vmap(lambda levels: self.detect(levels, grid, size))(outputs)
         return {"detected": found.boxes, "score": found.score, "detected_label": found.label}
 
-    def detect(self, levels: Levels, grid: Grid, size: tuple[Any, Any]) -> Detections:
+    def detect(self, levels: Levels, grid: Grid, size: Sequence[Any]) -> Detections:
         """The best detections of one picture; outputs are without the first dimension.
 
         Args:
@@ -287,6 +286,11 @@ ANNOTATIONS = ("boxes", "boxes_label", "boxes_crowd", "boxes_area")
 def joined(levels: tuple[jax.Array, ...]) -> jax.Array:
     """What the locations of all levels say: (B, h, w, C) each -> (B, P, C), in the order of a `Grid`."""
     return jnp.concatenate([x.reshape(len(x), -1, x.shape[-1]) for x in levels], axis=1)
+
+
+def _around(distances: jax.Array) -> jax.Array:
+    """Boxes as their location sees them, which is all that overlaps ask for."""
+    return boxes.from_distances(jnp.zeros(2), distances)
 
 
 def focal(
