@@ -243,10 +243,15 @@ class Detection(Task):
     def results(
         self, totals: dict[str, Pair], answers: Answers | None, class_names: tuple[str, ...]
     ) -> dict[str, Any]:
-        """The metrics of COCO and PASCAL VOC, in all and by class, curves and confusions; the loss."""
-        assert answers is not None  # `measured_from_answers`
+        """The metrics of COCO and PASCAL VOC, in all and by class, curves and confusions; the loss.
+
+        Without answers, the loss alone.
+        """
         terms = (float(total) / (float(count) or 1.0) for total, count in totals.values())
-        return average_precision.scores(answers, class_names) | {"loss": sum(terms)}
+        found: dict[str, Any] = {metric.name: None for metric in (*self.metrics, *self.details)}
+        if answers is not None:
+            found |= average_precision.scores(answers, class_names)
+        return found | {"loss": sum(terms)}
 
     def at_stored_size(self, answer: Answers, placement: Placement) -> Answers:
         """`detected` in pixels of the stored picture."""
