@@ -77,10 +77,11 @@ def open_split(dataset: ConfigDict, root: Path, split: str) -> BoxesFolder | Non
             return None
         numbers, note = paired(below.pictures, below.annotations, place, place, _SUFFIX)
         files = {place / name: number for name, number in numbers.items()}
-        everywhere = sorted(path for path in root.iterdir() if path.is_dir())
-    annotations = {number: (file, read(file)) for file, number in files.items()}
-    classes = class_names(root) or _names(everywhere, (a for _, a in annotations.values()))
-    check_names(classes, root)
+        everywhere = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    read_already = {file: read(file) for file in files}
+    annotations = {number: (file, read_already[file]) for file, number in files.items()}
+    classes = class_names(root) or _names(everywhere, read_already)
+    check_names(classes, f"the XML below {root}")
     label = {name: number for number, name in enumerate(classes)}
     objects = list(_objects(annotations, label))
     check_pixels(objects, listed if listed.is_file() else place)
@@ -185,10 +186,11 @@ def _objects(
             yield Object(number, corners, label[name], crowd=difficult)
 
 
-def _names(everywhere: Iterable[Path], of_split: Iterable[Annotation]) -> tuple[str, ...]:
-    """The classes of all splits, as annotations name them."""
-    found = {name for annotation in of_split for name, _, _ in annotation.objects}
+def _names(everywhere: Iterable[Path], known: Mapping[Path, Annotation]) -> tuple[str, ...]:
+    """The classes that the annotations below some folders name, of which some have been read."""
+    found = set()
     for place in everywhere:
-        for file in folder.annotated_below(place, _SUFFIX).annotations:
-            found |= {name for name, _, _ in read(place / file).objects}
+        for name in folder.annotated_below(place, _SUFFIX).annotations:
+            annotation = known.get(place / name) or read(place / name)
+            found |= {label for label, _, _ in annotation.objects}
     return tuple(sorted(found))
