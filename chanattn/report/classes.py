@@ -102,6 +102,6 @@ def _table(
         rows=tuple(tuple(each.cell(row) for each in chosen) for row in rows),
         footnotes=(
             f"Mean ± sample standard deviation over the seeds, in per cent, on {split} at the end of"
-            " training; of seeds that tell it, and – where none does or the class does not occur.",
+            " training, of the seeds that tell it; – where none does, or the class does not occur.",
         ),
     )

@@ -11,6 +11,8 @@ from chanattn.runs.metric import Metric
 
 PREFIX = "per_class_"
 OfClasses = Mapping[str, float | None]
+_DETAILS = {"voc_ap50": "VOC AP50"}
+"""Labels of those whose metric is a detail, which summaries do not name."""
 
 
 def per_class(results: Mapping[str, Any]) -> dict[str, OfClasses]:
@@ -24,6 +26,6 @@ def per_class(results: Mapping[str, Any]) -> dict[str, OfClasses]:
 
 def label(name: str, metrics: Sequence[Metric]) -> str:
     """What people call it: as a metric of that name, or one that is the mean over the classes."""
-    known = {metric.name: metric.label for metric in metrics}
+    known = _DETAILS | {metric.name: metric.label for metric in metrics}
     mean = known.get(f"m{name}", "")
     return known.get(name) or mean.removeprefix("m") or name.replace("_", " ")
