@@ -69,7 +69,7 @@ class Detection(Task):
         Metric("ap_medium", "AP of medium objects", "%", higher_is_better=True),
         Metric("ap_large", "AP of large objects", "%", higher_is_better=True),
         Metric("ar100", "AR100", "%", higher_is_better=True),
-        Metric("loss", "loss", "nats", higher_is_better=False),
+        Metric("loss", "loss", "", higher_is_better=False),
     )
     monitored: ClassVar[tuple[str, ...]] = ("iou",)
     measured_from_answers: ClassVar[bool] = True
