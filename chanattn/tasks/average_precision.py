@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from chanattn.data.fields import Placement, Whereabouts
+from chanattn.data.fields import Whereabouts
 from chanattn.runs.metric import Metric
 
 METRICS = (
@@ -64,22 +64,14 @@ class Picture(NamedTuple):
         placement = Whereabouts.placement(np.asarray(answer["whereabouts"]), (0, 0))
         found, there = answer["detected_label"] >= 0, answer["boxes_label"] >= 0
         return cls(
-            detected=at_stored(answer["detected"][found], placement),
+            detected=placement.corners_back(answer["detected"][found]),
             score=answer["score"][found].astype(np.float64),
             detected_label=answer["detected_label"][found],
-            boxes=at_stored(answer["boxes"][there], placement),
+            boxes=placement.corners_back(answer["boxes"][there]),
             label=answer["boxes_label"][there],
             crowd=answer["boxes_crowd"][there].astype(bool),
             area=answer["boxes_area"][there].astype(np.float64),
         )
-
-
-def at_stored(corners: np.ndarray, placement: Placement) -> np.ndarray:
-    """Boxes (N, 4) in pixels of the picture that a network saw, in those of the stored one, cut off there."""
-    height, width = placement.stored
-    scale = np.array([placement.scale_x, placement.scale_y] * 2, np.float64)
-    start = np.array([placement.left, placement.top] * 2, np.float64)
-    return np.clip(corners.astype(np.float64) / scale + start, 0, [width, height] * 2)
 
 
 def scores(

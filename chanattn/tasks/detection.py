@@ -65,7 +65,7 @@ class Detection(Task):
     heads: ClassVar[tuple[str, ...]] = ("fcos",)
     metrics: ClassVar[tuple[Metric, ...]] = (
         *average_precision.METRICS[:3],
-        Metric("loss", "loss", "nats", higher_is_better=False),
+        Metric("loss", "loss", "", higher_is_better=False),
     )
     details: ClassVar[tuple[Metric, ...]] = average_precision.METRICS[3:]
     monitored: ClassVar[tuple[str, ...]] = ("iou",)

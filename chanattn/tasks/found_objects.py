@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from chanattn.data.fields import Placement
 from chanattn.labels import IN_PICTURES, labels, one_line
-from chanattn.tasks.average_precision import SHOWN, Picture, as_coco, at_stored
+from chanattn.tasks.average_precision import SHOWN, Picture, as_coco
 from chanattn.tasks.label_maps import palette, seen
 from chanattn.tasks.task import Answers, Colour
 
@@ -26,7 +26,7 @@ _DASH = 7  # pixels
 
 def at_stored_size(answer: Answers, placement: Placement) -> dict[str, np.ndarray]:
     """Detections of one picture, (K, ...), in pixels of it as it is stored; see `Task.at_stored_size`."""
-    return {**answer, "detected": at_stored(answer["detected"], placement)}
+    return {**answer, "detected": placement.corners_back(answer["detected"])}
 
 
 def told(answer: Answers, class_names: Sequence[str], most: int | None = None) -> dict[str, Any]:

@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 from head_parity import check, keep
+from members import random_like
 
 from chanattn import models, tasks
 from chanattn.config import get_config
 from chanattn.errors import UsageError
 from chanattn.interop.names.rules import Rule, Table
+from chanattn.models import heads
 from chanattn.models.heads import FCOS, FeaturePyramid, Levels
-from chanattn.tasks.detection import joined
+from chanattn.models.slots import Slot
+from chanattn.tasks.detection import Detection, joined
 
 LEAST = {"levels": (8, 16, 32), "tower": 1}
 
@@ -166,6 +169,20 @@ def test_a_level_of_stride_s_has_a_location_every_s_pixels(
                 (2, rows, columns, channels),
                 jnp.float32,
             )
+    # As many as the task lays out.
+    task = Detection(strides=levels, ranges=tuple(8 * s for s in levels[:-1]))
+    batch = {"image": jnp.zeros((2, *size, 3)), "mask": jnp.ones(2)} | {
+        name: jnp.zeros((2, 3, *more), dtype)
+        for name, more, dtype in (
+            ("boxes", (4,), jnp.float32),
+            ("boxes_label", (), jnp.int32),
+            ("boxes_crowd", (), bool),
+        )
+    }
+    sums = jax.eval_shape(task.measure, y, batch)
+    assert {pair[0].shape for pair in sums.values()} == {()}
+    answers = jax.eval_shape(lambda y: task.predict(model, variables, y, batch), y)
+    assert answers["detected"].shape == (2, 100, 4)
     pyramid = variables["params"]["fcos"]["pyramid"]
     assert sum(name.startswith("lateral") for name in pyramid) == own
     assert sum(name.startswith("level") for name in pyramid) == len(levels)
@@ -205,6 +222,57 @@ def test_the_config_of_the_task_decides_the_levels() -> None:
     config.task.strides = (8, 16)
     with pytest.raises(UsageError, match="finest level cannot have stride 8"):
         tasks.network(config, 3)
+
+
+@pytest.mark.parametrize("preset", ["fcos", "torchvision"])
+def test_a_step_of_training_has_finite_gradients_in_every_layer(preset: str) -> None:
+    """Of a picture with an object for each level, and one without any."""
+    task = Detection(preset=preset, strides=(2, 4, 8), ranges=(8.0, 16.0), tower=2, norm_groups=4)
+    strides = (("stem", 1), ("stage1", 2), ("stage2", 4))
+    rng = np.random.default_rng(0)
+    size = (25, 30)
+    endpoints = {
+        name: jnp.asarray(rng.normal(size=(2, *(-(-side // s) for side in size), 8)), jnp.float32)
+        for name, s in strides
+    }
+    head = heads.create(
+        "fcos",
+        num_classes=3,
+        dtype=jnp.float32,
+        param_dtype=jnp.float32,
+        width=8,
+        neck=Slot("eca", "neck"),
+        strides=strides,
+        options=tuple(task.head_options().items()),
+    )
+    corners = jnp.asarray([[2.0, 2, 10, 9], [10, 8, 28, 24], [0, 0, 30, 25], [0, 0, 0, 0]])
+    batch = task.targets(
+        {
+            "image": jnp.zeros((2, *size, 3)),
+            "mask": jnp.ones(2),
+            "boxes": jnp.stack([corners, corners]),
+            "boxes_label": jnp.asarray([[0, 1, 2, -1], [-1] * 4]),
+            "boxes_crowd": jnp.zeros((2, 4), bool),
+        }
+    )
+    told = {"size": size, "drop": keep, "train": True}
+    shapes = jax.eval_shape(lambda: head.init(jax.random.key(0), endpoints, **told))
+    variables = random_like(shapes)
+
+    @jax.jit
+    def step(params: Any, endpoints: Any) -> Any:
+        def loss(params: Any, endpoints: Any) -> Any:
+            terms = task.loss(head.apply(variables | {"params": params}, endpoints, **told), batch)
+            return sum(terms[name] / task.weights(batch)[name] for name in terms)
+
+        return jax.value_and_grad(loss, argnums=(0, 1))(params, endpoints)
+
+    loss, gradients = step(variables["params"], endpoints)
+    assert np.isfinite(loss)
+    assert all(np.isfinite(d).all() for d in jax.tree.leaves(gradients))
+    flat = flatten_dict(gradients[0], sep="/")
+    assert [path for path, d in flat.items() if not np.any(np.abs(d) > 1e-9)] == []
+    assert any(path.startswith("pyramid/lateral2_attention") for path in flat)
 
 
 def test_activations_are_of_the_type_of_the_network_and_outputs_float32() -> None:

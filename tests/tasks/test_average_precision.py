@@ -171,6 +171,6 @@ def test_boxes_come_back_to_the_stored_picture_as_the_fields_moved_them() -> Non
     assert Whereabouts.placement(row, (100, 100)) == placement
     stored = np.array([[3.0, 4.0, 60.0, 39.0]])
     seen = np.array([[(3 + 5) * 1.5, (4 + 30) * 1.25, (60 + 5) * 1.5, (39 + 30) * 1.25]])
-    np.testing.assert_allclose(average_precision.at_stored(seen, placement), stored)
+    np.testing.assert_allclose(placement.corners_back(seen), stored)
     padding = np.array([[0.0, 0.0, 500.0, 500.0]])
-    np.testing.assert_array_equal(average_precision.at_stored(padding, placement), [[0, 0, 80, 40]])
+    np.testing.assert_array_equal(placement.corners_back(padding), [[0, 0, 80, 40]])
