@@ -37,7 +37,12 @@ CLASSES = cli.define_path(
 ALLOW_PICKLE = flags.DEFINE_bool(
     "allow_pickle", False, "read --weights from a pickle (.pth, .pt, .bin) too, tensors alone"
 )
-TOP = flags.DEFINE_integer("top", 5, "how many classes are told of each picture", lower_bound=1)
+TOP = flags.DEFINE_integer(
+    "top",
+    None,
+    "how many classes, or objects, are told of each picture; default: 5 classes, all objects",
+    lower_bound=1,
+)
 JSON = cli.define_path("json", None, "write the answers, and how they were made, to this file")
 SAVE = cli.define_path("save", None, "folder: draw each picture with its answer")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "at most; default: that of the training")

@@ -3,13 +3,14 @@
     python train.py --config=configs/camvid.py --workdir=runs/camvid
     python train.py --config=configs/camvid.py:eca --workdir=runs/camvid-eca
     python train.py --config=configs/camvid.py --workdir=runs/tuned --config.model.init=WEIGHTS \
-        --config.model.name=tf_efficientnet_lite0 --config.optimizer.learning_rate=1e-3
+        --config.model.name=tf_efficientnet_lite0 --config.optimizer.learning_rate=1e-3 --config.epochs=30
 
 The data is a TFDS set in `--config.dataset.data_dir` or $TFDS_DATA_DIR: 367 pictures to train on, 101 to
-choose by (`validation`) and 233 to report (`python eval.py --workdir=RUN --split=test`); 11 classes (Brostow,
-Fauqueur, Cipolla 2009, as SegNet divides them). The argument names the attention of the
-backbone. AdamW with a rate that falls to nothing trains small networks from nothing sooner than SGD; scales
-and flips are those of DeepLab (arXiv:1706.05587, section 4.1); the rest is our own choice.
+choose by (`validation`, which flatters) and 233 to report (`python eval.py --workdir=RUN --split=test`); 11
+classes (Brostow, Fauqueur, Cipolla 2009, as SegNet divides them). The argument names the attention of the
+backbone. The last command reaches a mIoU of 0.607 on test (one seed, `results/camvid_lite0`). AdamW with a
+rate that falls to nothing trains small networks from nothing sooner than SGD; scales and flips are those of
+DeepLab (arXiv:1706.05587, section 4.1); the rest is our own choice.
 """
 
 from ml_collections import ConfigDict
@@ -38,6 +39,7 @@ def get_config(attention: str = "identity") -> ConfigDict:
     c.dataset.augment.color_jitter = 0.3
 
     c.task.name = "segmentation"
+    c.task.class_weights = "sqrt_median"
     c.model.name = "resnet18"
     c.model.attention.name = attention
 

@@ -108,7 +108,7 @@ def decoded(
         image, placement = fit(record.image, seed)
         example = {"index": index, "image": image}
         for name, field in source.fields.items():
-            for suffix, value in field.load(record.fields[name], placement).items():
+            for suffix, value in field.load(record.fields.get(name), placement).items():
                 example[name + suffix] = value
     except WrongSize as error:
         raise UsageError(

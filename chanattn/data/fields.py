@@ -15,12 +15,37 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 
 from chanattn.data.decode import NotLabels, decode_labels
+from chanattn.data.stored_boxes import StoredBoxes, sort_out
+
+__all__ = [
+    "PLACE",
+    "VOID",
+    "Array",
+    "Boxes",
+    "Captions",
+    "Field",
+    "Label",
+    "Mask",
+    "Parts",
+    "Placement",
+    "StoredBoxes",
+    "Whereabouts",
+    "WrongValue",
+    "arrays_of",
+    "split",
+    "too_many",
+]
 
 #: Sides in pixels, and shares, below which what a cut has left of a box is no longer an example of its class.
 LEAST_SIDE, LEAST_VISIBLE = 2.0, 0.3
+#: What a box may reach beyond the result by rounding alone, in pixels.
+_ROUNDING = 0.01
 #: What a label map of a batch holds where a pixel has no class, whatever the data set writes there.
 VOID = -1
+#: Name of the field of the kind `Whereabouts`.
+PLACE = "whereabouts"
 _SAME_SIZE = "they must have the same size"
+_TURNED = "orientation tags are ignored, so turn the stored picture"
 #: The arrays of one field of one example, by what follows the name of the field.
 Parts = dict[str, Any]
 
@@ -71,6 +96,18 @@ class Placement(NamedTuple):
         )
         values = _mixed(values, *rows)
         return _mixed(values.T, *columns).T
+
+    def corners_back(self, corners: np.ndarray) -> np.ndarray:
+        """Boxes (..., 4) of the result in pixels of the stored picture, cut off at its borders.
+
+        They are x0, y0, x1, y1.
+        """
+        x0, y0, x1, y1 = np.moveaxis(np.asarray(corners, np.float64), -1, 0)
+        if self.mirrored:
+            x0, x1 = self.size[1] - x1, self.size[1] - x0
+        x0, x1 = (np.clip(x / self.scale_x + self.left, 0, self.stored[1]) for x in (x0, x1))
+        y0, y1 = (np.clip(y / self.scale_y + self.top, 0, self.stored[0]) for y in (y0, y1))
+        return np.stack([x0, y0, x1, y1], axis=-1)
 
 
 class Array(NamedTuple):
@@ -190,11 +227,7 @@ class Mask:
             turned = labels.shape == to.stored[::-1]
             raise WrongValue(
                 f"has a label map of {_size(labels.shape)} pixels, and a picture of {_size(to.stored)}: "
-                + (
-                    "orientation tags are ignored, so turn the stored picture"
-                    if turned
-                    else _SAME_SIZE
-                )
+                + (_TURNED if turned else _SAME_SIZE)
             )
         without = labels == self.ignore if self.ignore is not None else np.zeros(labels.shape, bool)
         strange = ((labels < 0) | (labels >= self.classes)) & ~without
@@ -227,9 +260,11 @@ class Mask:
 class Boxes:
     """The objects of a picture, each a class and a box; stored as `StoredBoxes`.
 
-    A box is cut off at the borders of the result. One that was cut is dropped if less than 2 pixels of a side
-    are left, or less than 0.3 of its area (which is not asked of crowds: they only say where nothing is
-    known). Those that lie whole in the result are kept, however small: an evaluation counts them.
+    A stored box is cut off at the borders of its picture, and left out if nothing remains: it has no area, or
+    lies outside. When the picture is moved, it is cut off at the borders of the result. One that was cut
+    there is dropped if less than 2 pixels of a side are left, or less than 0.3 of its area (which is not
+    asked of crowds: they only say where nothing is known). Those that lie whole in the result are kept,
+    however small: an evaluation counts them.
 
     Attributes:
         classes: how many there are.
@@ -242,25 +277,57 @@ class Boxes:
     keep_whole: ClassVar[bool] = True
 
     def arrays(self, size: tuple[int, int]) -> dict[str, Array]:
-        """`NAME` (M, 4) float32: x0, y0, x1, y1 in pixels; `NAME_label` (M,) int32; `NAME_crowd` (M,) bool.
+        """The four arrays of M rows.
 
-        Rows without a box, which may lie between others, have the label -1.
+        `NAME` (M, 4) float32: x0, y0, x1, y1 in pixels; `NAME_label` (M,) int32; `NAME_crowd` (M,) bool;
+        `NAME_area` (M,) float32, of the object in pixels of the stored picture, wherever that is moved. Rows
+        without a box, which may lie between others, have the label -1.
         """
         del size
         return {
             "": Array((self.most, 4), np.float32),
             "_label": Array((self.most,), np.int32, -1),
             "_crowd": Array((self.most,), np.bool_),
+            "_area": Array((self.most,), np.float32),
         }
 
-    def stored(self, value: "StoredBoxes") -> "StoredBoxes":
+    def stored(self, value: StoredBoxes) -> StoredBoxes:
         """See `Field.stored`."""
         return value
 
-    def load(self, value: "StoredBoxes", to: Placement) -> Parts:
-        """See `Field.load`; boxes without area are left out."""
+    def load(self, value: StoredBoxes, to: Placement) -> Parts:
+        """See `Field.load`."""
         corners = np.asarray(value.corners, np.float32).reshape(-1, 4)
         label = np.asarray(value.label, np.int32)
+        self._check(value, corners, label, to.stored)
+        height, width = to.stored
+        if value.relative:
+            corners = corners * np.array([width, height, width, height], np.float32)
+        found = sort_out(corners, to.stored)
+        real, corners = found.real, found.corners
+        count = int(real.sum())
+        if count > self.most:
+            raise WrongValue(too_many(count, self.most))
+        sides = corners[:, 2:] - corners[:, :2]
+        area = sides[:, 0] * sides[:, 1]
+        if value.area is not None:
+            annotated_height, annotated_width = value.size or to.stored
+            told = np.asarray(value.area, np.float32)
+            told = told * np.float32(height * width / (annotated_height * annotated_width))
+            area = np.where(told > 0, told, area)
+        parts = {
+            suffix: np.full(array.shape, array.fill, array.dtype)
+            for suffix, array in self.arrays(to.size).items()
+        }
+        parts[""][:count], parts["_label"][:count] = corners[real], label[real]
+        parts["_area"][:count] = area[real]
+        if value.crowd is not None:
+            parts["_crowd"][:count] = np.asarray(value.crowd, bool)[real]
+        return self.move(parts, to)
+
+    def _check(
+        self, value: StoredBoxes, corners: np.ndarray, label: np.ndarray, stored: tuple[int, int]
+    ) -> None:
         if not np.isfinite(corners).all():
             raise WrongValue("has a box with a corner that is no finite number")
         if label.size and not 0 <= label.min() <= label.max() < self.classes:
@@ -268,28 +335,18 @@ class Boxes:
             raise WrongValue(
                 f"has a box of class {strange}, which is none of the {self.classes} classes"
             )
-        if value.relative:
-            height, width = to.stored
-            corners = corners * np.array([width, height, width, height], np.float32)
-        real = (corners[:, 2:] > corners[:, :2]).all(axis=1)
-        count = int(real.sum())
-        if count > self.most:
-            raise WrongValue(
-                f"has {count} boxes, more than the {self.most} that fit: leave it out of the split"
-            )
-        parts = {
-            suffix: np.full(array.shape, array.fill, array.dtype)
-            for suffix, array in self.arrays(to.size).items()
-        }
-        parts[""][:count], parts["_label"][:count] = corners[real], label[real]
-        if value.crowd is not None:
-            parts["_crowd"][:count] = np.asarray(value.crowd, bool)[real]
-        return self.move(parts, to)
+        if value.size is None or value.relative or tuple(value.size) == stored:
+            return
+        raise WrongValue(
+            f"has boxes of a picture of {_size(value.size)} pixels, and is one of {_size(stored)}: "
+            + (_TURNED if tuple(value.size) == stored[::-1] else _SAME_SIZE)
+        )
 
     def move(self, parts: Parts, to: Placement) -> Parts:
         """See the rule above."""
-        corners, label, crowd = parts[""], parts["_label"], parts["_crowd"]
-        xp = corners.__array_namespace__()
+        label, crowd, area = parts["_label"], parts["_crowd"], parts["_area"]
+        xp = label.__array_namespace__()
+        corners = xp.where((label >= 0)[..., None], parts[""], 0)  # others may hold anything
         height, width = to.size
         x0, y0, x1, y1 = (corners[..., i] for i in range(4))
         x0, x1 = (x0 - to.left) * to.scale_x, (x1 - to.left) * to.scale_x
@@ -301,30 +358,20 @@ class Boxes:
         sides = seen[..., 2:] - seen[..., :2]
         visible = sides[..., 0] * sides[..., 1]
         too_little = ~crowd & (visible < LEAST_VISIBLE * (x1 - x0) * (y1 - y0))
-        cut = (seen != moved).any(axis=-1)
+        cut = (abs(seen - moved) > _ROUNDING).any(axis=-1)
         dropped = cut & ((sides < LEAST_SIDE).any(axis=-1) | too_little)
-        kept = (label >= 0) & ~dropped
+        kept = (label >= 0) & ~dropped & (sides > 0).all(axis=-1)
         return {
-            "": xp.where(kept[..., None], seen, 0).astype(corners.dtype),
+            "": xp.where(kept[..., None], seen, 0).astype(parts[""].dtype),
             "_label": xp.where(kept, label, -1).astype(label.dtype),
             "_crowd": crowd & kept,
+            "_area": xp.where(kept, area, 0).astype(area.dtype),
         }
 
 
-class StoredBoxes(NamedTuple):
-    """The objects of one picture as a source gives them.
-
-    Attributes:
-        corners: (N, 4) x0, y0, x1, y1 in pixels of the stored picture.
-        label: (N,) classes.
-        crowd: (N,) whether a box surrounds many objects; None: none does.
-        relative: the corners are fractions of width and height instead.
-    """
-
-    corners: Any
-    label: Any
-    crowd: Any = None
-    relative: bool = False
+def too_many(count: int, most: int) -> str:
+    """That a picture has more objects than there is room for; the text follows the name of the picture."""
+    return f"has {count} objects, more than config.dataset.most_boxes={most}: raise that to {count}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -394,7 +441,7 @@ class Whereabouts:
         return {"": np.array([*to.stored, to.top, to.left, to.scale_y, to.scale_x], np.float64)}
 
     def move(self, parts: Parts, to: Placement) -> Parts:
-        """Pictures of one's own are not augmented."""
+        """Only pictures that are not augmented have it."""
         raise NotImplementedError
 
     @staticmethod

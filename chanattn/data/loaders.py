@@ -13,6 +13,7 @@ from chanattn.data import stream
 from chanattn.data.batches import example_bytes, stored_shape
 from chanattn.data.decode import CorruptImage, Decoding, decode
 from chanattn.data.evaluation_data import EvaluationData
+from chanattn.data.fields import PLACE, Whereabouts
 from chanattn.data.fit import Fit, image_size
 from chanattn.data.source import ImageShape, Record, Source
 from chanattn.data.sources import SOURCES, open_source
@@ -56,6 +57,7 @@ def evaluation(
     split: str | None = None,
     batch_size: int | None = None,
     fields: Sequence[str] = ("label",),
+    whereabouts: bool = False,
 ) -> EvaluationData:
     """The split `split` (default `config.dataset.eval_split`), every example once.
 
@@ -65,11 +67,15 @@ def evaluation(
         split: Name and slice.
         batch_size: Default `config.batch_size`; rounded up to a multiple of the devices.
         fields: As in `training`.
+        whereabouts: Whether batches tell, in `whereabouts` (B, 6), where each picture lies in the one that
+            the network sees (`chanattn.data.fields.Whereabouts`).
 
     Raises:
         UsageError: As `training`, but for the batch size.
     """
     source = _open(config, split or config.dataset.eval_split, fields)
+    if whereabouts:
+        source.fields = {**source.fields, PLACE: Whereabouts(keep_whole=False)}
     fit = _fit(config.dataset, source, random=False)
     return EvaluationData(
         config,
@@ -121,9 +127,14 @@ def check_splits(config: ConfigDict, train: Source, test: Source) -> None:
 
     Raises:
         UsageError: They share pictures, and `dataset.allow_overlap` is False; or the training split is a part
-            without any picture of some class.
+            without any picture of some class, or shows no object at all.
     """
     dataset = config.dataset
+    if train.objects == 0:
+        raise UsageError(
+            f"the {len(train):,} pictures of config.dataset.split={dataset.split} show no objects, so that "
+            "there is nothing to learn: choose another split, or mend its annotations"
+        )
     if train.absent:
         named = ", ".join(train.absent[:3]) + (", ..." if len(train.absent) > 3 else "")
         raise UsageError(

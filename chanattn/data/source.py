@@ -30,7 +30,7 @@ class Readable(Protocol):
 
     Attributes:
         fields: What a record holds beside the picture, by name.
-        class_names: Of the classes of labels, pixels or boxes.
+        class_names: Of the classes of labels, pixels or boxes: of the first field that was asked for.
         image_shape: Of the stored pictures.
     """
 
@@ -56,10 +56,12 @@ class Source(Readable, Protocol):
     Attributes:
         note: What was passed over when it was opened, for the user; empty if nothing was.
         absent: Names of classes that the whole split has and this part has not, where that is known.
+        objects: How many of them the pictures show; None where there are no boxes, or nobody has counted.
     """
 
     note: str
     absent: tuple[str, ...]
+    objects: int | None
 
     def places(self) -> Iterator[Hashable]:
         """Where each example lies: two sources share those examples whose places are equal."""
@@ -75,7 +77,8 @@ def annotations(source: Source) -> Iterator[dict[str, Any]]:
         (record,) = source.read([index])
         if isinstance(record, Record):
             try:
-                found = {n: kind.stored(record.fields[n]) for n, kind in source.fields.items()}
+                kinds = source.fields.items()
+                found = {name: kind.stored(record.fields.get(name)) for name, kind in kinds}
             except WrongValue as error:
                 raise UsageError(f"{source.describe(index)} {error}") from error
             except CorruptImage:
@@ -89,10 +92,12 @@ class Whole(Readable, Protocol):
     Attributes:
         note: As in `Source`.
         labels: (N,) of the examples.
+        objects: (N,) how many each example has; None as in `Source`.
     """
 
     note: str
     labels: np.ndarray
+    objects: np.ndarray | None
 
     @property
     def names(self) -> Sequence[object]:
@@ -116,6 +121,8 @@ class Subset:
         self.note = whole.note
         lost = np.setdiff1d(whole.labels, whole.labels[self.indices])
         self.absent = tuple(self.class_names[label] for label in lost)
+        counts = whole.objects
+        self.objects = None if counts is None else int(counts[self.indices].sum())
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -137,6 +144,7 @@ class ArraySource:
     """A whole split in memory: images (N, H, W, C) uint8 and labels (N,)."""
 
     note = ""
+    objects: np.ndarray | None = None
 
     def __init__(
         self, images: np.ndarray, labels: np.ndarray, class_names: Sequence[str], name: str

@@ -9,7 +9,14 @@ from chanattn.models.timm_names import NETWORKS
 
 # What does not change the parameters or what they compute.
 _FREE = {"parent", "name", "num_classes", "head", "slots", "dtype", "param_dtype"} | {
-    *("zero_init_residual", "stochastic_depth", "dropout", "image_size"),
+    *(
+        "zero_init_residual",
+        "stochastic_depth",
+        "dropout",
+        "image_size",
+        "head_width",
+        "head_options",
+    ),
 }
 
 

@@ -34,6 +34,7 @@ class Conv(nn.Module):
         dtype: Type of the computation.
         param_dtype: Type of the parameters.
         kernel_init: Initialiser of the kernel.
+        bias_init: Initialiser of the bias.
     """
 
     features: int
@@ -46,6 +47,7 @@ class Conv(nn.Module):
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
     kernel_init: nn.initializers.Initializer = he_normal_fan_out
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -66,7 +68,7 @@ class Conv(nn.Module):
         kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
         bias = None
         if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, (self.features,), self.param_dtype)
+            bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
             bias = bias.astype(self.dtype)
         return convolve(x.astype(self.dtype), kernel.astype(self.dtype), bias, **self.window(x))
 

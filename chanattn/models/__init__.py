@@ -52,6 +52,7 @@ def create(
     *,
     num_classes: int = 1000,
     head: str = "classifier",
+    head_options: Mapping[str, Any] | None = None,
     attention: Mapping[str, Any] | str | None = None,
     shortcut: str = "",
     **arguments: Any,
@@ -64,6 +65,7 @@ def create(
         num_classes: What the head tells apart; 0: a backbone without a head, whose outputs are the pooled
             features.
         head: A name of `chanattn.models.heads`; "": none, as with no classes.
+        head_options: Fields of that head, where they shall not be its own.
         attention: A mechanism's name, or a mapping with its `name` and by choice `placement`, `stages`,
             `start` ("identity": the network predicts at the start what it does without attention) and the
             mechanism's options; None, or a mapping without a name: the one that the name implies
@@ -87,7 +89,8 @@ def create(
         if shortcut not in SHORTCUTS:
             raise UsageError(f"unknown shortcut {shortcut!r}; valid: {', '.join(SHORTCUTS)}")
         row["shortcut"] = shortcut
-    return network(**row, num_classes=num_classes, head=head, slots=slots, **arguments)
+    row |= {"head": head, "head_options": tuple(sorted((head_options or {}).items()))}
+    return network(**row, num_classes=num_classes, slots=slots, **arguments)
 
 
 def from_config(
@@ -96,6 +99,7 @@ def from_config(
     precision: str,
     param_dtype: str,
     head: str = "classifier",
+    head_options: Mapping[str, Any] | None = None,
 ) -> Network:
     """The network of a config's `model` section.
 
@@ -105,11 +109,13 @@ def from_config(
         precision: Type of the activations, "float32" or "bfloat16".
         param_dtype: Type of the parameters.
         head: Where the config names none (`chanattn.tasks.network` knows that of the task).
+        head_options: See `create`; the task knows them too.
     """
     return create(
         config.name,
         num_classes=num_classes,
         head=config.head or head,
+        head_options=head_options,
         attention=config.attention.to_dict(),
         shortcut=config.shortcut,
         head_width=config.head_width,

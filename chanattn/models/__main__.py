@@ -127,7 +127,7 @@ def costs_of_head(head: str, name: str, size: tuple[int, int], num_classes: int)
 
 def _table_of_heads() -> Table:
     name, size, classes = "resnet18", (360, 480), 11
-    table = Table(title=f"Heads for segmentation on {name}, {size[0]}x{size[1]}, {classes} classes")
+    table = Table(title=f"Heads on {name}, {size[0]}x{size[1]}, {classes} classes")
     for column in ("head", "attention of its own"):
         table.add_column(column)
     for column in ("parameters", "and in training", "multiply-accumulates, 1e9"):

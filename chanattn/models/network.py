@@ -29,6 +29,7 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
         num_classes: What the head tells apart; 0: there is no head.
         head: A name of `chanattn.models.heads`; "": there is none, and the outputs are `pooled`.
         head_width: Channels of the head, see there; 0: its own.
+        head_options: Further fields of the head, sorted pairs of name and value.
         slots: Attention mechanisms.
         zero_init_residual: Start with silent residual branches.
         stochastic_depth: Drop probability of the last block; grows linearly from 0 at the first.
@@ -43,6 +44,7 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
     num_classes: int = 1000
     head: str = "classifier"
     head_width: int = 0
+    head_options: heads.Options = ()
     slots: Slots = Slots()
     zero_init_residual: bool = True
     stochastic_depth: float = 0.0
@@ -62,6 +64,7 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
             width=self.head_width,
             strides=tuple(self.strides.items()),
             attention=gate,
+            options=self.head_options,
         )
         bare = [i for i in stages if gate.at("identity", i) and not self._has_shortcuts(i)]
         if bare:
@@ -75,7 +78,7 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
     def backbone(self) -> Self:
         """The network without its head, and without attention there."""
         slots = self.slots if self.neck is None else dataclasses.replace(self.slots, gate=Slot())
-        bare: Self = self.clone(head="", head_width=0, slots=slots)
+        bare: Self = self.clone(head="", head_width=0, head_options=(), slots=slots)
         return bare
 
     @property
@@ -192,6 +195,7 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
             width=self.head_width,
             neck=self.neck,
             strides=tuple(self.strides.items()),
+            options=self.head_options,
             **self._types(),
         )
         size = pictures.shape[1], pictures.shape[2]

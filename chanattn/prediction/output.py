@@ -41,7 +41,7 @@ def predict(
     predictor: Predictor,
     files: Sequence[Path],
     *,
-    top: int = 5,
+    top: int | None = None,
     json: Path | None = None,
     save: Path | None = None,
 ) -> None:
@@ -52,14 +52,16 @@ def predict(
     Args:
         predictor: the network.
         files: the pictures.
-        top: how many of the best answers on each are told.
+        top: how many of the best answers on each are told; None: as many as the task says.
         json: file for the answers and how they were made.
-        save: folder for a drawing of each picture with its answer, `0001-NAME.png` and so on, and for what
-            the task saves beside it (`Task.files`).
+        save: folder for a drawing of each picture with its answer, `0001-NAME.png` and so on, for what
+            the task saves beside it (`Task.files`), and for what it writes of all answers (`Task.exports`).
 
     Raises:
         UsageError: at the end, if pictures could not be read; or something cannot be written.
     """
+    task = predictor.task
+    top = task.most_told if top is None else top
     answered: list[tuple[str, dict[str, Any]]] = []
     unreadable: list[Unreadable] = []
     for number, (file, answer) in enumerate(
@@ -70,13 +72,16 @@ def predict(
             continue
         answered.append((str(file), answer))
         if save is not None:
-            parts = {".png": encoded(predictor.draw(file, answer)), **predictor.task.files(answer)}
+            parts = {".png": encoded(predictor.draw(file, answer)), **task.files(answer)}
             for ending, content in parts.items():
                 _write(write_bytes, save / (_name(number, file) + ending), content, "--save")
+    if save is not None:
+        for ending, content in task.exports(answered, predictor.class_names).items():
+            _write(write_bytes, save / f"all{ending}", content, "--save")
     if json is not None:
         _write(write_json, json, _told(predictor, answered, unreadable, top), "--json")
     if answered:
-        show(predictor.origin, predictor.task, answered)
+        show(predictor.origin, task, answered)
         written = [str(path) for path in (json, save) if path is not None]
         if written:
             print("written to " + "\n           ".join(map(visible, written)))
@@ -118,7 +123,7 @@ def _told(
     predictor: Predictor,
     answered: Sequence[tuple[str, dict[str, Any]]],
     unreadable: Sequence[Unreadable],
-    top: int,
+    top: int | None,
 ) -> dict[str, Any]:
     return {
         "format": FORMAT,

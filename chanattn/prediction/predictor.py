@@ -18,12 +18,12 @@ from chanattn.class_names import check_distinct, told_apart
 from chanattn.data.batches import EvaluationBatches
 from chanattn.data.corrupt import why_unreadable
 from chanattn.data.decode import Decoding, decode
-from chanattn.data.fields import Whereabouts
+from chanattn.data.fields import PLACE, Whereabouts
 from chanattn.data.fit import image_size
 from chanattn.data.pipeline import evaluation_batch
 from chanattn.data.placement import AXIS, local_rows, put_batch, replicated
 from chanattn.data.source import ImageShape, Record
-from chanattn.data.sources.own_pictures import PLACE, OwnPictures, Picture
+from chanattn.data.sources.own_pictures import OwnPictures, Picture
 from chanattn.data.stream import stream
 from chanattn.errors import UsageError
 from chanattn.layers import kernels
@@ -85,6 +85,7 @@ class Predictor:
         predictor("three.png")                      # {"3": 0.998, "8": 0.001, ...}
         predictor([array, encoded, "three.png"])    # a list of three
         predictor("street.png")["label_map"]        # of a segmentation: (H, W) class numbers, as the picture
+        predictor("blood.png")["objects"]           # of a detection: class, score and box of each
 
     The code is that of the evaluation: pictures of the size that the network was trained on are taken as they
     are, others are cropped to its shape around their centre (to `dataset.augment.eval_crop` of that, if the
@@ -171,7 +172,8 @@ class Predictor:
 
         Returns:
             What the task tells: for classification the probabilities by class, the largest first; for
-            segmentation `label_map` (H, W) of class numbers and the `shares` of the classes.
+            segmentation `label_map` (H, W) of class numbers and the `shares` of the classes; for detection
+            `objects`, the best first, with boxes in pixels of the picture, and arrays of all detections.
 
         Raises:
             Unreadable: a picture cannot be read; `answers` goes on in that case.

@@ -20,8 +20,6 @@ from chanattn.runs.layout import SAMPLES
 from chanattn.streams import say
 from chanattn.training.run_directory import read_config
 
-_SIDE = 320  # pixels of each picture on a sheet
-
 
 def draw_samples_of_run(workdir: str | os.PathLike[str]) -> None:
     """Draws `RUN/samples.png` of the newest checkpoint, which nothing depends on: errors are warnings."""
@@ -83,7 +81,7 @@ def draw_samples(predictor: Predictor, path: Path) -> dict[str, str]:
             drawn.append(task.draw(dict(_example(source, record)), answer))
     if not drawn:
         return {}
-    picture = sheet(drawn, task.legend(predictor.class_names), _SIDE)
+    picture = sheet(drawn, task.legend(predictor.class_names), task.sample_side)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, encoded(picture))
     return {"samples": str(path)}

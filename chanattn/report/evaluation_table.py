@@ -9,11 +9,11 @@ from rich.text import Text
 
 from chanattn.labels import labels, one_line
 from chanattn.runs import metric as metrics
+from chanattn.runs import per_class
 from chanattn.runs.evaluation import Evaluation
 from chanattn.runs.metric import Metric
 
 MOST_CLASSES = 21  # those of PASCAL VOC fit
-_OF_CLASSES = "per_class_"  # begins the name of a result that is a share for each class
 
 
 def show(result: Mapping[str, Any], console: Console | None = None) -> None:
@@ -21,7 +21,7 @@ def show(result: Mapping[str, Any], console: Console | None = None) -> None:
 
     Args:
         result: JSON values as `chanattn.runs.evaluation` describes them, with the paths of its files, if it
-            has any, as `json`, `picture`, `bars` and `samples`.
+            has any, as `json`, `picture`, `bars`, `curve` and `samples`, and the list `exports`.
         console: where to; None: standard output.
     """
     console = console or Console(highlight=False, emoji=False)
@@ -34,11 +34,11 @@ def show(result: Mapping[str, Any], console: Console | None = None) -> None:
     for metric in (*evaluation.metrics, *evaluation.details):
         _add_metric(table, metric, evaluation.results.get(metric.name))
     table.add_row("images/s", f"{evaluation.images_per_second:,.0f}", end_section=True)
-    of_classes = {n: v for n, v in evaluation.results.items() if n.startswith(_OF_CLASSES)}
+    of_classes = per_class.per_class(evaluation.results)
     for name, values in of_classes.items():
         if len(of_classes) > 1:
-            what = name.removeprefix(_OF_CLASSES).replace("_", " ")
-            table.add_row(f"{'IoU' if what == 'iou' else what} by class", "")
+            what = per_class.label(name, (*evaluation.metrics, *evaluation.details))
+            table.add_row(f"{what} by class", "")
         _add_classes(table, values)
     console.print(table)
     if not evaluation.classes_compared:
@@ -47,7 +47,10 @@ def show(result: Mapping[str, Any], console: Console | None = None) -> None:
             "be that of the data set",
             soft_wrap=True,
         )
-    written = [result[kind] for kind in ("json", "picture", "bars", "samples") if kind in result]
+    if void := evaluation.results.get("void_pictures"):
+        console.print(f"{void:,} pictures have no pixel with a class, and are in no figure")
+    kinds = ("json", "picture", "bars", "curve", "samples")
+    written = [result[kind] for kind in kinds if kind in result] + result.get("exports", [])
     if written:
         text = "written to " + "\n           ".join(written)
         console.print(text, soft_wrap=True, markup=False)

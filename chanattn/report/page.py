@@ -4,32 +4,41 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import jinja2
 
 from chanattn.labels import one_line
 from chanattn.report import recipe
+from chanattn.report.classes import heading
 from chanattn.report.comparison import Comparison
 from chanattn.report.environment import environment
 from chanattn.report.footnotes import describe
 from chanattn.report.numbers import mean_and_std
 from chanattn.report.palette import Picture
+from chanattn.report.read import Sweep
 from chanattn.report.table import Table
 from chanattn.runs.run import Run
 
 
-def page(
-    table: Table, sections: Sequence[tuple[Comparison, Table, Sequence[Picture]]], folder: Path
-) -> str:
+class Section(NamedTuple):
+    """What a page shows of one sweep: its table, those of the classes by number, and its pictures."""
+
+    comparison: Comparison
+    table: Table
+    classes: Mapping[str, Table]
+    pictures: Sequence[Picture]
+
+
+def page(table: Table, sections: Sequence[Section], folder: Path) -> str:
     """The page.
 
     Args:
         table: what stands on top; of several sweeps the merged one.
-        sections: a sweep each, with its table and its pictures.
+        sections: a sweep each.
         folder: where the page will lie, for the links to the runs.
     """
     templates = jinja2.Environment(
@@ -43,7 +52,7 @@ def page(
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return templates.get_template("report.html").render(
         table=table,
-        sections=[_section(*section, folder) for section in sections],
+        sections=[_section(section, folder) for section in sections],
         merged=len(sections) > 1,
         style=_source(templates, "style.css"),
         script=script,
@@ -60,25 +69,16 @@ def _source(templates: jinja2.Environment, name: str) -> str:
     return templates.loader.get_source(templates, name)[0]
 
 
-def _section(
-    comparison: Comparison, table: Table, pictures: Sequence[Picture], folder: Path
-) -> dict[str, Any]:
-    sweep, told = comparison.sweep, environment(comparison.sweep)
+def _section(section: Section, folder: Path) -> dict[str, Any]:
+    comparison, sweep = section.comparison, section.comparison.sweep
+    told = environment(sweep)
     facts = {} if told is None else told.facts()
-    samples = next((path for run in sweep.runs for path in run.samples()), None)
     return {
         "label": comparison.label,
         "note": one_line(sweep.record.note),
-        "table": table,
-        "pictures": [
-            {"title": p.title, "alt": p.alt, "data": base64.b64encode(p.png).decode()}
-            for p in pictures
-        ],
-        "samples": samples
-        and {
-            "title": f"Examples of {one_line('/'.join(samples.parent.parts[-2:]))}",
-            "data": base64.b64encode(samples.read_bytes()).decode(),
-        },
+        "table": section.table,
+        "classes": {heading(comparison, name): each for name, each in section.classes.items()},
+        "pictures": [_picture(p.title, p.alt, p.png) for p in section.pictures] + _of_runs(sweep),
         "recipe": {path: json.dumps(value) for path, value in recipe.shared(sweep).items()},
         "variants": [
             {
@@ -92,6 +92,31 @@ def _section(
         "how": {key: describe(value) for key, value in sweep.record.how.items()},
         "config": one_line(sweep.record.config),
     }
+
+
+def _of_runs(sweep: Sweep) -> list[dict[str, str]]:
+    """Examples of the first run that has them, and what is drawn of the first that was evaluated."""
+    samples = next((run for run in sweep.runs if run.samples()), None)
+    evaluated = next((run for run in sweep.runs if run.pictures_of_an_evaluation()), None)
+    found = []
+    if samples:
+        alt = "Pictures of the evaluation split with labels and predictions"
+        for path in samples.samples():
+            found.append(_picture(f"Examples of {_called(samples)}", alt, path.read_bytes()))
+    if evaluated:
+        alt = "Confusions of classes, numbers of each class, or precision against recall"
+        for path in evaluated.pictures_of_an_evaluation():
+            title = f"Evaluation of {_called(evaluated)}: {one_line(path.stem)}"
+            found.append(_picture(title, alt, path.read_bytes()))
+    return found
+
+
+def _called(run: Run) -> str:
+    return one_line("/".join(run.directory.parts[-2:]))
+
+
+def _picture(title: str, alt: str, png: bytes) -> dict[str, str]:
+    return {"title": title, "alt": alt, "data": base64.b64encode(png).decode()}
 
 
 def _run(run: Run, comparison: Comparison, folder: Path) -> dict[str, Any]:

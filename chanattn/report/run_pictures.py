@@ -1,4 +1,4 @@
-"""The pictures of one run: its curves once it is done, and the confusion matrices of its evaluations.
+"""The pictures of one run: its curves once it is done, and what its evaluations tell of classes.
 
 Command lines call this after a training or an evaluation, which knows nothing of pictures.
 """
@@ -11,7 +11,11 @@ import numpy as np
 from chanattn.errors import UsageError
 from chanattn.runs.evaluation import Evaluation
 from chanattn.runs.layout import CURVES
+from chanattn.runs.per_class import label, per_class
 from chanattn.streams import say
+
+#: The numbers of classes that are drawn as bars.
+BARS = ("iou", "ap", "ap50")
 
 
 def draw_run(workdir: str | os.PathLike[str]) -> None:
@@ -26,34 +30,43 @@ def draw_run(workdir: str | os.PathLike[str]) -> None:
 
 
 def draw_evaluation(file: str | os.PathLike[str]) -> dict[str, str]:
-    """Draws the confusion matrix of an evaluation beside its file, and the IoU of classes that have one.
+    """Draws what an evaluation tells of classes beside its file.
 
     Args:
         file: `evaluation/<name>.json`.
 
     Returns:
-        The path of the matrix as `picture`, that of the bars as `bars`; nothing where the task counts no
-        confusions.
+        The path of the confusion matrix as `picture`, that of bars for each class as `bars`, and that of
+        precision against recall as `curve`: those that there are numbers for.
 
     Raises:
-        UsageError: the file cannot be read, or the picture not be written.
+        UsageError: the file cannot be read, or a picture not be written.
     """
     evaluation, path = Evaluation.read(Path(file)), Path(file).with_suffix(".png")
     matrix = evaluation.confusion()
     if matrix is None:
         return {}
-    from chanattn.report.confusion import plot_classes, plot_confusion
+    from chanattn.report.confusion import plot_classes, plot_confusion, plot_precision
 
     counts, names, title = np.asarray(matrix), evaluation.class_names, evaluation.title()
-    iou, found = evaluation.results.get("per_class_iou"), {"picture": str(path)}
+    rows, found = evaluation.confusion_names(), {"picture": str(path)}
+    there = counts.sum(axis=1) > 0
+    bars = {
+        label(name, evaluation.metrics): [
+            values[n] if known else None for n, known in zip(names, there, strict=False)
+        ]
+        for name, values in per_class(evaluation.results).items()
+        if name in BARS
+    }
+    curves = evaluation.results.get("precision_recall")
     try:
-        plot_confusion(counts, names, path, title)
-        if iou is not None:
-            bars = path.with_name(f"{path.stem}-classes.png")
-            there = counts.sum(axis=1) > 0
-            shown = [iou[n] if known else None for n, known in zip(names, there, strict=True)]
-            plot_classes(shown, names, bars, title)
-            found["bars"] = str(bars)
+        plot_confusion(counts, rows, path, title, background=len(rows) > len(names))
+        if bars:
+            found["bars"] = str(path.with_name(f"{path.stem}-classes.png"))
+            plot_classes(bars, names, found["bars"], title)
+        if curves is not None:
+            found["curve"] = str(path.with_name(f"{path.stem}-precision.png"))
+            plot_precision(curves, found["curve"], title)
     except OSError as error:
         raise UsageError(
             f"cannot write to {path.parent}: {error.strerror}; free the place or its permissions"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from chanattn.errors import UsageError
 from chanattn.files import write_bytes
-from chanattn.report import latex, markdown, table
+from chanattn.report import classes, latex, markdown, table
 from chanattn.report.comparison import Comparison, compare_all
 from chanattn.report.metric import usual
-from chanattn.report.page import page
+from chanattn.report.page import Section, page
 from chanattn.report.pictures import pictures
 from chanattn.report.record import as_csv, as_json, ordered
 
@@ -21,6 +21,8 @@ def write_report(
     folder: Path, *, metric: str = "", sort: str = "", output: Path | None = None
 ) -> Path:
     """Writes the report of one sweep: `table.md`, `.csv`, `.tex`, `.json`, pictures, and the page.
+
+    If the runs tell numbers of every class, also `classes_NAME.md` and `.tex` of each, and `classes.csv`.
 
     Args:
         folder: the sweep directory.
@@ -63,7 +65,8 @@ def write_files(comparisons: Sequence[Comparison], output: Path, sort: str = "")
     for comparison in comparisons:
         own = "" if several else sort
         drawn = pictures(comparison, ordered(comparison, own))
-        sections.append((comparison, table.single(comparison, own), drawn))
+        by_class = classes.tables(comparison, own)
+        sections.append(Section(comparison, table.single(comparison, own), by_class, drawn))
     files: dict[str, str | bytes] = {
         "table.md": markdown.markdown(top),
         "table.tex": latex.latex(top),
@@ -71,8 +74,15 @@ def write_files(comparisons: Sequence[Comparison], output: Path, sort: str = "")
         "table.json": json.dumps(as_json(comparisons), indent=2, allow_nan=False) + "\n",
     }
     prefixes = _prefixes([comparison.label for comparison in comparisons])
-    for prefix, (_, _, drawn) in zip(prefixes, sections, strict=True):
-        files |= {f"{prefix}{picture.name}.png": picture.png for picture in drawn}
+    for prefix, section in zip(prefixes, sections, strict=True):
+        files |= {f"{prefix}{picture.name}.png": picture.png for picture in section.pictures}
+        for name, of_classes in section.classes.items():
+            stem = f"{prefix}classes_{_plain(name)}"
+            files[f"{stem}.md"] = markdown.markdown(of_classes)
+            files[f"{stem}.tex"] = latex.latex(of_classes)
+    in_csv = classes.as_csv(comparisons)
+    if in_csv.count("\n") > 1:
+        files["classes.csv"] = in_csv
     files[PAGE] = page(top, sections, output.absolute())  # last: what it links to is there
     for name, content in files.items():
         # Half of a surrogate pair is a legal JSON text, but no legal UTF-8.
@@ -92,6 +102,10 @@ def _prefixes(labels: Sequence[str]) -> list[str]:
     """What the files of each sweep begin with; nothing where there is one sweep alone."""
     if len(labels) == 1:
         return [""]
-    plain = [re.sub(r"\W+", "_", label) for label in labels]
+    plain = list(map(_plain, labels))
     numbered = len(set(plain)) < len(plain)
     return [f"{name}_{n}_" if numbered else f"{name}_" for n, name in enumerate(plain, start=1)]
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\W+", "_", text)

@@ -10,6 +10,9 @@ from chanattn.runs import FORMAT
 from chanattn.runs.json_object import Damaged, number, read_json
 from chanattn.runs.metric import DETAILS, EARLIER, Metric, details_from_list, from_list, to_list
 
+#: What `how` names where answers on several views of a picture were averaged.
+VIEWS = frozenset(("flip", "scales", "window"))
+
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
@@ -107,3 +110,7 @@ class Evaluation:
         """Counts by true class, then predicted class; None if the task does not count them."""
         matrix: Sequence[Sequence[int]] | None = self.results.get("confusion_matrix")
         return matrix
+
+    def confusion_names(self) -> tuple[str, ...]:
+        """Of its rows and columns: the classes, and background behind them where a task counts that."""
+        return tuple(self.results.get("confusion_names", self.class_names))

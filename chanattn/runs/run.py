@@ -9,11 +9,13 @@ from chanattn.errors import UsageError
 from chanattn.runs.classes import read_classes
 from chanattn.runs.config import Config
 from chanattn.runs.environment import Environment
+from chanattn.runs.evaluation import VIEWS, Evaluation
 from chanattn.runs.failure import Failure
 from chanattn.runs.json_object import Damaged, number
 from chanattn.runs.layout import CONFIG, EVALUATION, SAMPLES, SUMMARY
 from chanattn.runs.metric import EARLIER, Metric
-from chanattn.runs.metrics_log import curve, readable_lines
+from chanattn.runs.metrics_log import AVERAGES, curve, readable_lines
+from chanattn.runs.per_class import OfClasses, per_class
 from chanattn.runs.summary import Summary
 
 DONE, INCOMPLETE, FAILED, ABSENT = "done", "incomplete", "failed", "not started"
@@ -114,6 +116,45 @@ class Run:
     def value(self, field: str) -> float | None:
         """A number of the summary, such as "parameters" or "images_per_second"."""
         return None if self.summary is None else number(getattr(self.summary, field))
+
+    def per_class(self, split: str) -> dict[str, OfClasses]:
+        """What is known of every class at the end of the training, by NAME (`chanattn.runs.per_class`).
+
+        Where the summary does not tell, an evaluation afterwards does: of the whole pictures, of the same
+        weights on the same examples.
+        """
+        if self.summary is None:
+            return {}
+        found = per_class(self.summary.per_class.get(split, {}))
+        if found:
+            return found
+        for path in sorted((self.directory / EVALUATION).glob("*.json")):
+            try:
+                evaluation = Evaluation.read(path)
+            except Damaged:
+                continue
+            if self._measures_the_end(evaluation, split):
+                return per_class(evaluation.results)
+        return {}
+
+    def _measures_the_end(self, evaluation: Evaluation, split: str) -> bool:
+        fields, steps = self.fields(), None if self.summary is None else self.summary.steps
+        return (
+            (evaluation.step, evaluation.weights) == (steps, "ema" if split == AVERAGES else "raw")
+            and evaluation.dataset == fields.get("dataset.name")
+            and evaluation.split == fields.get("dataset.eval_split")
+            and not VIEWS & evaluation.how.keys()
+        )
+
+    def pictures_of_an_evaluation(self) -> list[Path]:
+        """Those of the newest evaluation that is drawn: of curves, classes and confusions what there is."""
+        files = (self.directory / EVALUATION).glob("*.json")
+        drawn = [path for path in files if path.with_suffix(".png").is_file()]
+        if not drawn:
+            return []
+        newest = max(drawn, key=lambda path: (len(path.name), path.name))  # step 900 before 1000
+        names = (f"{newest.stem}{ending}.png" for ending in ("-precision", "-classes", ""))
+        return [path for name in names if (path := newest.with_name(name)).is_file()]
 
     def samples(self) -> list[Path]:
         """`samples.png`, if it has been drawn."""

@@ -25,6 +25,8 @@ class Summary:
         parameters: of the network, those that `optimizer.freeze` keeps from learning too.
         final: the newest evaluation, by split.
         best: by split, the evaluation with the best value of the first metric, with its `step`.
+        per_class: what the newest evaluation tells of every class, by split, then by name; earlier runs keep
+            none (`chanattn.runs.per_class`).
         images_per_second: of the training, without compilation, evaluation and saving.
         damaged_checkpoints: that were set aside: {"step", "reason"}.
         rollbacks: times that the run went back: {"step", "to"}.
@@ -38,6 +40,7 @@ class Summary:
     parameters: int | None = None
     final: Results = dataclasses.field(default_factory=dict)
     best: Results = dataclasses.field(default_factory=dict)
+    per_class: Results = dataclasses.field(default_factory=dict)
     images_per_second: float | None = None
     damaged_checkpoints: Sequence[Mapping[str, Any]] = ()
     rollbacks: Sequence[Mapping[str, Any]] = ()
@@ -49,7 +52,7 @@ class Summary:
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """What a file of any version tells; fields that this version does not know are left out."""
         told = known_fields(cls, values)
-        for name in ("final", "best"):
+        for name in ("final", "best", "per_class"):
             told[name] = _results(told.get(name))
         for name in ("steps", "examples", "parameters", "seconds", "images_per_second"):
             told[name] = told[name] if number(told.get(name)) is not None else None

@@ -8,12 +8,17 @@ from chanattn import models
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.tasks import auxiliary
 from chanattn.tasks.classification import Classification
+from chanattn.tasks.detection import Detection
 from chanattn.tasks.segmentation import Segmentation
 from chanattn.tasks.task import RESERVED, STEP_METRICS, Answers, Task
 
 __all__ = ["Answers", "Task", "annotations", "create", "names", "network", "register"]
 
-_TASKS: dict[str, type[Task]] = {"classification": Classification, "segmentation": Segmentation}
+_TASKS: dict[str, type[Task]] = {
+    "classification": Classification,
+    "segmentation": Segmentation,
+    "detection": Detection,
+}
 #: The kinds of annotations that fields of the data are.
 _KINDS = {"label": "label", "label_map": "mask", "boxes": "boxes", "captions": "captions"}
 
@@ -101,7 +106,12 @@ def network(config: ConfigDict, num_classes: int) -> models.Network:
             f"{' or '.join(heads)}: choose one of these, or leave it empty"
         )
     model = models.from_config(
-        config.model, num_classes, config.precision, config.param_dtype, heads[0]
+        config.model,
+        num_classes,
+        config.precision,
+        config.param_dtype,
+        heads[0],
+        task.head_options(),
     )
     if task.presence_loss is None and "presence" in auxiliary.names(model):
         raise UsageError(

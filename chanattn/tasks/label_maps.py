@@ -27,10 +27,15 @@ def palette(classes: int) -> np.ndarray:
     return np.array([_colour(label) for label in range(classes)], np.uint8).reshape(-1, 3)
 
 
-def seen(picture: np.ndarray) -> np.ndarray:
-    """A picture (H, W, 3) uint8 at a size at which it can be looked at."""
+def seen(picture: np.ndarray, least: int = LEAST) -> np.ndarray:
+    """A picture (H, W, 3) uint8 at a size at which it can be looked at.
+
+    Args:
+        picture: of any size.
+        least: pixels of its longer side, up to which it is enlarged by a whole factor.
+    """
     height, width = picture.shape[:2]
-    factor = max(1, LEAST // max(height, width))
+    factor = max(1, least // max(height, width))
     if factor > 1:
         return picture.repeat(factor, axis=0).repeat(factor, axis=1)
     if max(height, width) <= MOST:

@@ -75,7 +75,9 @@ class Segmentation(Task):
             lovasz_weight=config.lovasz_weight,
         )
 
-    def fitted(self, annotations: Callable[[], Iterable[Mapping[str, Any]]], classes: int) -> Self:
+    def fitted(
+        self, annotations: Callable[[], Iterable[Mapping[str, Any]]], class_names: Sequence[str]
+    ) -> Self:
         """With the weights of the classes, counted over the label maps of the training split.
 
         Raises:
@@ -83,7 +85,7 @@ class Segmentation(Task):
         """
         if self.class_weights == "none":
             return self
-        counts = PixelCounts.of((fields["label_map"] for fields in annotations()), classes)
+        counts = PixelCounts.of((fields["label_map"] for fields in annotations()), class_names)
         weights = WEIGHTINGS[self.class_weights](counts)
         return dataclasses.replace(self, weight_of_class=tuple(float(w) for w in weights))
 
@@ -151,9 +153,15 @@ class Segmentation(Task):
         return {"pixel_accuracy": (right.sum(dtype=jnp.float32), valid.sum(dtype=jnp.float32))}
 
     def measure(self, outputs: jax.Array, batch: Batch) -> dict[str, Any]:
-        """The confusion matrix (int32), and the plain cross-entropy with the number of pixels."""
-        loss = cross_entropy(outputs, batch).sum(), known(batch).sum(dtype=jnp.float32)
-        return {"confusion": confusion(outputs, batch), "loss": loss}
+        """The confusion matrix, the plain cross-entropy with the number of pixels, and void pictures."""
+        valid = known(batch)
+        loss = cross_entropy(outputs, batch).sum(), valid.sum(dtype=jnp.float32)
+        void = (batch["mask"] > 0) & ~valid.any(axis=(1, 2))
+        return {
+            "confusion": confusion(outputs, batch),
+            "loss": loss,
+            "void": void.sum(dtype=jnp.int32),
+        }
 
     def mean_of_views(
         self, outputs: Sequence[jax.Array], mirrored: Sequence[bool], size: tuple[int, int]
@@ -230,14 +238,15 @@ class Segmentation(Task):
     def results(
         self, totals: dict[str, Any], answers: Answers | None, class_names: tuple[str, ...]
     ) -> dict[str, Any]:
-        """Metrics; with answers also the figures of every class and the confusion matrix."""
+        """Metrics, and the figures of every class; with answers also the confusion matrix.
+
+        And `void_pictures`, how many have no pixel with a class: they are in no metric.
+        """
         matrix = np.asarray(totals["confusion"])
-        found = scores(matrix, class_names)
-        per_class = {name: found.pop(name) for name in ("per_class_iou", "per_class_accuracy")}
-        found["loss"] = mean(totals["loss"])
+        found = scores(matrix, class_names) | {"loss": mean(totals["loss"])}
         if answers is None:
             return found
-        return found | per_class | {"confusion_matrix": matrix.tolist()}
+        return found | {"confusion_matrix": matrix.tolist(), "void_pictures": int(totals["void"])}
 
 
 def known(batch: Batch) -> jax.Array:
@@ -261,12 +270,13 @@ class PixelCounts:
     total: int
 
     @classmethod
-    def of(cls, label_maps: Iterable[np.ndarray], classes: int) -> Self:
+    def of(cls, label_maps: Iterable[np.ndarray], class_names: Sequence[str]) -> Self:
         """Counted over label maps (H, W); other values than the classes are pixels without one.
 
         Raises:
             UsageError: A class occurs nowhere.
         """
+        classes = len(class_names)
         own, around, total = np.zeros(classes, np.int64), np.zeros(classes, np.int64), 0
         for label_map in label_maps:
             inside = label_map[(label_map >= 0) & (label_map < classes)]
@@ -275,8 +285,9 @@ class PixelCounts:
             around += label_map.size * (counts > 0)
             total += label_map.size
         if not own.all():
+            absent = int(np.argmin(own > 0))
             raise UsageError(
-                f"class number {int(np.argmin(own > 0))} has no pixel in the training split, so"
+                f"class {class_names[absent]!r} (number {absent}) has no pixel in the training split, so"
                 " task.class_weights cannot weigh it: set it to none, or take another split"
             )
         return cls(own, around, total)

@@ -54,8 +54,12 @@ class Task(abc.ABC):
             own are then fitted in whole, and `at_stored_size` brings the answers back.
         samples: How many examples of the evaluation split `samples.png` shows at the end of a training and of
             an evaluation; 0: there is no such picture.
+        sample_side: Longest side in pixels of each picture in it.
+        most_told: How many of the best answers `predict.py` tells of a picture; None: all that `told` gives.
         measured_from_answers: Whether some of `metrics` come from answers, so that an evaluation during
             training has to collect them.
+        scored_as_stored: Whether answers are scored in pixels of the picture as it is stored, so that the
+            batches of an evaluation say where that lies (`whereabouts`, see `chanattn.data.fields`).
     """
 
     fields: ClassVar[tuple[str, ...]] = ("label",)
@@ -66,9 +70,12 @@ class Task(abc.ABC):
     terms: ClassVar[tuple[str, ...]] = ()
     pixelwise: ClassVar[bool] = False
     measured_from_answers: ClassVar[bool] = False
+    scored_as_stored: ClassVar[bool] = False
     table: ClassVar[tuple[str, ...]] = ("class", "probability")
     placed: ClassVar[bool] = False
     samples: ClassVar[int] = 0
+    sample_side: ClassVar[int] = 320
+    most_told: ClassVar[int | None] = 5
     #: `(logits, batch) -> loss of each example (B,)` of logits (B, classes) that tell which classes a picture
     #: contains, for mechanisms that learn from it (EncNet); None: the task cannot say.
     presence_loss: Callable[[jax.Array, Batch], jax.Array] | None = None
@@ -79,17 +86,23 @@ class Task(abc.ABC):
         del config
         return cls()
 
-    def fitted(self, annotations: Callable[[], Iterable[Mapping[str, Any]]], classes: int) -> Self:
+    def fitted(
+        self, annotations: Callable[[], Iterable[Mapping[str, Any]]], class_names: Sequence[str]
+    ) -> Self:
         """The task with what it takes from the training examples: weights of classes, a vocabulary.
 
         Asked once, before anything is built or evaluated in a training.
 
         Args:
             annotations: Gives the stored values of the fields of one example after another, decoded.
-            classes: How many there are.
+            class_names: Of the data set, in the order of the labels.
         """
-        del annotations, classes
+        del annotations, class_names
         return self
+
+    def head_options(self) -> dict[str, Any]:
+        """Fields of the head that the options of the task decide, see `chanattn.models.create`."""
+        return {}
 
     def inputs(self, batch: Batch) -> dict[str, jax.Array]:
         """What the head is given beside the endpoints (the words so far), by name."""
@@ -239,6 +252,19 @@ class Task(abc.ABC):
         del told
         return {}
 
+    def exports(
+        self, found: Iterable[tuple[str, Mapping[str, Any]]], class_names: tuple[str, ...]
+    ) -> dict[str, bytes]:
+        """What is written of all answers together, in the formats of other programs, by the end of its name.
+
+        Args:
+            found: The name of each picture with what `answers` gave on it in an evaluation, which must have
+                the `index` of the batch among it; or with what `told` gave.
+            class_names: Of the classes, in the order of the labels.
+        """
+        del found, class_names
+        return {}
+
     def _cannot(self, what: str) -> UsageError:
         return UsageError(f"the task {type(self).__name__} cannot {what} yet")
 
@@ -254,7 +280,8 @@ class Task(abc.ABC):
             class_names: Of the data set, in the order of the labels.
 
         Returns:
-            A metric is None where there is nothing to measure.
+            A metric is None where there is nothing to measure. Shares of every class are called
+            `per_class_NAME` (`chanattn.runs.per_class`); a training keeps those of its last evaluation.
         """
 
 

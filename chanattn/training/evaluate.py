@@ -5,13 +5,14 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -19,6 +20,7 @@ from chanattn import data, tasks
 from chanattn.class_names import difference
 from chanattn.data.placement import replicated
 from chanattn.errors import UsageError
+from chanattn.files import write_bytes
 from chanattn.layers import kernels
 from chanattn.paths import to_path
 from chanattn.runs import metric as metrics_of_runs
@@ -54,7 +56,8 @@ def evaluate_run(
     """Evaluates a checkpoint of the run in `workdir`.
 
     Writes `RUN/evaluation/<name>.json`; the name tells the data set, the split, the step and the weights, and
-    whatever else is changed by a hash (`file_name`). `chanattn.report.run_pictures` draws it.
+    whatever else is changed by a hash (`file_name`). `chanattn.report.run_pictures` draws it. Beside it lies
+    what the task exports (`Task.exports`).
 
     Args:
         workdir: the run directory.
@@ -65,7 +68,7 @@ def evaluate_run(
         **overrides: config fields to change by their dotted path, such as `{"dataset.name": "cifar10_1"}`.
 
     Returns:
-        What is written to the JSON file, with its path as `json`.
+        What is written to the JSON file, with its path as `json`, and those of exported files as `exports`.
 
     Raises:
         UsageError: there is no such run, checkpoint or split, the checkpoint is damaged, or its classes are
@@ -75,27 +78,31 @@ def evaluate_run(
     trained = read_config(run)
     config = with_overrides(trained, overrides)
     views = views or Views()
-    views.check(tasks.create(config.task))
+    task = tasks.create(config.task)
+    views.check(task)
     if "[" in trained.dataset.split:
         check_parts(run, config, config.dataset.eval_split)
     with Checkpoints(run / CHECKPOINTS, read_only=True) as checkpoints:
         step = choose_step(run, checkpoints, step)
         mesh = meshes.setup(config)
-        examples = data.evaluation(config, mesh, fields=tasks.create(config.task).fields)
+        examples = data.evaluation(
+            config, mesh, fields=task.fields, whereabouts=task.scored_as_stored
+        )
         compared = _check_classes(run, trained, config, examples.class_names)
         model = tasks.network(config, examples.num_classes)
         weights, kind = restored(checkpoints, step, trained, ema, model, examples.image_shape, mesh)
     name = f"{config.dataset.name}-{config.dataset.eval_split}-step{step}-{kind}{views.name()}"
     changes = changed_fields(with_overrides(trained, {}), config)
     untold = {path: new for path, (_, new) in changes.items() if path not in _TOLD}
+    found, exports = measured(config, mesh, model, weights, examples, views)
     result = {
         "run": str(run),
         "step": step,
         "weights": kind,
         "classes_compared": compared,
-        **measured(config, mesh, model, weights, examples, views),
+        **found,
     }
-    return write_result(run / EVALUATION, file_name(name, untold), result)
+    return write_result(run / EVALUATION, file_name(name, untold), result, exports)
 
 
 def restored(
@@ -121,14 +128,19 @@ def measured(
     weights: Weights,
     examples: Any,
     views: Views,
-) -> dict[str, Any]:
-    """What weights achieve on all examples, and how that was found out; JSON values."""
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """What weights achieve on all examples, and how that was found out; and what the task exports.
+
+    Returns:
+        JSON values; and contents of files by the end of their names.
+    """
     with contextlib.closing(examples):  # ends its workers
         task = tasks.create(config.task)
         evaluate = Evaluator(model, task, examples, mesh, answers=True, views=views)
         found = evaluate(weights)
-    assert found is not None
-    return {
+        assert found is not None
+        exports = task.exports(_by_picture(evaluate.collected, examples), examples.class_names)
+    result = {
         "dataset": config.dataset.name,
         "split": config.dataset.eval_split,
         "class_names": list(examples.class_names),
@@ -144,6 +156,17 @@ def measured(
             "timed": "reading, preparing and predicting the whole split; compilation left out",
         },
     }
+    return result, exports
+
+
+def _by_picture(
+    answers: tasks.Answers | None, examples: Any
+) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """The name of each picture, and the answers on it."""
+    assert answers is not None
+    for row in zip(*answers.values(), strict=True):
+        answer = dict(zip(answers, row, strict=True))
+        yield examples.source.describe(int(answer["index"])), answer
 
 
 def conditions(config: ConfigDict, mesh: Mesh) -> dict[str, Any]:
@@ -175,29 +198,36 @@ def file_name(readable: str, untold: Mapping[str, Any]) -> str:
     return f"{plain}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
 
 
-def write_result(folder: Path, name: str, result: dict[str, Any]) -> dict[str, Any]:
+def write_result(
+    folder: Path, name: str, result: dict[str, Any], exports: Mapping[str, bytes]
+) -> dict[str, Any]:
     """Writes an evaluation.
 
     Args:
         folder: made if absent.
         name: of the file, without a suffix.
         result: JSON values, see `chanattn.runs.evaluation`.
+        exports: further files, by the end of their names.
 
     Returns:
-        What was written, with the path of the file as `json`.
+        What was written, with the path of the file as `json`, and those of further ones as `exports`.
 
     Raises:
         UsageError: the folder cannot be written.
     """
     path = folder / f"{name}.json"
     evaluation = Evaluation.from_json(result)
+    files = {folder / f"{name}{ending}": content for ending, content in exports.items()}
     try:
         evaluation.write(path)
+        for file, content in files.items():
+            write_bytes(file, content)
     except OSError as error:
         raise UsageError(
             f"cannot write to {folder}: {error.strerror}; free the place or its permissions"
         ) from error
-    return evaluation.to_json() | {"json": str(path)}
+    written = {"exports": list(map(str, files))} if files else {}
+    return evaluation.to_json() | {"json": str(path)} | written
 
 
 def with_overrides(trained: ConfigDict, overrides: dict[str, Any]) -> ConfigDict:

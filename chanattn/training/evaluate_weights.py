@@ -69,22 +69,24 @@ def evaluate_weights(
     """
     config = with_overrides(config, overrides)
     views = views or Views()
-    views.check(tasks.create(config.task))
+    task = tasks.create(config.task)
+    views.check(task)
     if output is not None:
         check_writable(Path(output), "--output")
     state = read_state(file, allow_pickle)
     mesh = meshes.setup(config)
-    examples = data.evaluation(config, mesh, fields=tasks.create(config.task).fields)
+    examples = data.evaluation(config, mesh, fields=task.fields, whereabouts=task.scored_as_stored)
     model = tasks.network(config, examples.num_classes)
     check_hub(config, file, model)
     weights = imported(model, state, examples.image_shape, mesh)
+    found, exports = measured(config, mesh, model, weights, examples, views)
     result = {
         "file": str(file),
         "model": config.model.name,
         "attention": config.model.attention.name,
         "weights": "imported",
         "classes_compared": False,
-        **measured(config, mesh, model, weights, examples, views),
+        **found,
     }
     if output is None:
         return result
@@ -93,7 +95,7 @@ def evaluate_weights(
     name = file_name(
         f"{config.dataset.name}-{config.dataset.eval_split}-{stem}{views.name()}", untold
     )
-    return write_result(Path(output), name, result)
+    return write_result(Path(output), name, result, exports)
 
 
 def read_state(file: str | os.PathLike[str], allow_pickle: bool) -> dict[str, np.ndarray]:
@@ -132,7 +134,17 @@ def imported(
     image_shape: tuple[int, int, int],
     mesh: Mesh,
 ) -> Weights:
-    """The arrays of a file as weights of a network, on its devices."""
+    """The arrays of a file as weights of a network, on its devices.
+
+    Raises:
+        UsageError: the network has another head than a classifier, which no such file holds; or as
+            `from_torch`.
+    """
+    if isinstance(model, Network) and model.head != "classifier":
+        raise UsageError(
+            f"a PyTorch file has no weights of the head {model.head!r}: begin a training with"
+            " config.model.init=FILE, and take its run directory in place of --weights"
+        )
     variables = from_torch(model, state, image_size=image_shape[:2])
     return jax.tree.map(
         lambda wanted, value: jax.device_put(jnp.asarray(value, wanted.dtype), wanted.sharding),

@@ -29,6 +29,7 @@ class Evaluator:
 
     Attributes:
         seconds: What the last pass took: reading, preparing and answering, compilation left out.
+        collected: The answers on every example of the last pass; None if none were asked for.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Evaluator:
         )  # traced once for the shapes and the program
         self._programs: dict[Any, Any] = {}
         self.seconds = 0.0
+        self.collected: Answers | None = None
 
     def __call__(
         self, weights: Weights, told_to_stop: Callable[[], bool] = lambda: False
@@ -92,14 +94,14 @@ class Evaluator:
                 jax.block_until_ready(running.popleft())
         assert totals is not None
         examples, sums = totals.exact()
-        collected = _collect(jax.device_get(answers)) if self._answers else None
+        self.collected = _collect(jax.device_get(answers)) if self._answers else None
         self.seconds = time.perf_counter() - start
         readable = self._data.num_examples - self._data.num_corrupt
         if examples != readable:
             raise RuntimeError(
                 f"evaluated {examples} of {readable} examples: the data pipeline loses or repeats some"
             )
-        results = self._task.results(sums, collected, self._data.class_names)
+        results = self._task.results(sums, self.collected, self._data.class_names)
         missing = [metric.name for metric in self._task.metrics if metric.name not in results]
         if missing:
             raise RuntimeError(

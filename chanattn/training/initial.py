@@ -14,7 +14,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from chanattn import models
+from chanattn import models, tasks
 from chanattn.class_names import difference
 from chanattn.data.placement import put_copies, replicated
 from chanattn.errors import UsageError
@@ -305,7 +305,7 @@ def _template(saved: manifests.Manifest, part: str, mesh: Mesh) -> PyTree:
 def _other(run: Path, theirs: ConfigDict, model: models.Network) -> str | None:
     """Why the network of a run is another one than the model, apart from its attention and its head."""
     import_modules(theirs)
-    own = models.from_config(theirs.model, 2, theirs.precision, theirs.param_dtype)
+    own = tasks.network(theirs, 2)
     if not isinstance(model, models.Network) or same_network(own, model, attention=False):
         return None
     return (

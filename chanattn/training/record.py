@@ -20,6 +20,7 @@ class Record:
 
     Attributes:
         final: metrics of the newest evaluation, by split: "test", and "ema" for the averaged weights.
+        per_class: what that evaluation tells of every class, by split, then by name.
         best: by split, the evaluation with the best value of the task's first metric: {"step", "top1", ...}.
         evaluated_step: step of the newest evaluation.
         train_seconds: spent on `train_images`, without compilation, evaluation and saving.
@@ -32,6 +33,7 @@ class Record:
 
     final: dict[str, dict[str, float | None]] = dataclasses.field(default_factory=dict)
     best: dict[str, dict[str, float | None]] = dataclasses.field(default_factory=dict)
+    per_class: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     evaluated_step: int = 0
     train_seconds: float = 0.0
     train_images: int = 0
@@ -77,7 +79,11 @@ class Record:
         )
 
     def add_evaluation(
-        self, step: int, results: Mapping[str, dict[str, float | None]], decides: Metric
+        self,
+        step: int,
+        results: Mapping[str, dict[str, float | None]],
+        decides: Metric,
+        per_class: Mapping[str, dict[str, Any]] | None = None,
     ) -> None:
         """Notes the metrics of an evaluation, by split; None where there was nothing to measure.
 
@@ -85,9 +91,10 @@ class Record:
             step: after which it was made.
             results: by split, then by name.
             decides: the metric that says which evaluation is the best.
+            per_class: what else it tells, of every class, by split, then by name.
         """
         self.evaluated_step = step
-        self.final = dict(results)
+        self.final, self.per_class = dict(results), dict(per_class or {})
         for split, metrics in results.items():
             new, before = metrics[decides.name], self.best.get(split, {}).get(decides.name)
             if new is not None and (before is None or decides.score(new) > decides.score(before)):
@@ -103,6 +110,7 @@ class Record:
             parameters=parameters,
             final=self.final,
             best=self.best,
+            per_class=self.per_class,
             images_per_second=self.train_images / self.train_seconds
             if self.train_seconds
             else None,

@@ -10,6 +10,7 @@ import jax
 from chanattn import random_streams
 from chanattn.errors import NonFinite, Preempted, SaveFailed
 from chanattn.runs.metrics_log import deciding
+from chanattn.runs.per_class import PREFIX
 from chanattn.training import nonfinite
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.experiment import Experiment
@@ -227,6 +228,7 @@ class UnderWay:
             weights["ema"] = state.ema
         batches = itertools.count(1)
         results: dict[str, dict[str, float | None]] = {}
+        per_class: dict[str, dict[str, Any]] = {}
         with self._progress.paused():
             for split, values in weights.items():
                 found = self._evaluation(values, lambda: self._told_to_stop(next(batches)))
@@ -234,8 +236,9 @@ class UnderWay:
                     self._stop(state, window)
                 names = [metric.name for metric in self._experiment.task.metrics]
                 results[split] = {name: found[name] for name in found if name in names}
+                per_class[split] = {n: v for n, v in found.items() if n.startswith(PREFIX)}
         decides = self._experiment.task.metrics[0]
-        self._record.add_evaluation(self._step, results, decides)
+        self._record.add_evaluation(self._step, results, decides, per_class)
         if (value := (deciding(results) or {}).get(decides.name)) is not None:
             self._checkpoints.scores[self._step] = decides.score(value)
         for split, metrics in results.items():

@@ -19,7 +19,7 @@ NAMES = (
     *("soft_hard", "input_matters"),
 )
 #: Of another task, with scales and tables of their own.
-DENSE = ("segmentation",)
+DENSE = ("segmentation", "detection")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "ablations.md"
 
 
@@ -44,12 +44,19 @@ def markdown() -> str:
 
 
 def _dense(name: str) -> Iterator[str]:
-    """A file of several tables, none of which has published figures."""
+    """A file of several tables; a scale may add variants and have published figures."""
     module = load(name)
     yield from _text(name, module)
     for table_name, sweep in module.TABLES.items():
         yield f"* `{table_name}`: {sweep.note} The baseline first: {_variants(sweep)}."
     yield ""
+    for scale in module.SCALES:
+        sweep = module.sweep(scale)
+        if sweep.published:
+            yield f"`:{scale}` has the variants {_variants(sweep)}, and beside them what is published:"
+            yield ""
+            yield from (line for each in sweep.published for line in _figures(each))
+            yield ""
 
 
 def _section(name: str) -> Iterator[str]:
@@ -118,6 +125,6 @@ been published. The part after the colon is the scale:
 An architecture may follow, `cifar10-resnet56`: all variants then have that network, and tables with
 figures for it show those. Published figures stand beside the results at every scale, with the setting
 that they are from: elsewhere than there, compare the order of the variants, not the numbers. A row that a
-paper has and a sweep has not is named in its text. The last section is of another task,
-and has its own scales.
+paper has and a sweep has not is named in its text. The last two sections are of other tasks,
+and have their own scales.
 """

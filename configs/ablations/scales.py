@@ -85,3 +85,24 @@ def table(
         own: the network of every scale.
     """
     return partial(recipe, own=own), lambda scale="digits": grid
+
+
+def parse_table(argument: str, own: tuple[str, ...], tables: tuple[str, ...]) -> tuple[str, str]:
+    """Scale and table of the argument of a file of another task: `camvid-neck`.
+
+    Args:
+        argument: a scale, and by choice a table.
+        own: the scales of the file, which these of classification are not.
+        tables: those of the file; the first is the one without a name.
+
+    Raises:
+        UsageError: there is no such scale or table.
+    """
+    scale, dash, named = argument.partition("-")
+    for name, valid in ((scale, own), (named if dash else tables[0], tables)):
+        if name not in valid:
+            raise UsageError(
+                f"there is no {name!r} here; write one of {', '.join(own)}, by choice with one of "
+                f"{', '.join(tables)}, as {own[-1]}-{tables[-1]}.{did_you_mean(name, valid)}"
+            )
+    return scale, named or tables[0]

@@ -16,9 +16,9 @@ segmentation_models_pytorch has it.
 
 from ml_collections import ConfigDict
 
-from chanattn.errors import UsageError, did_you_mean
 from chanattn.sweep import Sweep
 from configs import camvid, shapes_segmentation
+from configs.ablations import scales
 from configs.ablations.overrides import NONE, attention
 
 SCALES = ("tiny", "camvid")
@@ -94,11 +94,4 @@ def parse(argument: str) -> tuple[str, str]:
     Raises:
         UsageError: there is no such scale or table.
     """
-    scale, dash, table = argument.partition("-")
-    for name, valid in ((scale, SCALES), (table if dash else "backbone", tuple(TABLES))):
-        if name not in valid:
-            raise UsageError(
-                f"segmentation.py has no {name!r}; write one of {', '.join(SCALES)}, by choice with one of "
-                f"{', '.join(TABLES)}, as camvid-neck.{did_you_mean(name, valid)}"
-            )
-    return scale, table or "backbone"
+    return scales.parse_table(argument, SCALES, tuple(TABLES))

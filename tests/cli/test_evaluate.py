@@ -116,6 +116,15 @@ def test_table_shows_the_numbers(result: dict[str, Any], capsys: pytest.CaptureF
     assert f"{result['expected_calibration_error']:.2%}" in printed
 
 
+def test_what_has_no_class_is_counted_below_the_table(
+    result: dict[str, Any], capsys: pytest.CaptureFixture
+) -> None:
+    show(result | {"void_pictures": 0})
+    assert "no pixel" not in capsys.readouterr().out
+    show(result | {"void_pictures": 1234})
+    assert "1,234 pictures have no pixel with a class" in capsys.readouterr().out
+
+
 def test_absent_step_is_refused_with_those_that_exist(run: Path) -> None:
     with pytest.raises(UsageError, match=r"no checkpoint of step 3; there are: .*44"):
         evaluate_run(run, step=3)

@@ -73,7 +73,7 @@ def test_a_hubs_config_beside_the_weights_decides_whose_they_are(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(program, "measured", lambda *_: {})
+    monkeypatch.setattr(program, "measured", lambda *_: ({}, {}))
     save_file(state, tmp_path / "model.safetensors")
     network = {"name": "resnet8", "shortcut": "projection", "attention": {"name": "simam"}}
     hub = {"architecture": "chanattn_resnet8", "chanattn": {"model": network}, "mean": [0.2] * 3}
@@ -98,7 +98,7 @@ def test_no_two_evaluations_share_their_files(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     names = []
-    monkeypatch.setattr(program, "measured", lambda *_: {})
+    monkeypatch.setattr(program, "measured", lambda *_: ({}, {}))
     monkeypatch.setattr(program, "write_result", lambda folder, name, *_: names.append(name) or {})
     for place in ("a", "b"):
         (tmp_path / place).mkdir()
@@ -122,7 +122,7 @@ def test_without_a_folder_nothing_is_written(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(program, "measured", lambda *_: {"top1": 0.5})  # compiles for seconds
+    monkeypatch.setattr(program, "measured", lambda *_: ({"top1": 0.5}, {}))  # compiles for seconds
     save_file(state, tmp_path / "net.safetensors")
     assert "json" not in evaluate_weights(config, tmp_path / "net.safetensors")
     assert [path.name for path in tmp_path.iterdir()] == ["net.safetensors"]
@@ -138,3 +138,15 @@ def test_numbers_that_are_not_finite_are_refused_and_nothing_is_written(
     with pytest.raises(UsageError, match=r"not finite, in 'conv1\.weight'"):
         evaluate_weights(config, tmp_path / "n.safetensors", output=tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["n.safetensors"]
+
+
+def test_a_head_that_no_such_file_has_is_refused(
+    config: ConfigDict, state: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    save_file(state, tmp_path / "net.safetensors")
+    config.task.name, config.dataset.name = "segmentation", "shapes"
+    config.dataset.update(image_size=32, eval_split="validation[:2%]")
+    with pytest.raises(
+        UsageError, match=r"no weights of the head 'fpn': .* config\.model\.init=FILE"
+    ):
+        evaluate_weights(config, tmp_path / "net.safetensors")

@@ -3,11 +3,13 @@
 import contextlib
 import multiprocessing
 
+import cv2
 import jax
 import numpy as np
 import pytest
 
 from chanattn import data
+from chanattn.data.fields import Whereabouts
 from chanattn.errors import UsageError
 
 
@@ -35,6 +37,40 @@ def test_every_example_counts_once(batch_size, loader, mesh, make_config, pictur
         np.testing.assert_array_equal(found["label"][real], pictures % 3)
         assert (found["label"][~real] == 0).all()
         assert found["image"].shape[1:] == (20, 24, 3)
+
+
+@pytest.mark.parametrize("loader", ["device", "stream"])
+def test_boxes_can_be_brought_back_to_the_stored_picture(loader, mesh, make_config, tmp_path):
+    sizes = [(20, 30), (47, 24), (32, 36), (90, 120), (13, 57)]
+    (tmp_path / "test" / "images").mkdir(parents=True)
+    (tmp_path / "test" / "labels").mkdir()
+    (tmp_path / "classes.txt").write_text("box")
+    for number, (height, width) in enumerate(sizes):
+        picture = np.zeros((height, width, 3), np.uint8)
+        picture[height // 4 : height // 2, width // 2 : width] = 255
+        cv2.imwrite(str(tmp_path / "test" / "images" / f"{number}.png"), picture)
+        y0, y1, x0 = height // 4 / height, height // 2 / height, width // 2 / width
+        line = f"0 {(x0 + 1) / 2} {(y0 + y1) / 2} {1 - x0} {y1 - y0}"
+        (tmp_path / "test" / "labels" / f"{number}.txt").write_text(line)
+    config = make_config("folder", loader=loader, data_dir=str(tmp_path), image_size=(32, 36))
+    config.dataset.update(mean=(0.0,) * 3, std=(1.0,) * 3)
+    evaluation = data.evaluation(config, mesh, None, 4, ["boxes"], whereabouts=True)
+    found = one_pass(evaluation)
+    assert found["mask"].sum() == 5
+    for row in np.flatnonzero(found["mask"]):
+        height, width = sizes[found["index"][row]]
+        to = Whereabouts.placement(found["whereabouts"][row], (32, 36))
+        assert to.stored == (height, width)
+        box = found["boxes"][row, 0]
+        expected = [width // 2, height // 4, width, height // 2]
+        np.testing.assert_allclose(to.corners_back(box), expected, atol=1e-3)
+        area = (height // 2 - height // 4) * (width - width // 2)
+        np.testing.assert_allclose(found["boxes_area"][row, 0], area, rtol=1e-4)
+        bright = found["image"][row, ..., 0] > 0.5
+        rows, columns = np.flatnonzero(bright.any(1)), np.flatnonzero(bright.any(0))
+        edges = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+        np.testing.assert_allclose(box, edges, atol=1.01)
+    assert "whereabouts" not in one_pass(data.evaluation(config, mesh, None, 4, ["boxes"]))
 
 
 def test_another_split_and_slice_can_be_asked_for(mesh, make_config):

@@ -24,6 +24,7 @@ class Everything:
     """Pictures of one colour that tells their number, which their fields repeat."""
 
     note = ""
+    objects = None
     class_names = ("a", "b", "c")
     image_shape = (*SIZE, 3)
     labels = np.arange(COUNT) % 3
@@ -47,7 +48,7 @@ class Everything:
         values = (
             i % 3,
             encoded[:-9] if i in self.damaged else encoded,
-            StoredBoxes([[i % 7, 1, i % 7 + 5, 9]], [i % 3], [i % 2 == 0]),
+            StoredBoxes([[i % 7, 1, i % 7 + 5, 9]], [i % 3], [i % 2 == 0], area=[i]),
             [[i + 1], [i + 1, 2, 3]],
         )
         pixels = np.full((*SIZE, 3), 10 * i + 5, np.uint8)
@@ -73,6 +74,7 @@ def check(batch, moved=False):
             np.testing.assert_array_equal(batch["boxes"][row][0], [i % 7, 1, i % 7 + 5, 9])
         assert batch["boxes_label"][row].tolist() == [i % 3, -1, -1, -1]
         assert batch["boxes_crowd"][row].tolist() == [i % 2 == 0, False, False, False]
+        assert batch["boxes_area"][row].tolist() == [i or 40, 0, 0, 0]
         assert batch["captions"][row].tolist() == [[i + 1, 0, 0], [i + 1, 2, 3]]
 
 
@@ -81,7 +83,7 @@ def config_of(make_config, monkeypatch):
     """A config of the set above; `damaged` are the pictures whose label maps are cut short."""
 
     def make(damaged=(), **fields):
-        monkeypatch.setitem(SOURCES, "everything", lambda dataset, split: Everything(damaged))
+        monkeypatch.setitem(SOURCES, "everything", lambda *_: Everything(damaged))
         return make_config("everything", 6, mean=(0.0,) * 3, std=(1.0,) * 3, **fields)
 
     return make
@@ -132,15 +134,15 @@ def test_a_damaged_label_map_is_a_corrupt_example(loader, mesh, config_of, capsy
 
 def test_only_the_fields_asked_for_are_in_a_batch(mesh, config_of):
     (batch,) = trained(config_of(), mesh, 1, ["boxes"])
-    names = {"image", "index", "mask", "boxes", "boxes_label", "boxes_crowd"}
+    names = {"image", "index", "mask", "boxes", "boxes_label", "boxes_crowd", "boxes_area"}
     assert set(batch) == names
     with pytest.raises(UsageError, match="no field 'depth'.*boxes, captions, label, label_map"):
         data.training(config_of(), mesh, fields=["depth"])
 
 
 def test_all_arrays_count_for_the_memory_that_they_take(mesh, config_of, monkeypatch):
-    # Picture, index, label, map of one byte a pixel, boxes with class and crowd, captions.
-    size = 12 * 16 * 3 + 4 + 4 + 12 * 16 + 4 * (16 + 4 + 1) + 2 * 3 * 4
+    # Picture, index, label, map of one byte a pixel, boxes with class, crowd and area, captions.
+    size = 12 * 16 * 3 + 4 + 4 + 12 * 16 + 4 * (16 + 4 + 1 + 4) + 2 * 3 * 4
     monkeypatch.setattr(loaders, "DEVICE_BYTES", COUNT * size)
     with data.training(config_of(), mesh, fields=FIELDS) as train:
         assert "order" in next(train.feeds(0))

@@ -1,4 +1,4 @@
-"""The real CIFAR-10: streamed from TFDS's files and from an image folder written from them."""
+"""Real sets: CIFAR-10, streamed from TFDS and from a folder written from it, and the boxes of two others."""
 
 import contextlib
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from chanattn import data
+from chanattn.data.fields import Whereabouts
 from chanattn.data.sources import open_source
 
 COUNT = 300
@@ -73,3 +74,40 @@ def test_image_folder_written_from_cifar10_is_the_same_set(
     trained, evaluated = one_epoch(config, mesh)
     assert trained == reference
     assert evaluated == reference
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "objects", "most", "note"),
+    [
+        ("bccd", "train", 2804, 30, "boxes left out: 1 without area (the first in bccd/train["),
+        ("bccd", "test", 945, 30, ""),
+        ("coco_mini", "train", 1339, 42, ""),
+    ],
+)
+def test_boxes_of_real_sets_come_whole_and_go_back(
+    name, split, objects, most, note, mesh, make_config, tfds_dir
+):
+    if not (tfds_dir / name).is_dir():
+        pytest.skip(f"no real data sets in {tfds_dir / name}")
+    config = make_config(name, 64, data_dir=str(tfds_dir), image_size=(96, 128))
+    config.dataset.most_boxes = most
+    evaluation = data.evaluation(config, mesh, split, None, ["boxes"], whereabouts=True)
+    source = evaluation.source
+    assert source.objects == objects
+    assert source.note.startswith(note)
+    assert bool(source.note) == bool(note)
+    found = 0
+    for feed in evaluation.feeds():
+        batch = jax.device_get(evaluation.prepare(feed))
+        real = batch["boxes_label"] >= 0
+        found += real.sum()
+        for row in np.flatnonzero(batch["mask"]):
+            to = Whereabouts.placement(batch["whereabouts"][row], (96, 128))
+            (record,) = source.read([batch["index"][row]])
+            corners = np.asarray(record.fields["boxes"].corners)
+            corners = corners[(corners[:, 2:] > corners[:, :2]).all(axis=1)]
+            height, width = to.stored
+            expected = np.clip(corners, 0, 1) * [width, height, width, height]
+            back = to.corners_back(batch["boxes"][row][real[row]])
+            np.testing.assert_allclose(back, expected, atol=1e-2)
+    assert found == objects

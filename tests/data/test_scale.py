@@ -34,6 +34,7 @@ def stored():
         "boxes": np.tile(np.float32([[[12, 18, 30, 36]]]), (NUMBER, 1, 1)),
         "boxes_label": np.zeros((NUMBER, 1), np.int32),
         "boxes_crowd": np.zeros((NUMBER, 1), bool),
+        "boxes_area": np.full((NUMBER, 1), 9, np.float32),
     }
 
 
@@ -65,6 +66,40 @@ def test_picture_labels_and_boxes_stay_together(stored, crop):
             continue
         area = np.sum(labels[i, round(y0) : round(y1), round(x0) : round(x1)] >= 0)
         assert area >= 0.9 * (round(y1) - round(y0)) * (round(x1) - round(x0))
+
+
+def test_a_box_that_is_drawn_stays_on_its_pixels():
+    rng = np.random.default_rng(1)
+    number, (height, width) = 64, (48, 40)
+    low = rng.integers(0, [width - 12, height - 12], (number, 2))
+    corners = np.concatenate([low, low + rng.integers(6, 13, (number, 2))], axis=1)
+    pictures = np.zeros((number, height, width, 1), np.uint8)
+    for picture, (x0, y0, x1, y1) in zip(pictures, corners, strict=True):
+        picture[y0:y1, x0:x1] = 255
+    stored = {
+        "image": pictures,
+        "index": np.arange(number, dtype=np.int32),
+        "boxes": np.stack([corners, np.full_like(corners, np.nan, float)], 1).astype(np.float32),
+        "boxes_label": np.tile(np.int32([0, -1]), (number, 1)),
+        "boxes_crowd": np.tile([False, True], (number, 1)),
+        "boxes_area": np.tile(np.float32([50, np.inf]), (number, 1)),
+    }
+    dataset = config_of(random_scale=(0.75, 2.0), crop=(40, 44), flip=True)
+    dataset.mean = (0.0,) * 3
+    step = jax.jit(lambda key: training_batch(key, stored, {"boxes": Boxes(1, 2)}, dataset))
+    batch = jax.device_get(step(jax.random.key(0)))
+    assert (batch["boxes_label"][:, 1] == -1).all()
+    assert np.isfinite(batch["boxes"]).all()
+    kept = batch["boxes_label"][:, 0] == 0
+    assert 0.5 < kept.mean() < 1
+    np.testing.assert_array_equal(batch["boxes_area"][:, 0], np.where(kept, 50, 0))
+    for picture, box, known in zip(batch["image"][..., 0], batch["boxes"][:, 0], kept, strict=True):
+        rows, columns = (np.flatnonzero((picture > 0.5).any(axis)) for axis in (1, 0))
+        if known:
+            seen = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+            np.testing.assert_allclose(box, seen, atol=1.01)
+        else:  # the least that is stored covers 36 pixels, or 20 when it is made smaller
+            assert (picture > 0.5).sum() < 0.45 * 12 * 12 * 4
 
 
 def test_a_factor_of_one_without_a_crop_changes_nothing(stored):

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from chanattn import data
 from chanattn.data import split as splits
-from chanattn.data.fields import Mask
+from chanattn.data.fields import Mask, Placement
 from chanattn.data.sources import SOURCES, digits, open_source
 from chanattn.errors import UsageError
 from configs import base
@@ -289,6 +289,97 @@ def test_label_maps_of_which_tfds_tells_no_classes_are_declared_in_the_config():
     # Who learns from labels is not asked about label maps.
     both = set_of(label=tfds.features.ClassLabel(num_classes=2), mask=grey)
     assert set(tfds_sets._chosen(both, "image", ["label"], dataset("own"))) == {"label"}
+
+
+def test_shapes_have_boxes_around_what_is_visible_of_the_same_pictures():
+    d = dataset("shapes", image_size=32)
+    source = open_source(d, "train[:200]", ["boxes"])
+    assert source.class_names == ("circle", "square", "triangle", "cross", "ring")
+    maps = open_source(d, "train[:200]", ["label_map"])
+    assert maps.class_names == ("ground", *source.class_names)
+    np.testing.assert_array_equal(source.indices, maps.indices)
+    together = open_source(d, "train", ["label_map", "boxes"])
+    assert together.class_names == maps.class_names
+    pairs = zip(source.read(range(200)), maps.read(range(200)), strict=True)
+    crowds = 0
+    for index, (one, other) in enumerate(pairs):
+        np.testing.assert_array_equal(one.image, other.image)
+        boxes, label_map = one.fields["boxes"], other.fields["label_map"]
+        assert 1 <= len(boxes.label) <= 2
+        assert boxes.label[0] == source.indices[index] % 5
+        crowds += sum(boxes.crowd)
+        inside = np.zeros(label_map.shape, bool)
+        for (x0, y0, x1, y1), label, area in zip(
+            boxes.corners, boxes.label, boxes.area, strict=True
+        ):
+            part = label_map[y0:y1, x0:x1]
+            inside[y0:y1, x0:x1] = True
+            assert area <= part.size
+            assert len(set(boxes.label)) < len(boxes.label) or (part == 1 + label).sum() <= area
+            # Its border, which has no class in label maps, is the outermost pixel of the shape.
+            for edge in (part[0], part[-1], part[:, 0], part[:, -1]):
+                assert (edge != 0).any()
+        assert (label_map[~inside] == 0).all()
+    assert 0 < crowds < 20
+
+
+def test_boxes_of_a_set_of_tfds_are_counted_when_it_is_opened():
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    from chanattn.data.sources import tfds_sets
+
+    objects = tfds.features.Sequence(
+        {
+            "bbox": tfds.features.BBoxFeature(),
+            "label": tfds.features.ClassLabel(num_classes=2),
+            "is_crowd": np.bool_,
+            "area": np.int64,
+        }
+    )
+    sides = {f"image/original_{side}": np.int64 for side in ("height", "width")}
+    builder = set_of(objects=objects, **sides)
+
+    def record(boxes, label, crowd, area):
+        example = tf_example_pb2.Example()
+        feature = example.features.feature
+        feature["image"].bytes_list.value.append(b"picture")
+        feature["objects/bbox"].float_list.value.extend(np.ravel(boxes))
+        for name, values in {
+            "objects/label": label,
+            "objects/is_crowd": crowd,
+            "objects/area": area,
+            "image/original_height": [20],
+            "image/original_width": [40],
+        }.items():
+            feature[name].int64_list.value.extend(values)
+        return example.SerializeToString()
+
+    boxes = [[0.1, 0.2, 0.5, 0.4], [0.3, 0.3, 0.3, 0.9], [-0.2, 0.1, 0.5, 0.5]]
+    records = [record([], [], [], []), record(boxes, [1, 0, 1], [0, 0, 1], [80, 9, 9])]
+
+    def opened(records, **fields):
+        columns = tfds_sets._chosen(builder, "image", ["boxes"], dataset("own", **fields))
+        source = tfds_sets.TfdsSplit(builder, records, "own/train", "image", columns, [])
+        source.look_at_boxes()
+        return source
+
+    source = opened(records)
+    assert source.objects == 2
+    assert source.note == (
+        "boxes left out: 1 without area (the first in own/train[1]); boxes cut off that reach beyond their "
+        "picture: 1"
+    )
+    parts = source.fields["boxes"].load(
+        source._parse(records[1]).fields["boxes"], Placement((10, 20), (10, 20))
+    )
+    np.testing.assert_allclose(parts[""][:2], [[4, 1, 8, 5], [2, 0, 10, 5]], rtol=1e-6)
+    assert parts["_label"][:3].tolist() == [1, 1, -1]
+    assert parts["_crowd"][:2].tolist() == [False, True]
+    np.testing.assert_allclose(parts["_area"][:2], [20, 2.25])  # of a picture of twice the size
+    with pytest.raises(UsageError, match=r"own/train\[1\] has 2 objects, more than.*most_boxes=1"):
+        opened(records, most_boxes=1)
+    assert opened(records[:1]).objects == 0
 
 
 def test_shapes_never_change_and_show_every_class():

@@ -219,7 +219,7 @@ def test_a_training_part_without_a_class_is_refused(make_config, picture_folder)
 
 
 def test_a_single_class_is_refused_whatever_the_source(monkeypatch, picture_folder):
-    def same(dataset, split):
+    def same(dataset, split, fields):
         return ArraySource(np.zeros((4, 2, 2, 3), np.uint8), np.zeros(4, int), ["all"], split)
 
     monkeypatch.setitem(SOURCES, "same", same)

@@ -1,7 +1,7 @@
 """Heads of dense tasks against PyTorch's, and on backbones."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +9,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import parity
 import pytest
 from flax.traverse_util import flatten_dict
+from head_parity import Arrays, check, keep
 from members import random_like
 
 from chanattn import attention, models
 from chanattn.errors import UsageError
-from chanattn.interop.from_torch import convert
 from chanattn.interop.names import mechanism_table
 from chanattn.interop.names.rules import Part, Rule, Skip, Table
 from chanattn.models import heads
@@ -28,7 +27,6 @@ from chanattn.models.slots import Slot
 from chanattn.tasks.segmentation import Segmentation
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-Arrays = Mapping[str, np.ndarray]
 
 
 def pair(torch: str, ours: str, conv: str = "0", bn: str = "1") -> Table:
@@ -38,11 +36,6 @@ def pair(torch: str, ours: str, conv: str = "0", bn: str = "1") -> Table:
 
 def gate(torch: str, ours: str, mechanism: str) -> Table:
     return (Part(rf"{torch}\.", f"{ours}_attention/", mechanism_table(mechanism)),)
-
-
-def keep(x: jax.Array) -> jax.Array:
-    """No dropout."""
-    return x
 
 
 class Refine(BiSeNet):
@@ -74,87 +67,6 @@ def outputs_of(y: Any, names: Mapping[str, str] = {}) -> dict[str, jax.Array]:
     if not isinstance(y, WithAuxiliary):
         return {"y": y}
     return {"y": y.logits} | {names[name]: x for name, x in y.auxiliary.items() if name in names}
-
-
-def check(
-    golden: Path,
-    file: str,
-    table: Table,
-    run: Callable[..., dict[str, jax.Array]],
-    counts: Callable[[Arrays, str], int],
-) -> None:
-    """Outputs, statistics and gradients of every case of a file; gradients where all outputs are there.
-
-    Args:
-        golden: Directory of the fixtures.
-        file: Name of the file.
-        table: PyTorch's names to ours.
-        run: `(variables, inputs by name, train) -> (outputs by name, new collections)`.
-        counts: `(inputs, path of a norm)` -> values a channel that the norm sees in training.
-    """
-    arrays = parity.load(golden / "tasks" / f"{file}.npz")
-    state = parity.state_dict(arrays)
-    variables = convert(state, table)
-    for case in parity.meta(arrays)["cases"]:
-        suffix, train = case["suffix"], case["mode"] == "train"
-        inputs = {name: jnp.asarray(arrays[name + suffix]) for name in case["inputs"]}
-        cotangents = {
-            name: arrays["g" + name[1:] + suffix]
-            for name in case["outputs"]
-            if "g" + name[1:] + suffix in arrays
-        }
-
-        @jax.jit
-        def gradients(params: Any, inputs: Any, train: bool = train, g: Any = cotangents) -> Any:
-            def scalar(params: Any, inputs: Any) -> Any:
-                y, new = run(variables | {"params": params}, inputs, train)
-                return sum(jnp.sum(y[name] * g[name]) for name in g if name in y), (y, new)
-
-            return jax.value_and_grad(scalar, argnums=(0, 1), has_aux=True)(params, inputs)
-
-        with jax.default_matmul_precision("highest"):
-            (_, (y, new)), (dparams, dinputs) = gradients(variables["params"], inputs)
-        for name, ours in y.items():
-            parity.assert_close(ours, arrays[name + suffix], parity.OUTPUT, name + suffix)
-        if train:
-            assert y.keys() == case["outputs"].keys()
-            seen = parity.Case(suffix, arrays)
-            start = variables["batch_stats"]
-            norm = lambda path, inputs=inputs: counts(inputs, path)  # noqa: E731
-            parity.check_statistics(
-                start, new["batch_stats"], seen, lambda s: convert(s, table), 0.9, norm
-            )
-        if y.keys() == case["outputs"].keys():
-            for name, ours in dinputs.items():
-                parity.assert_close(ours, arrays[f"d{name}{suffix}"], parity.GRADIENT, f"d{name}")
-            check_gradients(arrays, suffix, dparams, table)
-
-
-def check_gradients(arrays: Arrays, suffix: str, dparams: Any, table: Table) -> None:
-    """Those of all parameters: their elements where the file has them, else their norms."""
-    ours = flatten_dict(dparams, sep="/")
-    zero = parity.meta(arrays)["analytically_zero_gradients"]
-    largest = max(float(jnp.abs(d).max()) for d in ours.values())
-    for name, d in parity.Case(suffix, arrays).parameter_gradients.items():
-        for path, reference in flatten_dict(convert({name: d}, table), sep="/").items():
-            mine = ours[path.removeprefix("params/")]
-            if f"{suffix}:{name}" in zero:
-                assert np.abs(mine).max() <= parity.GRADIENT * largest, name
-            else:
-                parity.assert_close(mine, reference, parity.GRADIENT, f"gradient of {name}")
-    names = parity.meta(arrays).get("grad_l2_names", [])
-    if names:
-        found = {n: convert({n: arrays[f"p:{n}"]}, table) for n in names}
-        paths = {
-            n: next(iter(flatten_dict(v, sep="/"))).removeprefix("params/")
-            for n, v in found.items()
-            if v
-        }
-        assert set(paths.values()) == ours.keys()
-        for name, reference in zip(names, arrays["grad_l2" + suffix], strict=True):
-            if name in paths and f"{suffix}:{name}" not in zero:
-                norm = np.linalg.norm(ours[paths[name]])
-                assert abs(norm - reference) <= 1e-3 * reference, name
 
 
 def of_map(inputs: Arrays, path: str) -> int:
@@ -420,7 +332,7 @@ def test_a_width_that_a_head_cannot_have_is_refused() -> None:
         (
             "classifier",
             64,
-            "the head classifier has no width.*head_width at 0.*bisenet, danet, encnet, fpn.*, unet",
+            "the head classifier has no width.*head_width at 0.*bisenet, danet, encnet, fcos, fpn.*, unet",
         ),
         ("", 64, "a network without a head has no width"),
         ("fpn", 40, "head fpn cannot be 40 wide: model.head_width must be a multiple of 32"),

@@ -89,10 +89,15 @@ def counts(found: dict[str, Any]) -> dict[str, int]:
     numbers = {
         owner: 1
         if owner.endswith("_attention")
-        else sum(m.startswith("attention") or m.endswith("_attention") for m in modules)
+        else sum(m.startswith("attention") or m.endswith("_attention") for m in _within(modules))
         for owner, modules in found.items()
     }
     return {owner: number for owner, number in numbers.items() if number}
+
+
+def _within(modules: dict[str, Any]) -> list[str]:
+    """Names of the modules of a block or head, where it has a pyramid of those in that."""
+    return [*modules, *modules.get("pyramid", {})]
 
 
 def attended(model: InvertedResidualNet, stages: tuple[int, ...]) -> list[Place]:
@@ -232,6 +237,9 @@ def test_a_conv_mechanism_is_in_every_chosen_block_or_the_network_is_refused(
         assert sown(model).keys() == {"stage2_block1", "stage2_block2"}
 
 
+LEVELS = (("levels", (1,)), ("tower", 1))  # of a detector on one stage
+
+
 @pytest.mark.parametrize("name", GATES)
 def test_every_mechanism_can_sit_at_every_place(name: str) -> None:
     network = models.create("resnet8", num_classes=3).clone(layers=(1,), planes=(16,))
@@ -241,22 +249,32 @@ def test_every_mechanism_can_sit_at_every_place(name: str) -> None:
         in_head = place == "neck"
         stages = () if in_head else (1,)
         slots = resolve({"name": name, "placement": place, "stages": stages})
-        head = "fpn" if in_head else "classifier"
-        found = sown(network.clone(slots=slots, head=head), size=16)
-        (number,) = counts(found).values()
-        assert number == (2 if place in AT_EVERY_CONVOLUTION else 1), place
-        assert all(weights.shape[0] == 2 for weights in jax.tree.leaves(found))
+        for head in ("fpn", "fcos") if in_head else ("classifier",):
+            options = {"head": head, "head_options": LEVELS if head == "fcos" else ()}
+            found = sown(network.clone(slots=slots, **options), size=16)
+            (number,) = counts(found).values()
+            assert number == (2 if place in AT_EVERY_CONVOLUTION else 1), place
+            assert all(weights.shape[0] == 2 for weights in jax.tree.leaves(found))
 
 
 # The places of attention in a head of a network of four stages, and of three at strides from 1 on.
-OF_HEADS = {"fpn": (4, 3), "bisenet": (3, 3), "encnet": (1, 1), "danet": (2, 2), "unet": (9, 4)}
+OF_HEADS = {
+    **{"fpn": (4, 3), "bisenet": (3, 3), "encnet": (1, 1), "danet": (2, 2), "unet": (9, 4)},
+    "fcos": (3, 3),
+}
 FOUR = {"resnet18": {"layers": (1,) * 4}, "mobilenetv2_100": {}, "vovnet39a": {"layers": (1,) * 4}}
+
+
+def with_head(kind: str, head: str) -> Network:
+    """A detector has levels of its own, of which the default does not begin at stride 1."""
+    options = {"levels": (1, 2, 4)} if (head, kind) == ("fcos", "resnet8") else {}
+    return models.create(kind, num_classes=3, head=head, head_options=options)
 
 
 @pytest.mark.parametrize("head", OF_HEADS)
 def test_attention_is_in_every_place_of_a_head_or_nowhere_there(head: str) -> None:
     for kind, changes in {**FOUR, "resnet8": {}}.items():
-        model = models.create(kind, num_classes=3, head=head).clone(**changes)
+        model = with_head(kind, head).clone(**changes)
         slots = resolve({"name": "constant", "placement": "neck"})
         found = counts(sown(model.clone(slots=slots), size=40))
         assert found == {head: OF_HEADS[head][kind == "resnet8"]}, kind
@@ -264,12 +282,12 @@ def test_attention_is_in_every_place_of_a_head_or_nowhere_there(head: str) -> No
     left = counts(sown(model.clone(slots=resolve(nowhere)), size=16))
     assert left == ({"danet": 1} if head == "danet" else {})  # attention among positions
     own = counts(sown(model, size=16))
-    assert own == ({} if head in ("fpn", "unet") else {head: OF_HEADS[head][1]})
+    assert own == ({} if head in ("fpn", "unet", "fcos") else {head: OF_HEADS[head][1]})
 
 
 @pytest.mark.parametrize("head", [*OF_HEADS, "classifier", ""])
 def test_attention_is_refused_where_a_head_has_no_place_or_would_not_see_it(head: str) -> None:
-    model = models.create("resnet8", num_classes=3, head=head)
+    model = with_head("resnet8", head)
     unseen, stages = Slot("se", "head"), Slot("se", "neck", (1,))
     refused = [(stages, "at 'neck' is in all places of the head: stages must be empty")]
     if head in OF_HEADS:
@@ -277,7 +295,9 @@ def test_attention_is_refused_where_a_head_has_no_place_or_would_not_see_it(head
         assert model.clone(slots=Slots(gate=Slot("identity", "head"))).head == head
     else:
         called = "the head classifier" if head else "a network without a head"
-        message = f"at 'neck': {called} has no such place.*bisenet, danet, encnet, fpn.*, unet"
+        message = (
+            f"at 'neck': {called} has no such place.*bisenet, danet, encnet, fcos, fpn.*, unet"
+        )
         refused.append((Slot("se", "neck"), message))
     for slot, message in refused:
         with pytest.raises(UsageError, match=message):

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from matplotlib.axes import Axes
@@ -71,3 +72,45 @@ def test_classes_with_an_iou_have_bars_and_those_absent_from_the_split_are_named
     assert pictures["bars"] == str(tmp_path / "shapes-classes.png")
     assert texts[:4] == ["100.0", "0.0", "100.0", "not in this split"]  # cells, in percent
     assert texts[4:] == ["90.0", "100.0", "not in this split"]
+
+
+def test_detections_have_confusions_with_background_two_bars_a_class_and_curves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "cells.json"
+    falling = [1.0, 0.5, 0.0]
+    metrics = [{"name": "ap", "label": "AP", "unit": "%"}, {"name": "ap50", "label": "AP50"}]
+    told = {
+        "class_names": ["a", "b"],
+        "metrics": metrics,
+        "confusion_matrix": [[3, 0, 1], [0, 0, 0], [0, 0, 0]],
+        "confusion_names": ["a", "b", "background"],
+        "per_class_ap": {"a": 0.25, "b": None},
+        "per_class_ap50": {"a": 0.5, "b": None},
+        "per_class_voc_ap50": {"a": 0.5, "b": None},
+        "precision_recall": {
+            "recall": [0.0, 0.5, 1.0],
+            "ap50": {"a": falling, "b": None},
+            "ap": {"a": falling, "b": None},
+        },
+    }
+    path.write_text(json.dumps(told))
+    texts: list[str] = []
+    lines: list[Any] = []
+    monkeypatch.setattr(Axes, "text", lambda self, x, y, text, **_: texts.append(text))
+    plot = Axes.plot
+
+    def plotted(self: Axes, *args: Any, **options: Any) -> Any:
+        lines.append((*args, options["label"]))
+        return plot(self, *args, **options)
+
+    monkeypatch.setattr(Axes, "plot", plotted)
+    assert draw_evaluation(path) == {
+        "picture": str(tmp_path / "cells.png"),
+        "bars": str(tmp_path / "cells-classes.png"),
+        "curve": str(tmp_path / "cells-precision.png"),
+    }
+    assert texts[:3] == ["3", "1", "not in this split"]  # said of b, and not of background
+    assert texts[3:] == ["25.0", "not in this split", "50.0"]
+    assert lines == [([0.0, 0.5, 1.0], falling, "a")] * 2
+    assert (tmp_path / "cells-precision.png").read_bytes().startswith(b"\x89PNG")

@@ -130,9 +130,12 @@ def test_pictures_without_any_class_have_no_loss_and_no_scores() -> None:
     totals = jax.device_get(task.measure(logits, batch))
     names = tuple("abcde")
     found = task.results(totals, {}, names)
+    assert found["void_pictures"] == 2
     assert {found[metric.name] for metric in task.metrics} == {None}
     assert found["per_class_iou"] == dict.fromkeys(names)
-    assert task.results(totals, None, names).keys() == {metric.name for metric in task.metrics}
+    of_classes = {"per_class_iou", "per_class_accuracy"}
+    metrics = {metric.name for metric in task.metrics}
+    assert task.results(totals, None, names).keys() == metrics | of_classes
 
 
 def test_the_config_sets_the_smoothing_and_the_weights() -> None:
@@ -154,14 +157,16 @@ def test_weights_of_classes_are_those_counted_elsewhere(tfds_dir: Path) -> None:
     config.dataset.update(name="camvid", data_dir=str(tfds_dir))
     source = data.open_source(config.dataset, "train", ["label_map"])
     for kind, expected in (("median_frequency", MEDIAN), ("enet", ENET)):
-        task = Segmentation(class_weights=kind).fitted(lambda: data.annotations(source), 11)
+        task = Segmentation(class_weights=kind).fitted(
+            lambda: data.annotations(source), source.class_names
+        )
         np.testing.assert_allclose(task.weight_of_class, expected, rtol=3e-3)
 
 
 def test_a_class_without_a_pixel_has_no_weight() -> None:
-    with pytest.raises(UsageError, match="class number 1 has no pixel"):
+    with pytest.raises(UsageError, match=r"class 'road' \(number 1\) has no pixel in"):
         Segmentation(class_weights="enet").fitted(
-            lambda: [{"label_map": np.array([[0, 2, 255]])}], 3
+            lambda: [{"label_map": np.array([[0, 2, 255]])}], ("sky", "road", "car")
         )
 
 

@@ -30,7 +30,7 @@ KINDS = ["identity", "se", "simam", "cbam", "sk", "dia", "top_k", "hard_concrete
 
 
 def load(split: str) -> dict[str, np.ndarray]:
-    source = digits.open_split(ConfigDict(), split)
+    source = digits.open_split(ConfigDict(), split, ("label",))
     images = (source.images / 255 - 0.5) / 0.5
     return {
         "image": np.repeat(images, 3, axis=-1).astype(np.float32),

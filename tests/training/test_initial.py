@@ -12,7 +12,7 @@ import pytest
 from ml_collections import ConfigDict
 from safetensors.numpy import save_file
 
-from chanattn import models
+from chanattn import models, tasks
 from chanattn.data.placement import AXIS
 from chanattn.errors import UsageError
 from chanattn.interop.partial import fit
@@ -145,6 +145,17 @@ def test_where_a_hub_disagrees_with_the_config_is_told(state, tmp_path):
         begun(tiny(init=str(tmp_path)))
     experiment, _ = begun(tiny(init=str(tmp_path), init_strict=False))
     assert "another network" in experiment.initial.record.notes[0]
+
+
+def test_a_backbone_is_the_same_network_under_the_heads_of_other_tasks():
+    """Of a run of segmentation with a width of its head, for a detector with levels of its own."""
+    theirs, ours = tiny(head_width=32), tiny(head_width=8)
+    theirs.task.name, ours.task.name = "segmentation", "detection"
+    ours.task.update(strides=(2, 4), ranges=(16.0,), norm_groups=4)
+    model = tasks.network(ours, 3)
+    assert initial._other(Path("run"), theirs, model) is None
+    theirs.model.shortcut = "avg_pool"
+    assert "with model.shortcut=avg_pool" in initial._other(Path("run"), theirs, model)
 
 
 @pytest.fixture(scope="module")

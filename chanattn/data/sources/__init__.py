@@ -7,13 +7,14 @@ from ml_collections import ConfigDict
 from chanattn.data import split as splits
 from chanattn.data.fields import Label, Mask
 from chanattn.data.source import Source, Subset, Whole, chosen
-from chanattn.data.sources import digits, folder_label_maps, shapes, synthetic
+from chanattn.data.sources import digits, folder_label_maps, folders, shapes, synthetic
 from chanattn.errors import UsageError
 
-#: Name -> function of (config.dataset, split name without slice). Every other name is one of TFDS.
-SOURCES: dict[str, Callable[[ConfigDict, str], Whole]] = {
+#: Name -> function of (config.dataset, split name without slice, names of the fields that are needed). Every
+#: other name is one of TFDS.
+SOURCES: dict[str, Callable[[ConfigDict, str, Sequence[str]], Whole]] = {
     "digits": digits.open_split,
-    "folder": folder_label_maps.open_split,
+    "folder": folders.open_split,
     "shapes": shapes.open_split,
     "synthetic": synthetic.open_split,
 }
@@ -35,7 +36,7 @@ def open_source(dataset: ConfigDict, split: str, fields: Sequence[str] = ("label
     if dataset.name in SOURCES:
         _refuse_declarations(dataset)
         part = splits.parse(split)
-        whole = SOURCES[dataset.name](dataset, part.name)
+        whole = SOURCES[dataset.name](dataset, part.name, fields)
         fix = folder_label_maps.LAYOUTS if dataset.name == "folder" else ""
         needed = chosen(whole.fields, fields, dataset.name, fix)
         source: Source = Subset(whole, part.members(whole.labels, whole.names), needed)

@@ -5,6 +5,7 @@ Repository, 1998 (its test part).
 """
 
 import gzip
+from collections.abc import Sequence
 from importlib.metadata import files
 
 import numpy as np
@@ -17,12 +18,12 @@ from chanattn.errors import UsageError
 TEST_EVERY = 5
 
 
-def open_split(dataset: ConfigDict, split: str) -> ArraySource:
+def open_split(dataset: ConfigDict, split: str, fields: Sequence[str]) -> ArraySource:
     """The split `train` (1,442 pictures) or `test` (355), stratified by class and always the same.
 
     The stored grey values 0..16 become `round(value * 255 / 16)`, so that 16 is white.
     """
-    del dataset
+    del dataset, fields
     if split not in ("train", "test"):
         raise UsageError(f"data set 'digits' has the splits train and test, not {split!r}")
     values, labels = load()

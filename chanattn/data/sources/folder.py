@@ -1,6 +1,7 @@
 """Folders of pictures: `root/split/class/picture.jpg`, one folder a class.
 
-Those with label maps, `root/split/images` and `root/split/labels`, are in `folder_label_maps`.
+Those with label maps, `root/split/images` and `root/split/labels`, are in `folder_label_maps`, those with
+boxes in `folder_coco`, `folder_voc` and `folder_yolo`.
 
 What is taken, everywhere below a class folder:
 
@@ -18,6 +19,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -72,7 +74,10 @@ class Files:
     Attributes:
         folder: Where they are.
         names: Their paths in it.
+        objects: See `Whole`.
     """
+
+    objects: np.ndarray | None = None
 
     def __init__(self, folder: Path, names: Sequence[str], links: Container[str]):
         """`links` are those of the names that are links."""
@@ -160,16 +165,46 @@ def files_below(folder: Path) -> tuple[list[str], set[str], str]:
     return _sorted(walk.pictures("")), walk.links, walk.note()
 
 
+class Below(NamedTuple):
+    """What lies below a folder, as paths in it, ordered.
+
+    Attributes:
+        pictures: The pictures.
+        links: Those of them that are links.
+        annotations: The files of the suffix asked for.
+        note: What was passed over; empty if nothing was.
+    """
+
+    pictures: list[str]
+    links: set[str]
+    annotations: list[str]
+    note: str
+
+
+def annotated_below(folder: Path, suffix: str) -> Below:
+    """The pictures of a folder, and the annotations, which end in `suffix`.
+
+    Raises:
+        UsageError: As `pictures_below`.
+    """
+    walk = _Walk(folder, suffix)
+    pictures = _sorted(walk.pictures(""))
+    return Below(pictures, walk.links, _sorted(walk.annotations), walk.note())
+
+
 class _Walk:
     """One walk through a split, which lists every folder once.
 
     Attributes:
         passed_over: What was not taken: by the suffix of a file, the name of a folder, or why.
         links: Those of the pictures that are links.
+        annotations: Paths of the files that end in the `suffix` given.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, suffix: str = ""):
         self.folder = os.fspath(folder)
+        self.suffix = suffix
+        self.annotations: list[str] = []
         self.passed_over: Counter[str] = Counter()
         self.links: set[str] = set()
 
@@ -206,6 +241,8 @@ class _Walk:
                         self.passed_over[_BACK] += 1
                         continue
                 yield from self.pictures(path, inside)
+            elif self.suffix and entry.name.lower().endswith(self.suffix):
+                self.annotations.append(path)
             elif _is_picture(entry):
                 if entry.is_symlink():
                     self.links.add(path)

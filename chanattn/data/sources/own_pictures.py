@@ -8,14 +8,12 @@ import cv2
 import numpy as np
 
 from chanattn.data.decode import stored_size
-from chanattn.data.fields import Field, Whereabouts
+from chanattn.data.fields import PLACE, Field, Whereabouts
 from chanattn.data.source import ImageShape, Record
 from chanattn.errors import UsageError
 
 #: The path of a file, its content, or (H, W, 3) or (H, W) uint8.
 Picture = str | os.PathLike[str] | bytes | np.ndarray
-
-PLACE = "whereabouts"
 
 #: Decoded to colours, one of so many pixels takes 0.8 GB. OpenCV itself decodes up to 2^30.
 MOST_PIXELS = 2**28
@@ -27,6 +25,7 @@ class OwnPictures:
 
     note = ""
     absent: tuple[str, ...] = ()
+    objects: int | None = None
 
     def __init__(
         self,

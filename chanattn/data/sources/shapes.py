@@ -1,17 +1,20 @@
-"""Drawn shapes on textured ground, with the class of every pixel: dense tasks without a download.
+"""Drawn shapes on textured ground, with the class of every pixel and with boxes: tasks without a download.
 
 A picture holds one or two shapes of any colour, tilted by up to 20 degrees, one of them maybe over the
-other, so that a class shows in its form alone. The border of a shape, one pixel wide, has no class, as in
-PASCAL VOC.
+other, so that a class shows in its form alone. In label maps the border of a shape, one pixel wide, has no
+class, as in PASCAL VOC. A box surrounds what is visible of a shape, as those of PASCAL VOC do: what lies
+under another shape leaves no trace in the picture. One of which less than 0.3 is visible is declared as a
+crowd, which is neither to be found nor to be missed, and one that is wholly hidden has no box.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 from ml_collections import ConfigDict
 
-from chanattn.data.fields import Field, Mask
+from chanattn.data.fields import LEAST_VISIBLE, Boxes, Field, Mask, StoredBoxes
 from chanattn.data.fit import image_size
 from chanattn.data.source import ImageShape, Record
 from chanattn.errors import UsageError
@@ -29,30 +32,49 @@ _CONTRAST = (
 )
 
 
-def open_split(dataset: ConfigDict, split: str) -> "Shapes":
-    """Pictures of the size `dataset.image_size` (64x64 if 0)."""
+def open_split(dataset: ConfigDict, split: str, fields: Sequence[str]) -> "Shapes":
+    """Pictures of the size `dataset.image_size` (64x64 if 0); only for label maps the ground is a class."""
     if split not in EXAMPLES:
         raise UsageError(f"data set 'shapes' has the splits {', '.join(EXAMPLES)}, not {split!r}")
-    return Shapes(split, image_size(dataset.image_size) or DEFAULT_SIZE)
+    size = image_size(dataset.image_size) or DEFAULT_SIZE
+    return Shapes(split, size, dataset.most_boxes, with_ground="boxes" not in fields[:1])
 
 
 class Shapes:
-    """Pictures with label maps; computed when read, never stored.
+    """Pictures with label maps and boxes; computed when read, never stored.
 
-    Example `i` depends on the split and `i` alone; its first shape, which no other may cover wholly, has
-    class `1 + i % 5`.
+    Example `i` depends on the split and `i` alone; its first shape, which no other covers, is one of
+    `CLASS_NAMES[1 + i % 5]`.
     """
 
     note = ""
+    objects: np.ndarray | None = None
 
-    def __init__(self, split: str, size: tuple[int, int]):
+    def __init__(
+        self,
+        split: str,
+        size: tuple[int, int],
+        most_boxes: int = _MOST,
+        *,
+        with_ground: bool = True,
+    ):
+        """`class_names` are those of label maps if `with_ground`, else those of boxes, which are one less."""
         self.split = split
         self._size = size
-        self.class_names = CLASS_NAMES
-        self.fields: Mapping[str, Field] = {"label_map": Mask(len(CLASS_NAMES), IGNORE)}
+        self._first = 0 if with_ground else 1
+        self.class_names = CLASS_NAMES[self._first :]
+        self.fields: Mapping[str, Field] = {
+            "label_map": Mask(len(CLASS_NAMES), IGNORE),
+            "boxes": Boxes(len(CLASS_NAMES) - 1, most_boxes),
+        }
         self.image_shape: ImageShape = (*size, 3)
         self.names = range(EXAMPLES[split])
-        self.labels: np.ndarray = 1 + np.arange(EXAMPLES[split]) % (len(CLASS_NAMES) - 1)
+        self.labels: np.ndarray = self._class_of(np.arange(EXAMPLES[split])) - self._first
+
+    @staticmethod
+    def _class_of(index: Any) -> Any:
+        """Of the first shape of an example, as label maps have it."""
+        return 1 + index % (len(CLASS_NAMES) - 1)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -69,7 +91,8 @@ class Shapes:
         picture = np.clip(ground + rng.normal(0, 8, ground.shape), 0, 255).astype(np.uint8)
         label_map = np.zeros((height, width), np.uint8)
         classes = rng.integers(1, len(CLASS_NAMES), rng.integers(1, _MOST + 1))
-        classes[0] = self.labels[index]
+        classes[0] = self._class_of(index)
+        shapes: list[np.ndarray] = []
         for label in reversed(classes):  # the first is drawn last
             outline = _outline(CLASS_NAMES[label], *_place(rng, height, width))
             inside = np.zeros_like(label_map)
@@ -79,7 +102,9 @@ class Shapes:
             picture = np.where(inside[..., None], np.clip(shade, 0, 255).astype(np.uint8), picture)
             label_map[inside > 0] = label
             cv2.polylines(label_map, outline, isClosed=True, color=IGNORE)
-        return Record(picture, {"label_map": label_map})
+            shapes.append(inside > 0)
+        boxes = _boxes(shapes[::-1], classes - 1)
+        return Record(picture, {"label_map": label_map, "boxes": boxes})
 
     def describe(self, index: int) -> str:
         """See `Readable.describe`."""
@@ -96,6 +121,23 @@ def _place(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarra
     margin = radius + 1
     centre = rng.uniform([margin, margin], [width - margin, height - margin])
     return centre, radius, rng.uniform(-_TILT, _TILT)
+
+
+def _boxes(shapes: Sequence[np.ndarray], labels: np.ndarray) -> StoredBoxes:
+    """Around what is visible of shapes (H, W) bool, each of which may lie over those behind it."""
+    corners, label, crowd, area = [], [], [], []
+    covered = np.zeros_like(shapes[0])
+    for shape, each in zip(shapes, labels, strict=True):
+        visible = shape & ~covered
+        covered |= shape
+        if not visible.any():
+            continue
+        x, y = np.flatnonzero(visible.any(axis=0)), np.flatnonzero(visible.any(axis=1))
+        corners.append([x[0], y[0], x[-1] + 1, y[-1] + 1])
+        label.append(each)
+        crowd.append(visible.sum() < LEAST_VISIBLE * shape.sum())
+        area.append(visible.sum())
+    return StoredBoxes(corners, label, crowd, area=area)
 
 
 def _colour(rng: np.random.Generator, ground: np.ndarray) -> np.ndarray:

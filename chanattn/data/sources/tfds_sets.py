@@ -24,15 +24,17 @@ from ml_collections import ConfigDict
 from tensorflow_datasets.core.decode import DeserializeMethod
 from tensorflow_datasets.proto import tf_example_pb2
 
-from chanattn.data.fields import Boxes, Captions, Field, Label, Mask, StoredBoxes
+from chanattn.data.fields import Boxes, Captions, Field, Label, Mask, StoredBoxes, too_many
 from chanattn.data.source import ImageShape, Record, chosen
+from chanattn.data.stored_boxes import sort_out
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.paths import to_path
 
 _LONGEST_REASON = 200  # characters
 DEFAULT_DIR = "~/tensorflow_datasets"
-#: Boxes of one picture that there is room for: COCO has 93 in one, and its evaluation counts 100 answers.
-MOST_BOXES = 100
+#: Examples whose boxes are counted when a split is opened: those of a large set would take minutes to read.
+_LOOKED_AT = 2000
+_TOLD_SHARE = 0.01  # of a side: what a box in fractions may reach beyond its picture untold
 _IGNORE = 255  # pixels without a class, where a set does not say otherwise
 
 
@@ -90,7 +92,9 @@ def open_split(
         )
     files = builder.info.splits[split].file_instructions
     parts = [(file.filename, range(file.skip, file.skip + file.take)) for file in files]
-    return TfdsSplit(builder, records, f"{dataset.name}/{split}", image, columns, parts)
+    source = TfdsSplit(builder, records, f"{dataset.name}/{split}", image, columns, parts)
+    source.look_at_boxes()
+    return source
 
 
 def declared(
@@ -146,6 +150,7 @@ class TfdsSplit:
         self.name = name
         self.note = ""
         self.absent: tuple[str, ...] = ()  # the labels have not been read
+        self.objects: int | None = None
         self._parts = parts  # of the files
         self._records = records
         self._image = image
@@ -153,6 +158,33 @@ class TfdsSplit:
 
     def __len__(self) -> int:
         return len(self._records)
+
+    def look_at_boxes(self) -> None:
+        """Counts the boxes, if it has such, and those that are none: of the first `_LOOKED_AT` examples.
+
+        Raises:
+            UsageError: A picture has more objects than there is room for.
+        """
+        field = self.fields.get("boxes")
+        if not isinstance(field, Boxes):
+            return
+        number = min(len(self), _LOOKED_AT)
+        boxes = [self._parse(self._records[i]).fields["boxes"] for i in range(number)]
+        counts = [len(each.label) for each in boxes]
+        example = np.repeat(np.arange(number), counts)
+        corners = np.concatenate([np.zeros((0, 4), np.float32), *(each.corners for each in boxes)])
+        found = sort_out(corners, (1.0, 1.0), _TOLD_SHARE)
+        real = np.bincount(example[found.real], minlength=number)
+        if number and real.max() > field.most:
+            name = self.describe(int(real.argmax()))
+            raise UsageError(f"{name} {too_many(int(real.max()), field.most)}")
+        dropped = example[~found.real]
+        self.note = found.note(self.describe(int(dropped[0])) if len(dropped) else "")
+        if number < len(self):
+            self.note += f" (of the first {number:,} pictures)" if self.note else ""
+            self.objects = int(real.sum()) or None
+        else:
+            self.objects = int(real.sum())
 
     def read(self, indices: Sequence[int]) -> list[Record | OSError]:
         """See `Readable.read`."""
@@ -273,13 +305,21 @@ class _Objects:
     box: str
     label: str
     crowd: str | None
+    area: str | None
+    size: tuple[str, ...] | None
 
     def __call__(self, features: Any) -> StoredBoxes:
         box = np.array(features[self.box].float_list.value, np.float32).reshape(-1, 4)
         label = features[self.label].int64_list.value
         crowd = features[self.crowd].int64_list.value if self.crowd else None
+        area, size = None, None
+        if self.area:
+            area = features[self.area].int64_list.value or features[self.area].float_list.value
+        if self.size:
+            height, width = (features[name].int64_list.value[0] for name in self.size)
+            size = height, width
         # From ymin, xmin, ymax, xmax.
-        return StoredBoxes(box[:, [1, 0, 3, 2]], label, crowd, relative=True)
+        return StoredBoxes(box[:, [1, 0, 3, 2]], label, crowd, True, area, size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -309,7 +349,7 @@ def _chosen(
     builder: Any, image: str, fields: Sequence[str], dataset: ConfigDict
 ) -> dict[str, Column]:
     set_name = dataset.name
-    columns = dict(_columns(builder, image))
+    columns = dict(_columns(builder, image, dataset))
     if "label_map" in fields or _labelled(builder, image):
         columns |= _label_map(builder, image, dataset)
     wanted = chosen({name: column.field for name, column in columns.items()}, fields, set_name)
@@ -327,7 +367,7 @@ def _class_names(columns: Mapping[str, Column]) -> tuple[str, ...]:
     return next((column.class_names for column in columns.values() if column.class_names), ())
 
 
-def _columns(builder: Any, image: str) -> Iterator[tuple[str, Column]]:
+def _columns(builder: Any, image: str, dataset: ConfigDict) -> Iterator[tuple[str, Column]]:
     """All fields of a set, by the names under which tasks ask for them."""
     features = builder.info.features
     label = (builder.info.supervised_keys or ("image", "label"))[-1]
@@ -338,7 +378,9 @@ def _columns(builder: Any, image: str) -> Iterator[tuple[str, Column]]:
             names = tuple(feature.names or ())
             yield "label", Column(Label(feature.num_classes), _Number(name), names)
         elif isinstance(feature, tfds.features.Sequence):
-            yield from _sequence(name, feature.feature)
+            original = tuple(f"{image}/original_{side}" for side in ("height", "width"))
+            size = original if all(part in features for part in original) else None
+            yield from _sequence(name, feature.feature, dataset, size)
 
 
 def _label_map(builder: Any, image: str, dataset: ConfigDict) -> dict[str, Column]:
@@ -414,15 +456,18 @@ def _pictures_of_one_channel(builder: Any, image: str) -> list[str]:
     ]
 
 
-def _sequence(name: str, items: Any) -> Iterator[tuple[str, Column]]:
+def _sequence(
+    name: str, items: Any, dataset: ConfigDict, size: tuple[str, ...] | None
+) -> Iterator[tuple[str, Column]]:
     parts = dict(items.items()) if isinstance(items, tfds.features.FeaturesDict) else {}
     boxes = [part for part, feature in parts.items() if _is_box(feature)]
     texts = [part for part, feature in parts.items() if isinstance(feature, tfds.features.Text)]
     label = parts.get("label")
     if len(boxes) == 1 and isinstance(label, tfds.features.ClassLabel):
         crowd = f"{name}/is_crowd" if "is_crowd" in parts else None
-        reader = _Objects(f"{name}/{boxes[0]}", f"{name}/label", crowd)
-        field = Boxes(label.num_classes, MOST_BOXES)
+        area = f"{name}/area" if "area" in parts else None
+        reader = _Objects(f"{name}/{boxes[0]}", f"{name}/label", crowd, area, size)
+        field = Boxes(label.num_classes, dataset.most_boxes)
         yield "boxes", Column(field, reader, tuple(label.names or ()))
     elif isinstance(items, tfds.features.Text) or texts:
         place = f"{name}/{texts[0]}" if texts else name

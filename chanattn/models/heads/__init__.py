@@ -16,13 +16,16 @@ from chanattn.models.heads.bisenet import BiSeNet
 from chanattn.models.heads.classifier import Classifier
 from chanattn.models.heads.danet import DANet
 from chanattn.models.heads.encnet import EncNet
+from chanattn.models.heads.fcos import FCOS, Levels
 from chanattn.models.heads.fpn import FPN
 from chanattn.models.heads.lstm import LSTM
-from chanattn.models.heads.parts import DenseHead, Strides, WithAuxiliary
+from chanattn.models.heads.parts import DenseHead, MapHead, Strides, WithAuxiliary
+from chanattn.models.heads.pyramid import FeaturePyramid
 from chanattn.models.heads.unet import UNet
 from chanattn.models.slots import Slot
 
 __all__ = [
+    "FCOS",
     "FPN",
     "LSTM",
     "BiSeNet",
@@ -30,7 +33,10 @@ __all__ = [
     "DANet",
     "DenseHead",
     "EncNet",
+    "FeaturePyramid",
     "Head",
+    "Levels",
+    "MapHead",
     "UNet",
     "WithAuxiliary",
     "check",
@@ -70,8 +76,8 @@ class Head(Protocol):
         ...
 
 
-#: Name -> what makes it of `num_classes`, `dtype` (of activations), `param_dtype` and `name`; and of `width`,
-#: `neck` and `strides`, if it has fields of these names, see `DenseHead`.
+#: Name -> what makes it of `num_classes`, `dtype` (of activations), `param_dtype` and `name`; of `width`,
+#: `neck` and `strides`, if it has fields of these names, see `MapHead`; and of the options that a task gives.
 _HEADS: dict[str, type[nn.Module]] = {
     "classifier": Classifier,
     "fpn": FPN,
@@ -80,7 +86,10 @@ _HEADS: dict[str, type[nn.Module]] = {
     "danet": DANet,
     "unet": UNet,
     "lstm": LSTM,
+    "fcos": FCOS,
 }
+#: Options of a head as sorted pairs, so that the network that has them is hashable.
+Options = tuple[tuple[str, Any], ...]
 
 
 def names() -> list[str]:
@@ -94,8 +103,8 @@ def register(name: str, head: type[nn.Module]) -> None:
     Args:
         name: Of the head, and of its parameters in the network.
         head: Called with `num_classes`, `dtype`, `param_dtype` and `name`, and with those of `width`
-            (`config.model.head_width`), `neck` (a `Slot`) and `strides` that are its fields; a module like
-            `Head`.
+            (`config.model.head_width`), `neck` (a `Slot`) and `strides` that are its fields; with what
+            `Task.head_options` gives; a module like `Head`.
 
     Raises:
         ValueError: Another head has that name.
@@ -114,7 +123,9 @@ def check(name: str) -> None:
         )
 
 
-def check_use(name: str, *, width: int, strides: Strides, attention: Slot) -> None:
+def check_use(
+    name: str, *, width: int, strides: Strides, attention: Slot, options: Options = ()
+) -> None:
     """Refuses a head that a network cannot have, or that leaves nothing for what is asked of it.
 
     Args:
@@ -122,11 +133,13 @@ def check_use(name: str, *, width: int, strides: Strides, attention: Slot) -> No
         width: `head_width` of the network.
         strides: Of its endpoints.
         attention: The mechanism of its gate slot.
+        options: `head_options` of the network.
 
     Raises:
-        UsageError: There is no head of that name; it has no width to choose, or not this one; the network has
-            too few stages for it; there is no place for attention in it, or not for this mechanism; or
-            attention sits before the global mean, which it does not look at.
+        UsageError: There is no head of that name; it has no width to choose, or not this one; it has no such
+            option, or not this value; the network has too few stages for it; there is no place for attention
+            in it, or not for this mechanism; or attention sits before the global mean, which it does not look
+            at.
     """
     if name:
         check(name)
@@ -136,9 +149,13 @@ def check_use(name: str, *, width: int, strides: Strides, attention: Slot) -> No
             f"{called} has no width to choose: leave model.head_width at 0, or take one of "
             f"{_listed('width')}"
         )
+    unknown = [option for option, _ in options if not _has(name, option)]
+    if unknown:
+        raise UsageError(f"{called} has no option {unknown[0]!r}")
     if _has(name, "strides"):
         neck = {"neck": attention} if attention.placement == "neck" and _has(name, "neck") else {}
-        _HEADS[name](num_classes=1, width=width, strides=strides, parent=None, **neck)
+        fields = {"num_classes": 1, "width": width, "strides": strides, **neck, **dict(options)}
+        _HEADS[name](**fields, parent=None)
     if attention.placement == "neck" and not _has(name, "neck"):
         raise UsageError(
             f"attention cannot be placed at 'neck': {called} has no such place; these heads have: "
@@ -194,6 +211,7 @@ def create(
     width: int = 0,
     neck: Slot | None = None,
     strides: Strides = (),
+    options: Options = (),
 ) -> nn.Module:
     """The head, as a submodule of the network that is being built.
 
@@ -202,11 +220,13 @@ def create(
         num_classes: What it tells apart.
         dtype: Type of the activations; outputs are float32.
         param_dtype: Type of the parameters.
-        width: See `DenseHead`; so is the rest.
+        width: See `MapHead`; so is the rest.
         neck: The mechanism in its places for attention.
         strides: Of the endpoints.
+        options: Further fields of the head.
     """
     head = _HEADS[name]
     further = {"width": width, "neck": neck, "strides": strides}
     taken = {field: value for field, value in further.items() if field in _fields(head)}
+    taken |= dict(options)
     return head(num_classes=num_classes, dtype=dtype, param_dtype=param_dtype, name=name, **taken)

@@ -63,23 +63,21 @@ class ConvNorm(nn.Module):
         return y
 
 
-class DenseHead(nn.Module):
-    """Base of the heads that give logits of every pixel.
+class MapHead(nn.Module):
+    """Base of the heads that look at maps, and of their parts that have places for attention.
 
     Attributes:
         mechanisms: Those of the published head, by what it calls them; which of them `neck` replaces, a head
             says itself.
-        has_auxiliary: Whether it gives a `WithAuxiliary` in training.
-        num_classes: Scores a pixel.
+        num_classes: What it tells apart.
         width: Channels of the head, see there; 0: its own.
         neck: The mechanism that takes the head's places for attention; None: each has the head's own.
         strides: Of the backbone's endpoints.
-        dtype: Type of the activations; logits are float32.
+        dtype: Type of the activations; outputs are float32.
         param_dtype: Type of the parameters.
     """
 
     mechanisms: ClassVar[dict[str, Slot]] = {}
-    has_auxiliary: ClassVar[bool] = False
     num_classes: int
     width: int = 0
     neck: Slot | None = None
@@ -90,10 +88,6 @@ class DenseHead(nn.Module):
     def types(self) -> dict[str, Any]:
         """Arguments of every layer."""
         return {"dtype": self.dtype, "param_dtype": self.param_dtype}
-
-    def maps(self, endpoints: Mapping[str, jax.Array]) -> list[jax.Array]:
-        """Those of `levels`, the finest first."""
-        return [endpoints[name] for name, _ in levels(self.strides)]
 
     def attend(self, own: Slot, name: str, x: jax.Array, train: bool) -> jax.Array:
         """A place for attention, with the mechanism that was chosen or the head's own; none is the identity.
@@ -112,6 +106,20 @@ class DenseHead(nn.Module):
         )
         attended: jax.Array = module(x, train=train)
         return attended
+
+
+class DenseHead(MapHead):
+    """Base of the heads that give logits of every pixel.
+
+    Attributes:
+        has_auxiliary: Whether it gives a `WithAuxiliary` in training.
+    """
+
+    has_auxiliary: ClassVar[bool] = False
+
+    def maps(self, endpoints: Mapping[str, jax.Array]) -> list[jax.Array]:
+        """Those of `levels`, the finest first."""
+        return [endpoints[name] for name, _ in levels(self.strides)]
 
     def classify(
         self, x: jax.Array, drop: Callable[[jax.Array], jax.Array], name: str, kernel_size: int = 1
@@ -159,13 +167,24 @@ def levels(strides: Strides) -> list[tuple[str, int]]:
     return coarse if len(coarse) >= min(len(stages), 3) else stages[-3:]
 
 
-def check_width(width: int, divisor: int, head: str) -> None:
+def by_stride(strides: Strides) -> dict[int, str]:
+    """The last endpoint of each stride, from the finest; a convolution behind the stages is none."""
+    return {stride: name for name, stride in strides if name != "final"}
+
+
+def check_width(width: int, divisor: int, head: str, of: str = "") -> None:
     """Refuses a width that layers cannot have.
+
+    Args:
+        width: Channels.
+        divisor: Of the width.
+        head: Its name.
+        of: What tells where the divisor comes from.
 
     Raises:
         UsageError: It is not a multiple of `divisor`.
     """
     if width % divisor:
         raise UsageError(
-            f"the head {head} cannot be {width} wide: model.head_width must be a multiple of {divisor}"
+            f"the head {head} cannot be {width} wide: model.head_width must be a multiple of {divisor}{of}"
         )

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from chanattn.layers import nearest
-from chanattn.models.heads.parts import ConvNorm, DenseHead
+from chanattn.models.heads.parts import ConvNorm, DenseHead, by_stride
 from chanattn.models.slots import Slot
 
 WIDTH, WIDEST = 16, 256
@@ -69,8 +69,8 @@ class UNet(DenseHead):
 
     @nn.nowrap
     def _levels(self) -> list[str]:
-        """The last endpoint of each stride, from the finest; a convolution behind the stages is none."""
-        return list({stride: name for name, stride in self.strides if name != "final"}.values())
+        """Names of the maps, the finest first."""
+        return list(by_stride(self.strides).values())
 
     @nn.nowrap
     def _widths(self, count: int) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from tests.reliability.case import Case
 from tests.reliability.cases import (
+    boxes,
     command_lines,
     config_files,
     config_values,
@@ -20,6 +21,7 @@ GROUPS: dict[str, tuple[Case, ...]] = {
     "Config files": config_files.CASES,
     "Config values": config_values.CASES,
     "Data sets and pictures": data_sets.CASES,
+    "Folders with boxes": boxes.CASES,
     "Run directories and checkpoints": runs.CASES,
     "Sweeps and searches": sweeps.CASES,
     "Reports": reports.CASES,
