@@ -158,8 +158,9 @@ def class_names(root: Path) -> tuple[str, ...] | None:
 
 def check_names(names: Sequence[str], path: object) -> None:
     """Raises UsageError if there are no names of classes, or two alike."""
-    if not names:
-        raise UsageError(f"{path} names no classes: write them there")
+    if not names or not all(name.strip() for name in names):
+        what = "a class without a name" if names else "no classes"
+        raise UsageError(f"{path} names {what}: write it there")
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
         raise UsageError(f"{path} names the class {name!r} {count} times: give each its own name")
