@@ -1,5 +1,6 @@
 """What the formats that write a network as a program have in common: the function, and its description."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -10,12 +11,16 @@ from chanattn.export.trained import Trained
 
 
 def predict(trained: Trained) -> Callable[[jax.Array], Any]:
-    """Images (N, H, W, 3), float32 in [0, 1], to what the head gives: of a classifier logits (N, classes)."""
+    """Images (N, H, W, 3), float32 in [0, 1], to what the head gives: of a classifier logits (N, classes).
+
+    Outputs with names are a dict, so that a program needs nothing of this package.
+    """
     dataset = trained.config.dataset
     mean, std = jnp.asarray(dataset.mean, jnp.float32), jnp.asarray(dataset.std, jnp.float32)
 
     def outputs(images: jax.Array) -> Any:
-        return trained.model.apply(trained.variables, (images - mean) / std)[0]
+        found = trained.model.apply(trained.variables, (images - mean) / std)[0]
+        return vars(found) if dataclasses.is_dataclass(found) else found
 
     return outputs
 

@@ -213,6 +213,8 @@ class Predictor:
             for number in range(len(batches)):
                 batch = {name: np.array(rows) for name, rows in next(host_batches).items()}
                 places = batch.pop(PLACE)
+                if self.task.scored_as_stored:
+                    batch[PLACE] = places.astype(np.float32)
                 del batch["corrupt"]
                 with kernels.chosen(config.kernels):
                     found = self._program(self._trained.weights, put_batch(batch, size, mesh))

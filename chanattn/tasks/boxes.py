@@ -32,12 +32,12 @@ def giou(one: Any, other: Any) -> Any:
     return inside / (union + EPSILON) - (around - union) / (around + EPSILON)
 
 
-def clip(boxes: Any, size: Any) -> Any:
-    """Boxes (..., 4) cut off at the borders of a picture of `size` (height, width)."""
+def clip(boxes: Any, extent: Any) -> Any:
+    """Boxes (..., 4) cut off at the sides of another one, (4,)."""
     xp = boxes.__array_namespace__()
-    height, width = size
-    limits = xp.stack([xp.asarray(side, dtype=boxes.dtype) for side in (width, height) * 2])
-    return xp.minimum(xp.maximum(boxes, xp.zeros_like(limits)), limits)
+    corner, opposite = extent[:2], extent[2:]
+    least, most = xp.concat([corner, corner]), xp.concat([opposite, opposite])
+    return xp.minimum(xp.maximum(boxes, least), most)
 
 
 def from_distances(points: Any, distances: Any) -> Any:

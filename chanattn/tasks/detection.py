@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
 import flax.linen as nn
@@ -13,7 +13,7 @@ import optax
 from ml_collections import ConfigDict
 
 from chanattn.batch import Batch, Pair
-from chanattn.data.fields import Placement
+from chanattn.data.fields import PLACE, Placement
 from chanattn.errors import UsageError
 from chanattn.models.heads import Levels
 from chanattn.runs.metric import Metric
@@ -199,20 +199,24 @@ class Detection(Task):
         """The best detections, the best first, in pixels of the pictures that the network saw.
 
         `detected` (B, K, 4), `score` (B, K) and `detected_label` (B, K) int32 with K = `detections`; in rows
-        without a detection the score is 0 and the label -1.
+        without a detection the score is 0 and the label -1. They are cut off at the borders of the stored
+        picture, where the batch says where that lies, and then compared with each other: what lies in the
+        padding is no part of a box.
         """
         del model, weights
-        grid, (_, *size, _) = self._grid(batch), batch["image"].shape
-        found = jax.vmap(lambda levels: self.detect(levels, grid, size))(outputs)
+        grid = self._grid(batch)
+        found = jax.vmap(lambda levels, extent: self.detect(levels, grid, extent))(
+            outputs, _extents(batch)
+        )
         return {"detected": found.boxes, "score": found.score, "detected_label": found.label}
 
-    def detect(self, levels: Levels, grid: Grid, size: Sequence[Any]) -> Detections:
+    def detect(self, levels: Levels, grid: Grid, extent: jax.Array) -> Detections:
         """The best detections of one picture; outputs are without the first dimension.
 
         Args:
             levels: Outputs of the network.
             grid: The locations.
-            size: Height and width, at which boxes are cut off.
+            extent: The box (4,) at whose sides those that are found are cut off.
         """
         candidates, start = [], 0
         for logits, distances, centre in zip(
@@ -228,7 +232,8 @@ class Detection(Task):
             around = jnp.asarray(points)[location], distances.reshape(-1, 4)[location]
             candidates.append((boxes.from_distances(*around), score, label))
         corners, score, label = map(jnp.concatenate, zip(*candidates, strict=True))
-        corners = boxes.clip(corners, size)
+        corners = boxes.clip(corners, extent)
+        score = jnp.where(boxes.area(corners) > 0, score, NONE)
         return select(corners, score, label, threshold=self.nms_threshold, most=self.detections)
 
     def _score(self, logits: jax.Array, centre: jax.Array) -> jax.Array:
@@ -286,6 +291,17 @@ class Detection(Task):
 
 #: What a batch knows of the objects of its pictures.
 ANNOTATIONS = ("boxes", "boxes_label", "boxes_crowd", "boxes_area")
+
+
+def _extents(batch: Batch) -> jax.Array:
+    """Where the stored pictures lie in those that the network sees, as boxes: (B, 4)."""
+    count, height, width, _ = batch["image"].shape
+    whole = jnp.tile(jnp.asarray([0, 0, width, height], jnp.float32), (count, 1))
+    if PLACE not in batch:
+        return whole
+    rows, columns, top, left, scale_y, scale_x = jnp.asarray(batch[PLACE], jnp.float32).T
+    sides = -left * scale_x, -top * scale_y, (columns - left) * scale_x, (rows - top) * scale_y
+    return jax.vmap(boxes.clip)(jnp.stack(sides, axis=-1), whole)
 
 
 def joined(levels: tuple[jax.Array, ...]) -> jax.Array:

@@ -184,7 +184,7 @@ class Task(abc.ABC):
             model: As in `answers`.
             weights: As in `answers`.
             outputs: As in `answers`.
-            batch: `image`, `mask` and `index` alone.
+            batch: `image`, `mask` and `index` alone; of `scored_as_stored` tasks maybe `whereabouts`.
 
         Raises:
             UsageError: The task has no such answers.

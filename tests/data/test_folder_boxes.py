@@ -321,9 +321,12 @@ ENTITY = '<!DOCTYPE a [<!ENTITY b "c">]><annotation>&b;</annotation>'
         (
             change(
                 coco,
-                annotations=[{"image_id": 5, "category_id": 7, "bbox": [0.1, 0.2, 0.5, 0.5]}],
+                annotations=[
+                    {"image_id": 5, "category_id": 7, "bbox": [0.1, 0.2, side, 0.5]}
+                    for side in (0.5, 0.6, 1.2)
+                ],
             ),
-            "all boxes of .*train2017.json lie within 0 to 1, as fractions do, and must be in pixels",
+            "most boxes of .*train2017.json lie within 0 to 1, as fractions do, and must be in pixels",
         ),
         (
             beside(coco, "annotations/instances_train2017.json", "{"),
@@ -350,7 +353,7 @@ ENTITY = '<!DOCTYPE a [<!ENTITY b "c">]><annotation>&b;</annotation>'
         ),
         (
             change(devkit, a=of_voc([("cat", -0.8, -0.9, 0.5, 0.7)])),
-            "all boxes of .*train.txt lie within 0 to 1",
+            "most boxes of .*train.txt lie within 0 to 1",
         ),
         (
             change(devkit, a=of_voc().replace("<xmax>30</xmax>", "<xmax>inf</xmax>")),
@@ -386,6 +389,8 @@ ENTITY = '<!DOCTYPE a [<!ENTITY b "c">]><annotation>&b;</annotation>'
         (change(yolo, names="names: [yes, no]"), "must name the classes.* quoted where"),
         (change(yolo, names="names: &a [*a]"), "must name the classes"),
         (change(yolo, names="names: [2001-13-45]"), "data.yaml is damaged"),
+        (change(yolo, names="names: !!bool x"), "data.yaml is damaged"),
+        (change(yolo, names="names: [cat, ' ']"), "data.yaml names a class without a name"),
         (change(yolo, names="- names"), "data.yaml must name the classes"),
         (change(yolo, names="names: [cat, cat]"), "names the class 'cat' 2 times"),
         (change(yolo, names="names: [cat"), "data.yaml is damaged"),

@@ -382,6 +382,11 @@ def test_boxes_of_a_set_of_tfds_are_counted_when_it_is_opened():
     assert opened(records[:1]).objects == 0
 
 
+def test_shapes_need_room():
+    with pytest.raises(UsageError, match="pictures of 8x8 pixels at least, not 5x90"):
+        open_source(dataset("shapes", image_size=(5, 90)), "train", ["boxes"])
+
+
 def test_shapes_never_change_and_show_every_class():
     source = open_source(dataset("shapes", image_size=24), "train[:20]", ["label_map"])
     again = open_source(dataset("shapes", image_size=24), "train[:20]", ["label_map"])

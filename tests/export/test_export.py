@@ -165,6 +165,19 @@ def test_the_program_runs_where_there_is_jax_alone(trained: Trained, tmp_path: P
     assert told["chanattn"]["weights"] == "ema"
 
 
+def test_outputs_of_a_detector_need_no_class_of_this_package(trained: Trained) -> None:
+    pytest.importorskip("flatbuffers", reason="flatbuffers is not installed")
+    options = {"levels": (2, 4), "tower": 1, "norm_groups": 4}
+    model = models.create("resnet8", num_classes=3, head="fcos", head_width=8, head_options=options)
+    variables = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 8, 8, 3), np.float32))
+    variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), dict(variables))
+    detector = Trained(**vars(trained) | {"model": model, "variables": variables})
+    program = jax.export.deserialize(bytearray(stablehlo.files(detector)[stablehlo.PROGRAM]))
+    found = program.call(np.zeros((2, 8, 8, 3), np.float32))
+    assert [x.shape for x in found["distances"]] == [(2, 4, 4, 4), (2, 2, 2, 4)]
+    assert found.keys() == {"logits", "distances", "centerness"}
+
+
 @pytest.fixture
 def with_network(trained: Trained) -> Any:
     """Makes an export of another network with random weights."""

@@ -38,7 +38,7 @@ def batch_of(seed: int = 0, pictures: int = 4, most: int = 5) -> dict[str, jax.A
         "boxes_label": jnp.asarray(label, jnp.int32),
         "boxes_crowd": jnp.zeros((pictures, most), bool),
         "boxes_area": jnp.asarray(sides.prod(axis=-1), jnp.float32),
-        "whereabouts": jnp.ones((pictures, 6)),
+        "whereabouts": jnp.tile(jnp.array([*SIZE, 0.0, 0.0, 1.0, 1.0]), (pictures, 1)),
     }
 
 
@@ -214,6 +214,20 @@ def test_detections_are_the_best_first_and_unused_rows_say_so() -> None:
         assert score[0] > 0
         assert (np.diff(score) <= 0).all()
         assert ((corners >= 0) & (corners <= [30, 21, 30, 21])).all()
+
+
+def test_boxes_are_cut_at_the_border_of_the_picture_before_they_are_compared() -> None:
+    """Of two boxes that differ in the padding alone one is left; one that lies in it whole is none."""
+    stored, scale = (10, 20), 1.5  # in a picture of 21 x 30, whose last six rows are padding
+    place = jnp.tile(jnp.array([*stored, 0.0, 0.0, scale, scale]), (4, 1))
+    found = learnt(outputs_of(), batch_of() | {"whereabouts": place}).answers
+    for corners, label in zip(found["detected"], found["detected_label"], strict=True):
+        corners, label = corners[label >= 0], label[label >= 0]
+        assert len(label)
+        assert (corners <= jnp.array([30, 15, 30, 15])).all()
+        assert (boxes.area(corners) > 0).all()
+        same = (label[:, None] == label) & ~np.eye(len(label), dtype=bool)
+        assert (boxes.iou(corners[:, None], corners)[same] <= TASK.nms_threshold).all()
 
 
 def test_presets_compare_another_number_with_the_threshold() -> None:

@@ -76,7 +76,10 @@ def test_boxes_have_the_overlaps_of_the_reference(golden: Path) -> None:
             (boxes.area(a), "y_area"),
             (boxes.iou(a[:, None], b[None]), "y_iou"),
             (boxes.giou(a[:, None], b[None]), "y_giou"),
-            (boxes.clip(xp.asarray(arrays["outside"]), (64, 80)), "y_clip"),
+            (
+                boxes.clip(xp.asarray(arrays["outside"]), xp.asarray([0.0, 0.0, 80.0, 64.0])),
+                "y_clip",
+            ),
             (1 - boxes.giou(degenerate, xp.flip(degenerate, axis=0)), "y_giou_loss_degenerate"),
         ):
             parity.assert_close(ours, arrays[name], parity.OUTPUT, name)
@@ -231,9 +234,9 @@ def test_detections_are_those_of_the_reference(golden: Path) -> None:
     reach = arrays["x_reg"] * grid.stride[:, None]
     outputs = Levels(levels(arrays["x_cls"]), levels(reach), levels(arrays["x_ctr"]))
     task = dataclasses.replace(task, detections=50)
-    found = jax.vmap(lambda each, size: task.detect(each, grid, (size[0], size[1])))(
-        outputs, jnp.asarray(arrays["image_shapes"])
-    )
+    heights, widths = np.float32(arrays["image_shapes"]).T
+    extents = jnp.stack([0 * widths, 0 * heights, widths, heights], axis=1)
+    found = jax.vmap(lambda each, extent: task.detect(each, grid, extent))(outputs, extents)
     for i in range(3):
         wanted = arrays[f"y_labels_{i}"]
         np.testing.assert_array_equal(found.label[i, : len(wanted)], wanted)

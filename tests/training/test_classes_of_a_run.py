@@ -245,7 +245,7 @@ def test_no_two_evaluations_share_their_files(tmp_path, monkeypatch):
         "read_classes": lambda _: NAMES,
         "Checkpoints": Run,
         "template_of": lambda *_: None,
-        "measured": lambda *_: {},
+        "measured": lambda *_: ({}, {}),
         "write_result": write,
     }.items():
         monkeypatch.setattr(evaluate, name, stand_in)

@@ -127,14 +127,16 @@ class BoxesFolder(folder.Files):
 
 
 def check_pixels(objects: Sequence[Object], where: object) -> None:
-    """Refuses boxes that are fractions where they should be pixels: all of them within 0 to 1.
+    """Refuses boxes that are fractions where they should be pixels: most of them within 0 to 1.
+
+    Not all, because some reach beyond their picture, and rounding does the rest.
 
     Raises:
         UsageError: So they are.
     """
-    if objects and max(max(each.corners) for each in objects) <= 1:
+    if objects and np.median([max(each.corners) for each in objects]) <= 1:
         raise UsageError(
-            f"all boxes of {where} lie within 0 to 1, as fractions do, and must be in pixels: multiply them "
+            f"most boxes of {where} lie within 0 to 1, as fractions do, and must be in pixels: multiply them "
             "by the width and the height of the picture"
         )
 
@@ -156,8 +158,9 @@ def class_names(root: Path) -> tuple[str, ...] | None:
 
 def check_names(names: Sequence[str], path: object) -> None:
     """Raises UsageError if there are no names of classes, or two alike."""
-    if not names:
-        raise UsageError(f"{path} names no classes: write them there")
+    if not names or not all(name.strip() for name in names):
+        what = "a class without a name" if names else "no classes"
+        raise UsageError(f"{path} names {what}: write it there")
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
         raise UsageError(f"{path} names the class {name!r} {count} times: give each its own name")

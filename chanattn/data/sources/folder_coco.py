@@ -198,7 +198,7 @@ def _place(places: Sequence[Path], names: Sequence[str]) -> tuple[Path, list[str
     """The first of several folders that holds a picture; those that are absent there, and that are links."""
     existing = [place for place in places if place.is_dir()]
     for place in existing:
-        if any((place / name).is_file() for name in names[:8]):
+        if any(os.path.isfile(place / name) for name in names[:8]):  # False of an impossible name
             break
     else:
         place = existing[0]

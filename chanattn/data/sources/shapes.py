@@ -20,6 +20,7 @@ from chanattn.data.source import ImageShape, Record
 from chanattn.errors import UsageError
 
 DEFAULT_SIZE = (64, 64)
+LEAST_SIDE = 8  # smaller ones have no room for a shape
 EXAMPLES = {"train": 1024, "validation": 256, "test": 256}
 CLASS_NAMES: tuple[str, ...] = ("ground", "circle", "square", "triangle", "cross", "ring")
 IGNORE = 255
@@ -37,6 +38,11 @@ def open_split(dataset: ConfigDict, split: str, fields: Sequence[str]) -> "Shape
     if split not in EXAMPLES:
         raise UsageError(f"data set 'shapes' has the splits {', '.join(EXAMPLES)}, not {split!r}")
     size = image_size(dataset.image_size) or DEFAULT_SIZE
+    if min(size) < LEAST_SIDE:
+        raise UsageError(
+            f"data set 'shapes' needs pictures of {LEAST_SIDE}x{LEAST_SIDE} pixels at least, not "
+            f"{size[0]}x{size[1]}: set config.dataset.image_size"
+        )
     return Shapes(split, size, dataset.most_boxes, with_ground="boxes" not in fields[:1])
 
 
