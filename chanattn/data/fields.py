@@ -9,7 +9,7 @@ inside `jit` and under `vmap`, on those of JAX.
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -22,7 +22,6 @@ __all__ = [
     "VOID",
     "Array",
     "Boxes",
-    "Captions",
     "Field",
     "Label",
     "Mask",
@@ -372,48 +371,6 @@ class Boxes:
 def too_many(count: int, most: int) -> str:
     """That a picture has more objects than there is room for; the text follows the name of the picture."""
     return f"has {count} objects, more than config.dataset.most_boxes={most}: raise that to {count}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Captions:
-    """What a picture shows, in sentences of tokens; stored as a sequence of sequences of numbers from 1.
-
-    Attributes:
-        most: sentences of one picture.
-        length: tokens of one sentence.
-        encoded: False: the source has texts, and no tokens.
-    """
-
-    most: int
-    length: int
-    encoded: bool = True
-    kind: ClassVar[str] = "captions"
-    keep_whole: ClassVar[bool] = False
-
-    def arrays(self, size: tuple[int, int]) -> dict[str, Array]:
-        """`NAME` (K, L) int32, 0 after the last token and in sentences that are not there."""
-        del size
-        return {"": Array((self.most, self.length), np.int32)}
-
-    def stored(self, value: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
-        """See `Field.stored`."""
-        return value
-
-    def load(self, value: Sequence[Sequence[int]], to: Placement) -> Parts:
-        """See `Field.load`."""
-        if len(value) > self.most or any(len(tokens) > self.length for tokens in value):
-            raise WrongValue(
-                f"has {len(value)} captions of up to {max(map(len, value))} tokens; {self.most} of "
-                f"{self.length} fit"
-            )
-        found = np.zeros((self.most, self.length), np.int32)
-        for row, tokens in zip(found, value, strict=False):
-            row[: len(tokens)] = tokens
-        return {"": found}
-
-    def move(self, parts: Parts, to: Placement) -> Parts:
-        """A sentence is the same wherever the picture lies; mirroring it is refused."""
-        return parts
 
 
 @dataclasses.dataclass(frozen=True)

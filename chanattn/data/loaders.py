@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from chanattn.config import FIELDS
 from chanattn.data import stream
 from chanattn.data.batches import example_bytes, stored_shape
+from chanattn.data.captions import FIELD, with_own_vocabulary, with_vocabulary
 from chanattn.data.decode import CorruptImage, Decoding, decode
 from chanattn.data.evaluation_data import EvaluationData
 from chanattn.data.fields import PLACE, Whereabouts
@@ -58,6 +59,7 @@ def evaluation(
     batch_size: int | None = None,
     fields: Sequence[str] = ("label",),
     whereabouts: bool = False,
+    words: Sequence[str] = (),
 ) -> EvaluationData:
     """The split `split` (default `config.dataset.eval_split`), every example once.
 
@@ -69,11 +71,13 @@ def evaluation(
         fields: As in `training`.
         whereabouts: Whether batches tell, in `whereabouts` (B, 6), where each picture lies in the one that
             the network sees (`chanattn.data.fields.Whereabouts`).
+        words: Of captions, the names of the classes of the training (`chanattn.data.vocabulary`), by which
+            they are told; empty: those of the training split are counted.
 
     Raises:
         UsageError: As `training`, but for the batch size.
     """
-    source = _open(config, split or config.dataset.eval_split, fields)
+    source = _open(config, split or config.dataset.eval_split, fields, words)
     if whereabouts:
         source.fields = {**source.fields, PLACE: Whereabouts(keep_whole=False)}
     fit = _fit(config.dataset, source, random=False)
@@ -105,18 +109,21 @@ class Outline:
     image_shape: tuple[int, int, int]
 
 
-def outline(config: ConfigDict, split: str, fields: Sequence[str] = ("label",)) -> Outline:
+def outline(
+    config: ConfigDict, split: str, fields: Sequence[str] = ("label",), words: Sequence[str] = ()
+) -> Outline:
     """Opens a split of the data set of a config, and reads at most one picture of it.
 
     Args:
         config: The whole config.
         split: Name and slice.
         fields: As in `training`.
+        words: As in `evaluation`.
 
     Raises:
         UsageError: As `training`, but for the batch size.
     """
-    source = _open(config, split, fields)
+    source = _open(config, split, fields, words)
     height, width, _ = _fit(config.dataset, source, random=False).shape
     names = source.class_names
     return Outline(source, len(source), len(names), names, (height, width, 3))
@@ -196,7 +203,7 @@ def pictures(config: ConfigDict, fields: Sequence[str] = ("label",)) -> Pictures
             check_num_classes(config, names)
             return Pictures((height, width, 3), len(names))
     try:
-        source = open_source(dataset, dataset.split, fields)
+        source = _worded(config, dataset.split, fields)
     except UsageError as error:
         raise UsageError(
             f"{error}. Without the data, say what the pictures are: set config.dataset.image_size"
@@ -257,9 +264,11 @@ def check_num_classes(config: ConfigDict, class_names: tuple[str, ...]) -> None:
         )
 
 
-def _open(config: ConfigDict, split: str, fields: Sequence[str]) -> Source:
+def _open(
+    config: ConfigDict, split: str, fields: Sequence[str], words: Sequence[str] = ()
+) -> Source:
     """A split with the fields needed, which can follow the augmentations and have the classes expected."""
-    source = open_source(config.dataset, split, fields)
+    source = _worded(config, split, fields, words)
     learnt = [field.kind for field in source.fields.values()]
     for name, value in config.dataset.augment.items():
         path = f"dataset.augment.{name}"
@@ -267,6 +276,21 @@ def _open(config: ConfigDict, split: str, fields: Sequence[str]) -> Source:
         if mistake:
             raise UsageError(f"config.{mistake}")
     check_num_classes(config, source.class_names)
+    return source
+
+
+def _worded(
+    config: ConfigDict, split: str, fields: Sequence[str], words: Sequence[str] = ()
+) -> Source:
+    """A split, whose captions, if it has such, have numbers: see `evaluation`."""
+    dataset = config.dataset
+    source = open_source(dataset, split, fields)
+    if FIELD not in source.fields:
+        return source
+    if not words and split == dataset.split:
+        with_own_vocabulary(source, dataset)
+        return source
+    with_vocabulary(source, dataset, words or _worded(config, dataset.split, fields).class_names)
     return source
 
 

@@ -12,8 +12,10 @@ from chanattn.data import augment, fields
 from chanattn.data.augment import geometry
 from chanattn.data.augment import scale as scales
 from chanattn.data.augment.mix import mixup_or_cutmix, partner
+from chanattn.data.captions import TOKENS, Captions
 from chanattn.data.fields import Field, Mask, Parts, Placement
 from chanattn.data.fit import image_size
+from chanattn.data.vocabulary import PAD
 
 
 def training_batch(
@@ -30,7 +32,8 @@ def training_batch(
     Returns:
         `image` (B, H, W, 3) float32, `index` (B,), `mask` (B,) of ones and the arrays of the fields, moved as
         their pictures; with mixup or cutmix also `mix_label` (B,) and `mix_weight` (B,), the weight of
-        `label`; the rest of it goes to `mix_label`.
+        `label`; the rest of it goes to `mix_label`. With captions also `tokens` (B, L), one of those of each
+        picture, drawn anew at every step.
     """
     a = dataset.augment
     k_crop, k_flip, k_rand, k_color, k_cutout, k_mix = jax.random.split(key, 6)
@@ -62,6 +65,9 @@ def training_batch(
         before, now = _size(stored["image"]), _size(x)
         batch |= moved(batch, kinds, before, now, top, left, scale, mirrored)
     batch["mask"] = jnp.ones(number, jnp.float32)
+    for name, kind in kinds.items():
+        if isinstance(kind, Captions):
+            batch[TOKENS] = one_of(jax.random.fold_in(key, 7), batch[name], batch["index"])
     if a.mixup or a.cutmix:
         x, weight = mixup_or_cutmix(k_mix, x, a.mixup, a.cutmix)
         batch |= {"mix_label": partner(batch["label"]), "mix_weight": weight}
@@ -95,6 +101,20 @@ def moved(
         parts = jax.vmap(move)(fields.split(batch, name, kind), top, left, scale, mirrored)
         found |= {name + suffix: array for suffix, array in parts.items()}
     return found
+
+
+def one_of(key: jax.Array, captions: jax.Array, index: jax.Array) -> jax.Array:
+    """One caption of each picture, (B, K, L) -> (B, L), which `key` and its `index` (B,) decide alone.
+
+    As an epoch has every picture once, that is drawn by the seed, the epoch and the picture.
+    """
+
+    def of(index: jax.Array, sentences: jax.Array) -> jax.Array:
+        there = (sentences != PAD).any(axis=-1).sum()
+        drawn = jax.random.randint(jax.random.fold_in(key, index), (), 0, jnp.maximum(there, 1))
+        return sentences[drawn]
+
+    return jax.vmap(of)(index, captions)
 
 
 def _scaled(

@@ -135,6 +135,12 @@ class Subset:
         """See `Readable.describe`."""
         return self.whole.describe(int(self.indices[index]))
 
+    def captions_of(self, index: int) -> Sequence[str]:
+        """See `chanattn.data.captions.Described`."""
+        whole: Any = self.whole
+        found: Sequence[str] = whole.captions_of(int(self.indices[index]))
+        return found
+
     def places(self) -> Iterator[Hashable]:
         """See `Source.places`."""
         return map(self.whole.place, self.indices.tolist())

@@ -189,7 +189,15 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
         if not (self.head and self.num_classes):
             return endpoints["pooled"], endpoints
         drop = nn.Dropout(self.dropout, deterministic=not train)
-        head = heads.create(
+        head: Any = self.head_alone()
+        size = pictures.shape[1], pictures.shape[2]
+        seen = {"image": pictures, **endpoints}
+        return head(seen, size=size, drop=drop, train=train, **inputs), endpoints
+
+    @nn.nowrap
+    def head_alone(self) -> nn.Module:
+        """The head without the backbone, whose variables lie under its name in those of the network."""
+        return heads.create(
             self.head,
             num_classes=self.num_classes,
             width=self.head_width,
@@ -198,6 +206,3 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
             options=self.head_options,
             **self._types(),
         )
-        size = pictures.shape[1], pictures.shape[2]
-        seen = {"image": pictures, **endpoints}
-        return head(seen, size=size, drop=drop, train=train, **inputs), endpoints

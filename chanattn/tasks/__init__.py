@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 from chanattn import models
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.tasks import auxiliary
+from chanattn.tasks.captioning import Captioning
 from chanattn.tasks.classification import Classification
 from chanattn.tasks.detection import Detection
 from chanattn.tasks.segmentation import Segmentation
@@ -18,6 +19,7 @@ _TASKS: dict[str, type[Task]] = {
     "classification": Classification,
     "segmentation": Segmentation,
     "detection": Detection,
+    "captioning": Captioning,
 }
 #: The kinds of annotations that fields of the data are.
 _KINDS = {"label": "label", "label_map": "mask", "boxes": "boxes", "captions": "captions"}

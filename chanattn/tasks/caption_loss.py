@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from chanattn.batch import Pair
-from chanattn.tasks.vocabulary import PAD
+from chanattn.data.vocabulary import PAD
 
 
 def known(tokens: jax.Array, mask: jax.Array | None = None) -> jax.Array:

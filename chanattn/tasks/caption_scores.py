@@ -1,6 +1,6 @@
 """BLEU, ROUGE-L and CIDEr-D of generated captions, as pycocoevalcap computes them.
 
-Sentences are sequences of words (`chanattn.tasks.words.tokenize`); every picture has one candidate and one
+Sentences are sequences of words (`chanattn.data.words.tokenize`); every picture has one candidate and one
 reference at least. All scores are of a whole split: none is a mean over batches, and CIDEr weighs words by
 how rare they are among the references of the very pictures that it is computed on.
 

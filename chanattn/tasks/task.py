@@ -58,6 +58,8 @@ class Task(abc.ABC):
         most_told: How many of the best answers `predict.py` tells of a picture; None: all that `told` gives.
         measured_from_answers: Whether some of `metrics` come from answers, so that an evaluation during
             training has to collect them.
+        scored_as_written: Whether answers are compared with captions as they are written, so that `results`
+            and `exports` find those among them: `written`, a tuple of texts a picture.
         scored_as_stored: Whether answers are scored in pixels of the picture as it is stored, so that the
             batches of an evaluation say where that lies (`whereabouts`, see `chanattn.data.fields`).
     """
@@ -71,6 +73,7 @@ class Task(abc.ABC):
     pixelwise: ClassVar[bool] = False
     measured_from_answers: ClassVar[bool] = False
     scored_as_stored: ClassVar[bool] = False
+    scored_as_written: ClassVar[bool] = False
     table: ClassVar[tuple[str, ...]] = ("class", "probability")
     placed: ClassVar[bool] = False
     samples: ClassVar[int] = 0
@@ -129,6 +132,14 @@ class Task(abc.ABC):
     def active_terms(self) -> tuple[str, ...]:
         """Those of `terms` that `loss` gives with the options of this task."""
         return self.terms
+
+    def sown(self) -> tuple[str, ...]:
+        """The collections of a forward pass that `extra_losses` asks for."""
+        return auxiliary.COLLECTIONS
+
+    def extra_names(self, model: Any) -> tuple[str, ...]:
+        """Names of what `extra_losses` gives on a network."""
+        return auxiliary.names(model)
 
     def extra_losses(self, sown: Mapping[str, Any], batch: Batch) -> dict[str, Pair]:
         """What mechanisms in the network add to the objective, see `chanattn.tasks.auxiliary`."""

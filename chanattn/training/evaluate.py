@@ -86,7 +86,11 @@ def evaluate_run(
         step = choose_step(run, checkpoints, step)
         mesh = meshes.setup(config)
         examples = data.evaluation(
-            config, mesh, fields=task.fields, whereabouts=task.scored_as_stored
+            config,
+            mesh,
+            fields=task.fields,
+            whereabouts=task.scored_as_stored,
+            words=read_classes(run) or (),
         )
         compared = _check_classes(run, trained, config, examples.class_names)
         model = tasks.network(config, examples.num_classes)

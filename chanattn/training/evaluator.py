@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
 from chanattn.data import Batch, EvaluationData
+from chanattn.data.captions import written
 from chanattn.data.placement import replicated
 from chanattn.tasks import Answers, Task
 from chanattn.training.state import Totals, Weights
@@ -59,6 +60,7 @@ class Evaluator:
             self._sums_of, inline=True
         )  # traced once for the shapes and the program
         self._programs: dict[Any, Any] = {}
+        self._captions: list[tuple[str, ...]] | None = None
         self.seconds = 0.0
         self.collected: Answers | None = None
 
@@ -94,7 +96,7 @@ class Evaluator:
                 jax.block_until_ready(running.popleft())
         assert totals is not None
         examples, sums = totals.exact()
-        self.collected = _collect(jax.device_get(answers)) if self._answers else None
+        self.collected = self._written(_collect(jax.device_get(answers))) if self._answers else None
         self.seconds = time.perf_counter() - start
         readable = self._data.num_examples - self._data.num_corrupt
         if examples != readable:
@@ -108,6 +110,20 @@ class Evaluator:
                 f"{type(self._task).__name__}.results gives no {', '.join(missing)}, which `metrics` names"
             )
         return {"examples": examples, **_plain(results)}
+
+    def _written(self, answers: Answers) -> Answers:
+        """Answers, with the captions of the pictures as they are written if the task asks for them."""
+        if not self._task.scored_as_written:
+            return answers
+        if self._captions is None:
+            source = self._data.source
+            self._captions = [written(source, index) for index in range(len(source))]
+        found = np.empty(len(answers["index"]), object)
+        for row, index in enumerate(answers["index"].tolist()):
+            found[row] = self._captions[
+                index
+            ]  # by itself: of a list NumPy would make two dimensions
+        return {**answers, "written": found}
 
     def _program(self, weights: Weights, feed: PyTree) -> tuple[Any, Totals]:
         """The compiled program `(weights, feed, totals) -> (totals, answers)`, and totals of no batch."""

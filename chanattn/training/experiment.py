@@ -72,7 +72,13 @@ class Experiment:
         mesh = setup(config)
         task = tasks.create(config.task)
         train = data.training(config, mesh, task.fields)
-        test = data.evaluation(config, mesh, fields=task.fields, whereabouts=task.scored_as_stored)
+        test = data.evaluation(
+            config,
+            mesh,
+            fields=task.fields,
+            whereabouts=task.scored_as_stored,
+            words=train.class_names,
+        )
         _check_classes(config, train.class_names, test.class_names)
         data.check_splits(config, train.source, test.source)
         data.check_shared_memory(train, test)
@@ -175,7 +181,7 @@ def outline(config: ConfigDict, *, initial: bool = True) -> Outline:
     """
     fields = tasks.create(config.task).fields
     train = data.outline(config, config.dataset.split, fields)
-    test = data.outline(config, config.dataset.eval_split, fields)
+    test = data.outline(config, config.dataset.eval_split, fields, train.class_names)
     _check_classes(config, train.class_names, test.class_names)
     data.check_splits(config, train.source, test.source)
     if train.num_examples < config.batch_size:

@@ -192,7 +192,7 @@ def reported(model: nn.Module, task: Task) -> tuple[str, ...]:
 
 def of_batch(model: nn.Module, task: Task) -> tuple[str, ...]:
     """Names of what is added up over the parts of a batch; losses that mechanisms add end in `_loss`."""
-    extra = tuple(f"{name}_loss" for name in auxiliary.names(model))
+    extra = tuple(f"{name}_loss" for name in task.extra_names(model))
     return ("loss", *task.monitored, *auxiliary.terms(model, task), *extra)
 
 

@@ -191,7 +191,7 @@ def _gradients(
             {"params": params, "batch_stats": batch_stats, **marks},
             part["image"],
             train=True,
-            mutable=["batch_stats", *auxiliary.COLLECTIONS],
+            mutable=["batch_stats", *task.sown()],
             rngs={"dropout": key},
             **task.inputs(part),
         )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from chanattn.tasks.caption_scores import bleu, cider_d, rouge_l
-from chanattn.tasks.words import tokenize
+from chanattn.data.words import tokenize
 from tests.conftest import ROOT
 
 

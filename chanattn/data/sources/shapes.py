@@ -14,9 +14,13 @@ import cv2
 import numpy as np
 from ml_collections import ConfigDict
 
+from chanattn.data.captions import FIELD
 from chanattn.data.fields import LEAST_VISIBLE, Boxes, Field, Mask, StoredBoxes
 from chanattn.data.fit import image_size
-from chanattn.data.source import ImageShape, Record
+from chanattn.data.source import ImageShape, Record, Whole
+from chanattn.data.sources import outlines
+from chanattn.data.sources.told_shapes import EXAMPLES as TOLD
+from chanattn.data.sources.told_shapes import ToldShapes
 from chanattn.errors import UsageError
 
 DEFAULT_SIZE = (64, 64)
@@ -33,16 +37,23 @@ _CONTRAST = (
 )
 
 
-def open_split(dataset: ConfigDict, split: str, fields: Sequence[str]) -> "Shapes":
-    """Pictures of the size `dataset.image_size` (64x64 if 0); only for label maps the ground is a class."""
-    if split not in EXAMPLES:
-        raise UsageError(f"data set 'shapes' has the splits {', '.join(EXAMPLES)}, not {split!r}")
+def open_split(dataset: ConfigDict, split: str, fields: Sequence[str]) -> Whole:
+    """Pictures of the size `dataset.image_size` (64x64 if 0); only for label maps the ground is a class.
+
+    Those with captions are others, see `told_shapes`.
+    """
+    with_captions = FIELD in fields
+    splits = TOLD if with_captions else EXAMPLES
+    if split not in splits:
+        raise UsageError(f"data set 'shapes' has the splits {', '.join(splits)}, not {split!r}")
     size = image_size(dataset.image_size) or DEFAULT_SIZE
     if min(size) < LEAST_SIDE:
         raise UsageError(
             f"data set 'shapes' needs pictures of {LEAST_SIDE}x{LEAST_SIDE} pixels at least, not "
             f"{size[0]}x{size[1]}: set config.dataset.image_size"
         )
+    if with_captions:
+        return ToldShapes(split, size)
     return Shapes(split, size, dataset.most_boxes, with_ground="boxes" not in fields[:1])
 
 
@@ -94,18 +105,18 @@ class Shapes:
         height, width = self._size
         coarse = rng.integers(60, 196, (_GRID, _GRID, 3), np.uint8)
         ground = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-        picture = np.clip(ground + rng.normal(0, 8, ground.shape), 0, 255).astype(np.uint8)
+        picture = outlines.noisy(ground, rng)
         label_map = np.zeros((height, width), np.uint8)
         classes = rng.integers(1, len(CLASS_NAMES), rng.integers(1, _MOST + 1))
         classes[0] = self._class_of(index)
         shapes: list[np.ndarray] = []
         for label in reversed(classes):  # the first is drawn last
-            outline = _outline(CLASS_NAMES[label], *_place(rng, height, width))
+            outline = outlines.outline(CLASS_NAMES[label], *_place(rng, height, width))
             inside = np.zeros_like(label_map)
             cv2.fillPoly(inside, outline, 1)
             colour = _colour(rng, ground.mean(axis=(0, 1)))
-            shade = rng.normal(0, 6, (height, width, 1)) + colour
-            picture = np.where(inside[..., None], np.clip(shade, 0, 255).astype(np.uint8), picture)
+            shade = outlines.shaded(colour, rng, height, width)
+            picture = np.where(inside[..., None], shade, picture)
             label_map[inside > 0] = label
             cv2.polylines(label_map, outline, isClosed=True, color=IGNORE)
             shapes.append(inside > 0)

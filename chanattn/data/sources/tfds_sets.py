@@ -24,7 +24,8 @@ from ml_collections import ConfigDict
 from tensorflow_datasets.core.decode import DeserializeMethod
 from tensorflow_datasets.proto import tf_example_pb2
 
-from chanattn.data.fields import Boxes, Captions, Field, Label, Mask, StoredBoxes, too_many
+from chanattn.data.captions import FIELD, Captions
+from chanattn.data.fields import Boxes, Field, Label, Mask, StoredBoxes, too_many
 from chanattn.data.source import ImageShape, Record, chosen
 from chanattn.data.stored_boxes import sort_out
 from chanattn.errors import UsageError, did_you_mean
@@ -197,6 +198,11 @@ class TfdsSplit:
         (image,) = features[self._image].bytes_list.value
         return Record(image, {name: read(features) for name, read in self._readers.items()})
 
+    def captions_of(self, index: int) -> Sequence[str]:
+        """See `chanattn.data.captions.Described`."""
+        found: Sequence[str] = self._parse(self._records[index]).fields[FIELD]
+        return found
+
     def describe(self, index: int) -> str:
         """See `Readable.describe`."""
         return f"{self.name}[{index}]"
@@ -327,7 +333,7 @@ class _Texts:
     feature: str
 
     def __call__(self, features: Any) -> list[str]:
-        return [text.decode() for text in features[self.feature].bytes_list.value]
+        return [text.decode(errors="replace") for text in features[self.feature].bytes_list.value]
 
 
 def _image(builder: Any) -> str:
@@ -353,12 +359,6 @@ def _chosen(
     if "label_map" in fields or _labelled(builder, image):
         columns |= _label_map(builder, image, dataset)
     wanted = chosen({name: column.field for name, column in columns.items()}, fields, set_name)
-    for name, field in wanted.items():
-        if isinstance(field, Captions) and not field.encoded:
-            raise UsageError(
-                f"the captions of data set {set_name!r} are texts, which cannot be made into tokens yet: "
-                f"leave the field {name!r} out"
-            )
     return {name: columns[name] for name in wanted}
 
 
@@ -471,7 +471,7 @@ def _sequence(
         yield "boxes", Column(field, reader, tuple(label.names or ()))
     elif isinstance(items, tfds.features.Text) or texts:
         place = f"{name}/{texts[0]}" if texts else name
-        yield "captions", Column(Captions(0, 0, encoded=False), _Texts(place), ())
+        yield "captions", Column(Captions(), _Texts(place), ())
 
 
 def _is_box(feature: Any) -> bool:

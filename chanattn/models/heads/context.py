@@ -101,6 +101,17 @@ class Seen(NamedTuple):
     shortcut: jax.Array | None = None
     keys: jax.Array | None = None
 
+    def vector(self) -> jax.Array:
+        """One vector a picture, (N, C) float32, to compare pictures by."""
+        if self.context is not None:
+            return self.context
+        x = self.features if self.shortcut is None else self.shortcut
+        return jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
+
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the features; there must be some."""
+        return self.features.shape[1], self.features.shape[2]
+
 
 class Branch(nn.Module):
     """The front of a bottleneck block, conv1x1 and conv3x3 with batch norms and ReLUs.

@@ -216,6 +216,10 @@ class LSTM(nn.Module):
         h, context, word = self._over_words(seen, state, tokens, train)
         return self._logits(h, context, word, drop)
 
+    def following(self, seen: Seen, state: State, tokens: jax.Array) -> jax.Array:
+        """As `__call__` with tokens, from what `initial` gave; without dropout."""
+        return self._logits(*self._over_words(seen, state, tokens, False))
+
     def initial(
         self, endpoints: Mapping[str, jax.Array], train: bool = False
     ) -> tuple[Seen, State]:
