@@ -40,7 +40,8 @@ ALLOW_PICKLE = flags.DEFINE_bool(
 TOP = flags.DEFINE_integer(
     "top",
     None,
-    "how many classes, or objects, are told of each picture; default: 5 classes, all objects",
+    "how many classes, or objects, are told of each picture; default: 5 classes, all objects; of captions "
+    "there is one",
     lower_bound=1,
 )
 JSON = cli.define_path("json", None, "write the answers, and how they were made, to this file")

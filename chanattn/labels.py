@@ -3,6 +3,10 @@
 import functools
 import unicodedata
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL import ImageFont
 
 IN_TABLES = 60
 IN_PICTURES = 26
@@ -34,11 +38,24 @@ def for_picture(label: str) -> str:
 
     One that begins with an underline would be left out of legends, so a space comes first.
     """
-    glyphs = _glyphs()
-    drawn = "".join(
-        char if ord(char) in glyphs else _NO_GLYPH for char in label if char not in _JOINERS
-    )
+    drawn = drawable(label)
     return (" " if drawn.startswith("_") else "") + drawn.replace("$", r"\$")
+
+
+def drawable(text: str) -> str:
+    """A text with a box for every character that the font of pictures lacks."""
+    glyphs = _glyphs()
+    return "".join(
+        char if ord(char) in glyphs else _NO_GLYPH for char in text if char not in _JOINERS
+    )
+
+
+@functools.cache
+def font(size: int) -> "ImageFont.FreeTypeFont":
+    """The font of pictures for Pillow, with letters of so many pixels."""
+    from PIL import ImageFont
+
+    return ImageFont.truetype(_font_file(), size)
 
 
 def _shorten(text: str, limit: int) -> str:
@@ -59,7 +76,13 @@ def _visible(char: str) -> str:
 
 @functools.cache
 def _glyphs() -> frozenset[int]:
-    from matplotlib import font_manager, ft2font  # takes a while; labels of tables need none
+    from matplotlib import ft2font
 
-    path = font_manager.findfont(font_manager.FontProperties(family="DejaVu Sans"))
-    return frozenset(ft2font.FT2Font(path).get_charmap())
+    return frozenset(ft2font.FT2Font(_font_file()).get_charmap())
+
+
+def _font_file() -> str:
+    from matplotlib import font_manager  # takes a while; labels of tables need none
+
+    path: str = font_manager.findfont(font_manager.FontProperties(family="DejaVu Sans"))
+    return path

@@ -86,6 +86,7 @@ class Predictor:
         predictor([array, encoded, "three.png"])    # a list of three
         predictor("street.png")["label_map"]        # of a segmentation: (H, W) class numbers, as the picture
         predictor("blood.png")["objects"]           # of a detection: class, score and box of each
+        predictor("photo.jpg")["caption"]           # of a captioning; log_p of it, and its words as a list
 
     The code is that of the evaluation: pictures of the size that the network was trained on are taken as they
     are, others are cropped to its shape around their centre (to `dataset.augment.eval_crop` of that, if the
@@ -173,11 +174,13 @@ class Predictor:
         Returns:
             What the task tells: for classification the probabilities by class, the largest first; for
             segmentation `label_map` (H, W) of class numbers and the `shares` of the classes; for detection
-            `objects`, the best first, with boxes in pixels of the picture, and arrays of all detections.
+            `objects`, the best first, with boxes in pixels of the picture, and arrays of all detections; for
+            captioning `caption`, its `log_p` and its `words`, and of each word and the end what the network
+            told of its attention (`chanattn.tasks.captioning.Captioning.predict`).
 
         Raises:
             Unreadable: a picture cannot be read; `answers` goes on in that case.
-            UsageError: something is no picture, or the task cannot predict.
+            UsageError: something is no picture, or the task cannot predict, or not as many as `most`.
         """
         given: Any = images
         several = [given] if _is_one(given) else list(given)

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from chanattn import data, tasks
+from chanattn.data.captions import Captions
 from chanattn.data.decode import Decoding
 from chanattn.data.fields import Placement
 from chanattn.data.source import Record, Source
@@ -94,12 +95,15 @@ def _chosen(source: Source, number: int) -> list[Record]:
     return [record for record in found if isinstance(record, Record)]
 
 
-def _example(source: Source, record: Record) -> Iterator[tuple[str, np.ndarray]]:
-    """The picture, and the arrays of its fields in its own pixels."""
+def _example(source: Source, record: Record) -> Iterator[tuple[str, Any]]:
+    """The picture, and the arrays of its fields in its own pixels; of captions the texts."""
     with Decoding():
         image = in_colours(record)
         yield "image", image
         size = image.shape[0], image.shape[1]
         for name, field in source.fields.items():
+            if isinstance(field, Captions):
+                yield name, list(field.stored(record.fields[name]))
+                continue
             for suffix, part in field.load(record.fields[name], Placement(size, size)).items():
                 yield name + suffix, part

@@ -1,6 +1,7 @@
 """Numbers of every class, in evaluations and summaries: results with the name `per_class_NAME`.
 
-Each is {class: share of 1}, None where there is nothing to measure, as of a class that does not occur.
+Each is {class: share of 1}, None where there is nothing to measure, as of a class that does not occur. Those
+of captions, `per_class_words`, tell of groups of words that the config names.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +12,9 @@ from chanattn.runs.metric import Metric
 
 PREFIX = "per_class_"
 OfClasses = Mapping[str, float | None]
-_DETAILS = {"voc_ap50": "VOC AP50"}
-"""Labels of those whose metric is a detail, which summaries do not name."""
+WORDS = "words"
+_DETAILS = {"voc_ap50": "VOC AP50", WORDS: "right words"}
+"""Labels of those whose metric is a detail, which summaries do not name, or that have none."""
 
 
 def per_class(results: Mapping[str, Any]) -> dict[str, OfClasses]:
@@ -29,3 +31,8 @@ def label(name: str, metrics: Sequence[Metric]) -> str:
     known = _DETAILS | {metric.name: metric.label for metric in metrics}
     mean = known.get(f"m{name}", "")
     return known.get(name) or mean.removeprefix("m") or name.replace("_", " ")
+
+
+def heading(name: str, metrics: Sequence[Metric]) -> str:
+    """Above all of them: "IoU by class"."""
+    return f"{label(name, metrics)} by {'group' if name == WORDS else 'class'}"

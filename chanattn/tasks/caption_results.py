@@ -8,11 +8,11 @@ import numpy as np
 
 from chanattn.data.vocabulary import decode
 from chanattn.errors import UsageError
-from chanattn.runs.per_class import PREFIX
+from chanattn.runs.per_class import PREFIX, WORDS
 from chanattn.tasks.caption_scores import Sentence, bleu, cider_d, rouge_l
 
 #: Result with the accuracy of every group of words.
-GROUPS = f"{PREFIX}words"
+GROUPS = f"{PREFIX}{WORDS}"
 
 
 def groups(texts: Sequence[str]) -> dict[str, frozenset[str]]:

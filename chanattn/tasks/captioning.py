@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from chanattn.batch import Batch, Pair
 from chanattn.data.captions import FIELD, TOKENS, sentences
+from chanattn.data.fields import Placement
 from chanattn.data.vocabulary import BEGIN, END, NEVER_GENERATED, PAD, decode
 from chanattn.errors import UsageError
 from chanattn.models import decoding
@@ -99,6 +100,7 @@ class Captioning(Task):
     scored_as_written: ClassVar[bool] = True
     table: ClassVar[tuple[str, ...]] = ("caption", "log p")
     samples: ClassVar[int] = 8
+    sample_side: ClassVar[int] = 0  # there are words in it
     most_told: ClassVar[int | None] = 1
 
     def __post_init__(self) -> None:
@@ -264,11 +266,23 @@ class Captioning(Task):
         perplexity = None if loss is None else float(np.exp(min(loss, 700.0)))
         return found | {"loss": loss, "perplexity": perplexity}
 
+    def at_stored_size(self, answer: Answers, placement: Placement) -> Answers:
+        """With the `part` of the picture that the network saw: x0, y0, x1, y1 in its pixels."""
+        rows, columns = placement.size
+        return {**answer, "part": placement.corners_back(np.array([0, 0, columns, rows]))}
+
     def told(
         self, answer: Answers, class_names: tuple[str, ...], most: int | None = None
     ) -> dict[str, Any]:
-        """`caption`, its `log_p`, its `words`; and the arrays of the answer."""
-        del most
+        """`caption`, its `log_p`, its `words`; and the arrays of the answer, see `predict`.
+
+        Raises:
+            UsageError: More than one caption is asked for.
+        """
+        if most not in (None, 1):
+            raise UsageError(
+                f"one caption is told of a picture, not the best {most}: leave --top out"
+            )
         words = decode(answer["words"], class_names)
         return {
             "caption": " ".join(words),
@@ -305,7 +319,7 @@ _OF_HEAD = (
     *("layers", "conditioned", "endpoint", "embedding", "unit_norm", "selector", "prev2out"),
     *("ctx2out", "initial_state", "own_words"),
 )
-_ARRAYS = ("looked", "channels", "channel_weights")
+_ARRAYS = ("part", "looked", "channels", "channel_weights")
 
 
 def _head(model: Any, weights: Mapping[str, Any]) -> tuple[nn.Module, dict[str, Any]]:

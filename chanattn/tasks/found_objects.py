@@ -1,6 +1,5 @@
 """Detections for people and for other programs: told, as a table, as boxes on pictures, as JSON of COCO."""
 
-import functools
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,10 +7,10 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from chanattn.data.fields import Placement
-from chanattn.labels import IN_PICTURES, labels, one_line
+from chanattn.labels import IN_PICTURES, font, labels, one_line
 from chanattn.tasks.average_precision import SHOWN, Picture, as_coco
 from chanattn.tasks.label_maps import palette, seen
 from chanattn.tasks.task import Answers, Colour
@@ -195,23 +194,15 @@ def _tagged(
 ) -> np.ndarray:
     """Texts on the colours of their classes, above the corners of their boxes where there is room."""
     height, width = canvas.shape[:2]
-    font = _font(min(max(max(height, width) // 45, _FONT[0]), _FONT[1]))
+    letters = font(min(max(max(height, width) // 45, _FONT[0]), _FONT[1]))
     image = Image.fromarray(canvas)
     brush = ImageDraw.Draw(image)
     for x, y, text, colour in tags:
-        left, top, right, bottom = brush.textbbox((0, 0), text, font=font)
+        left, top, right, bottom = brush.textbbox((0, 0), text, font=letters)
         wide, high = int(right - left) + 4, int(bottom - top) + 4
         x = max(0, min(x, width - wide))
         y = y - high if y >= high else min(y, height - high)
         brush.rectangle((x, y, x + wide, y + high), fill=colour)
         bright = np.dot(colour, (0.299, 0.587, 0.114)) > 128
-        brush.text((x + 2 - left, y + 2 - top), text, "black" if bright else "white", font)
+        brush.text((x + 2 - left, y + 2 - top), text, "black" if bright else "white", letters)
     return np.array(image)
-
-
-@functools.cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    from matplotlib import font_manager  # takes a while
-
-    path = font_manager.findfont(font_manager.FontProperties(family="DejaVu Sans"))
-    return ImageFont.truetype(path, size)

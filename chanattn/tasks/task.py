@@ -235,14 +235,13 @@ class Task(abc.ABC):
         """
         raise self._cannot("tell what it predicts")
 
-    def draw(
-        self, example: Mapping[str, np.ndarray], told: Mapping[str, Any]
-    ) -> dict[str, np.ndarray]:
+    def draw(self, example: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """An example and the answer on it, as pictures that stand beside each other.
 
         Args:
             example: `image` (H, W, 3) uint8, of any size, as it is stored; and, where they are known, the
-                arrays of the fields of the data, in its pixels (`chanattn.data.fields`).
+                arrays of the fields of the data, in its pixels (`chanattn.data.fields`); of captions the
+                texts as they are written.
             told: What `told` gave.
 
         Returns:
