@@ -7,7 +7,8 @@
 
 Prints a table and writes RUN/evaluation/<name>.json with the confusion matrix as a picture beside it; of a
 segmentation also a bar for the IoU of each class, and examples with labels and predictions; of a detection
-bars for the average precision, precision against recall, examples with boxes, and the JSON of COCO.
+bars for the average precision, precision against recall, examples with boxes, and the JSON of COCO; of a
+captioning bars for the groups of words that its config names, examples with captions, and the JSON of COCO.
 
 Averaged over mirrored pictures and several scales, and large pictures in windows, for every task that can:
 

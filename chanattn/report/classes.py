@@ -12,8 +12,8 @@ from chanattn.report.numbers import mean_and_std
 from chanattn.report.record import ordered
 from chanattn.report.statistics import summarize
 from chanattn.report.table import Table
+from chanattn.runs import per_class
 from chanattn.runs.metric import SHARE, Metric
-from chanattn.runs.per_class import label
 
 MOST = 100  # classes, more than a table has columns; `classes.csv` has them all
 
@@ -39,7 +39,7 @@ def tables(comparison: Comparison, sort: str = "") -> dict[str, Table]:
 def heading(comparison: Comparison, name: str) -> str:
     """Of a table: "IoU by class"."""
     told = next((run.metrics for run in comparison.sweep.runs if run.summary), ())
-    return f"{label(name, told)} by class"
+    return per_class.heading(name, told)
 
 
 def as_csv(comparisons: Sequence[Comparison]) -> str:
@@ -102,6 +102,6 @@ def _table(
         rows=tuple(tuple(each.cell(row) for each in chosen) for row in rows),
         footnotes=(
             f"Mean ± sample standard deviation over the seeds, in per cent, on {split} at the end of"
-            " training, of the seeds that tell it; – where none does, or the class does not occur.",
+            " training, of the seeds that tell it; – where none does, or there is nothing to measure.",
         ),
     )

@@ -14,6 +14,8 @@ from chanattn.runs.evaluation import Evaluation
 from chanattn.runs.metric import Metric
 
 MOST_CLASSES = 21  # those of PASCAL VOC fit
+#: Results that count pictures of which there is nothing to measure, and what these lack.
+_LEFT_OUT = {"void_pictures": "pixel with a class", "pictures_without_captions": "caption"}
 
 
 def show(result: Mapping[str, Any], console: Console | None = None) -> None:
@@ -36,9 +38,9 @@ def show(result: Mapping[str, Any], console: Console | None = None) -> None:
     table.add_row("images/s", f"{evaluation.images_per_second:,.0f}", end_section=True)
     of_classes = per_class.per_class(evaluation.results)
     for name, values in of_classes.items():
-        if len(of_classes) > 1:
-            what = per_class.label(name, (*evaluation.metrics, *evaluation.details))
-            table.add_row(f"{what} by class", "")
+        if len(of_classes) > 1 or name == per_class.WORDS:
+            told = (*evaluation.metrics, *evaluation.details)
+            table.add_row(per_class.heading(name, told), "")
         _add_classes(table, values)
     console.print(table)
     if not evaluation.classes_compared:
@@ -47,8 +49,9 @@ def show(result: Mapping[str, Any], console: Console | None = None) -> None:
             "be that of the data set",
             soft_wrap=True,
         )
-    if void := evaluation.results.get("void_pictures"):
-        console.print(f"{void:,} pictures have no pixel with a class, and are in no figure")
+    for name, lack in _LEFT_OUT.items():
+        if count := evaluation.results.get(name):
+            console.print(f"{count:,} pictures have no {lack}, and are in no figure")
     kinds = ("json", "picture", "bars", "curve", "samples")
     written = [result[kind] for kind in kinds if kind in result] + result.get("exports", [])
     if written:

@@ -100,7 +100,7 @@ def _of_runs(sweep: Sweep) -> list[dict[str, str]]:
     evaluated = next((run for run in sweep.runs if run.pictures_of_an_evaluation()), None)
     found = []
     if samples:
-        alt = "Pictures of the evaluation split with labels and predictions"
+        alt = "Pictures of the evaluation split, what is known of them, and what is predicted"
         for path in samples.samples():
             found.append(_picture(f"Examples of {_called(samples)}", alt, path.read_bytes()))
     if evaluated:

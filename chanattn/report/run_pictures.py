@@ -11,7 +11,7 @@ import numpy as np
 from chanattn.errors import UsageError
 from chanattn.runs.evaluation import Evaluation
 from chanattn.runs.layout import CURVES
-from chanattn.runs.per_class import label, per_class
+from chanattn.runs.per_class import WORDS, label, per_class
 from chanattn.streams import say
 
 #: The numbers of classes that are drawn as bars.
@@ -36,31 +36,39 @@ def draw_evaluation(file: str | os.PathLike[str]) -> dict[str, str]:
         file: `evaluation/<name>.json`.
 
     Returns:
-        The path of the confusion matrix as `picture`, that of bars for each class as `bars`, and that of
-        precision against recall as `curve`: those that there are numbers for.
+        The path of the confusion matrix as `picture`, that of bars for each class, or each group of words, as
+        `bars`, and that of precision against recall as `curve`: those that there are numbers for.
 
     Raises:
         UsageError: the file cannot be read, or a picture not be written.
     """
     evaluation, path = Evaluation.read(Path(file)), Path(file).with_suffix(".png")
-    matrix = evaluation.confusion()
-    if matrix is None:
+    matrix, told = evaluation.confusion(), per_class(evaluation.results)
+    if matrix is None and WORDS not in told:
         return {}
     from chanattn.report.confusion import plot_classes, plot_confusion, plot_precision
 
-    counts, names, title = np.asarray(matrix), evaluation.class_names, evaluation.title()
-    rows, found = evaluation.confusion_names(), {"picture": str(path)}
-    there = counts.sum(axis=1) > 0
-    bars = {
-        label(name, evaluation.metrics): [
-            values[n] if known else None for n, known in zip(names, there, strict=False)
-        ]
-        for name, values in per_class(evaluation.results).items()
-        if name in BARS
-    }
-    curves = evaluation.results.get("precision_recall")
+    names, title = evaluation.class_names, evaluation.title()
+    curves, found = evaluation.results.get("precision_recall"), {}
     try:
-        plot_confusion(counts, rows, path, title, background=len(rows) > len(names))
+        if matrix is not None:
+            counts, rows, found = (
+                np.asarray(matrix),
+                evaluation.confusion_names(),
+                {"picture": str(path)},
+            )
+            there = counts.sum(axis=1) > 0
+            bars = {
+                label(name, evaluation.metrics): [
+                    values[n] if known else None for n, known in zip(names, there, strict=False)
+                ]
+                for name, values in told.items()
+                if name in BARS
+            }
+            plot_confusion(counts, rows, path, title, background=len(rows) > len(names))
+        else:
+            names = tuple(told[WORDS])
+            bars = {label(WORDS, ()): list(told[WORDS].values())}
         if bars:
             found["bars"] = str(path.with_name(f"{path.stem}-classes.png"))
             plot_classes(bars, names, found["bars"], title)

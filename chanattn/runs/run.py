@@ -148,13 +148,15 @@ class Run:
 
     def pictures_of_an_evaluation(self) -> list[Path]:
         """Those of the newest evaluation that is drawn: of curves, classes and confusions what there is."""
-        files = (self.directory / EVALUATION).glob("*.json")
-        drawn = [path for path in files if path.with_suffix(".png").is_file()]
-        if not drawn:
-            return []
-        newest = max(drawn, key=lambda path: (len(path.name), path.name))  # step 900 before 1000
-        names = (f"{newest.stem}{ending}.png" for ending in ("-precision", "-classes", ""))
-        return [path for name in names if (path := newest.with_name(name)).is_file()]
+        drawn = {}
+        for path in (self.directory / EVALUATION).glob("*.json"):
+            names = (f"{path.stem}{ending}.png" for ending in ("-precision", "-classes", ""))
+            drawn[path.name] = [file for name in names if (file := path.with_name(name)).is_file()]
+        names = [name for name, files in drawn.items() if files]
+        newest = max(
+            names, key=lambda name: (len(name), name), default=None
+        )  # step 900 before 1000
+        return drawn[newest] if newest else []
 
     def samples(self) -> list[Path]:
         """`samples.png`, if it has been drawn."""

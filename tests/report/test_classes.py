@@ -123,3 +123,37 @@ def test_the_page_shows_what_was_drawn_of_the_newest_evaluation_of_one_run(sweep
     assert [path.stem for path in found] == [f"{name}-precision", f"{name}-classes", name]
     page = write_report(sweep).read_text()
     assert page.count("<figcaption>Evaluation of variant0/seed1: ") == 3
+
+
+def test_captions_are_told_by_groups_of_words_and_their_bars_stand_on_the_page(sweep: Path) -> None:
+    cider = {"name": "cider", "label": "CIDEr-D", "unit": "", "higher_is_better": True}
+    final = {"cider": 2.5, "bleu4": 0.5}
+    for number in range(2):
+        for seed in range(2):
+            words = {"colour": 0.5 + number / 4 + seed / 10, "size": None}
+            change(
+                sweep / "runs" / f"variant{number}" / f"seed{seed}",
+                per_class={"test": {"per_class_words": words}},
+                metrics=[cider],
+                final={"test": final | {"cider": 2.5 + seed}},
+            )
+    evaluation = sweep / "runs" / "variant0" / "seed0" / "evaluation"
+    evaluation.mkdir()
+    for name in ("a", "a.captions", "a.references"):
+        (evaluation / f"{name}.json").write_text("{}")
+    (evaluation / "a-classes.png").write_bytes(b"bars")
+    (evaluation / "a-samples.png").write_bytes(b"samples")
+    (evaluation.parent / "samples.png").write_bytes(b"own")
+    found = Run.read("none", 0, evaluation.parent).pictures_of_an_evaluation()
+    assert [path.name for path in found] == ["a-classes.png"]
+    page = re.sub(r"\s+", " ", write_report(sweep).read_text())
+    assert "<summary>right words by group</summary>" in page
+    assert "Examples of variant0/seed0" in page
+    assert "Evaluation of variant0/seed0: a-classes" in page
+    assert "by class" not in page
+    assert "3.0000 ± 0.7071" in page
+    lines = (sweep / "report" / "classes_words.md").read_text().splitlines()
+    assert lines[0].startswith("# right words by group, ")
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:6]]
+    assert cells[0] == ["variant", "colour", "size"]
+    assert cells[2:] == [["none", "55.00 ± 7.07", "–"], ["se", "80.00 ± 7.07", "–"]]

@@ -114,3 +114,20 @@ def test_detections_have_confusions_with_background_two_bars_a_class_and_curves(
     assert texts[3:] == ["25.0", "not in this split", "50.0"]
     assert lines == [([0.0, 0.5, 1.0], falling, "a")] * 2
     assert (tmp_path / "cells-precision.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_groups_of_words_have_bars_without_a_confusion_matrix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "shapes.json"
+    told = {"class_names": ["<pad>", "red"], "per_class_words": {"colour": 0.75, "$size": None}}
+    path.write_text(json.dumps(told))
+    texts: list[str] = []
+    monkeypatch.setattr(Axes, "text", lambda self, x, y, text, **_: texts.append(text))
+    labels: list[str] = []
+    monkeypatch.setattr(
+        Axes, "set_yticks", lambda self, places, names: labels.extend(names), raising=True
+    )
+    assert draw_evaluation(path) == {"bars": str(tmp_path / "shapes-classes.png")}
+    assert texts == ["75.0", "not in this split"]
+    assert labels == ["colour", r"\$size"]
