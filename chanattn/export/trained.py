@@ -9,6 +9,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from chanattn import data, tasks
+from chanattn.data.captions import FIELD as CAPTIONS
+from chanattn.errors import UsageError
 from chanattn.models import Network
 from chanattn.paths import to_path
 from chanattn.runs.classes import read_classes
@@ -53,11 +55,16 @@ def read(
         ema: Whether to take the moving averages of the weights; None: if the run has them.
 
     Raises:
-        UsageError: There is no such run or checkpoint, or it is damaged; or the run does not tell its classes
-            or the size of its pictures, and its data set is not there to ask.
+        UsageError: There is no such run or checkpoint, or it is damaged; the run writes captions; or it does
+            not tell its classes or the size of its pictures, and its data set is not there to ask.
     """
     run = to_path(workdir)
     config = with_overrides(read_config(run), {"kernels": "xla", "platform": "cpu"})
+    if CAPTIONS in tasks.create(config.task).fields:
+        raise UsageError(
+            f"{run} writes captions, word by word, which no export of it does: use predict.py, or"
+            " chanattn.Predictor in a program"
+        )
     with Checkpoints(run / CHECKPOINTS, read_only=True) as checkpoints:
         step = choose_step(run, checkpoints, step)
         mesh = meshes.setup(config)
