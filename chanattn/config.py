@@ -219,8 +219,8 @@ TASK = {
 
     # The decoder of captions, see docs/captioning.md.
     "attention": Field("cs", choice("none", "spatial", "channel", "cs", "sc"),
-        "What it sees of the picture at every word: spatial: Show, Attend and Tell's; channel, cs, sc: SCA-CNN's,"
-        " by the order of its two; others: model.attention at placement neck.",
+        "How it looks at the picture before a word; spatial: Show, Attend and Tell's; channel, cs, sc: SCA-CNN's,"
+        " by the order of its two; for others set model.attention at placement neck.",
         tasks=("captioning",), older="cs"),
     "attention_width": Field(512, integer(1), "Hidden units of that attention.",
         tasks=("captioning",), older=512),

@@ -33,7 +33,7 @@ class Captions:
         limit: words of one sentence; those behind it are left out.
     """
 
-    vocabulary: Vocabulary = Vocabulary(())
+    vocabulary: Vocabulary = dataclasses.field(default_factory=lambda: Vocabulary(()))
     most: int = 1
     limit: int = 1
     kind: ClassVar[str] = "captions"

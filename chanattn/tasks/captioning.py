@@ -173,7 +173,8 @@ class Captioning(Task):
     ) -> dict[str, jax.Array]:
         """A caption of each picture; the loss of the first one that it has; and its `features` (B, C).
 
-        `words` (B, longest + 1) as of `predict`, `nll` and `count` (B,), the loss in all and of how many words.
+        `words` (B, longest + 1) as of `predict`; `nll` and `count` (B,), the loss in all and of how many
+        words.
         """
         seen, state = outputs
         tokens = batch[FIELD][:, 0]
@@ -295,7 +296,7 @@ class Captioning(Task):
     def exports(
         self, found: Iterable[tuple[str, Mapping[str, Any]]], class_names: tuple[str, ...]
     ) -> dict[str, bytes]:
-        """All captions in COCO's format, and in an evaluation the references: see `caption_results.exported`."""
+        """Captions in COCO's format, and in an evaluation the references, see `caption_results.exported`."""
         return caption_results.exported(found, class_names)
 
 
