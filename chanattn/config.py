@@ -219,7 +219,7 @@ TASK = {
 
     # The decoder of captions, see docs/captioning.md.
     "attention": Field("cs", choice("none", "spatial", "channel", "cs", "sc"),
-        "How it looks at the picture before a word; spatial: Show, Attend and Tell's; channel, cs, sc: SCA-CNN's,"
+        "How it looks at the picture; spatial: Show, Attend and Tell's; channel, cs, sc: SCA-CNN's,"
         " by the order of its two; for others set model.attention at placement neck.",
         tasks=("captioning",), older="cs"),
     "attention_width": Field(512, integer(1), "Hidden units of that attention.",
