@@ -18,6 +18,7 @@ from chanattn.models import decoding
 from chanattn.models.heads.lstm import NONE, weights_of_words
 from chanattn.runs.metric import SHARE, Metric
 from chanattn.tasks import auxiliary, caption_loss, caption_results
+from chanattn.tasks.caption_baselines import baselines
 from chanattn.tasks.task import Answers, Colour, Task
 
 #: By `task.attention`: the decoder's own attention, and its options. All take `width` but the first.
@@ -264,6 +265,11 @@ class Captioning(Task):
         found |= caption_results.scores(captions, references, self.word_groups)
         perplexity = None if loss is None else float(np.exp(min(loss, 700.0)))
         return found | {"loss": loss, "perplexity": perplexity}
+
+    def baselines(self, answers: Answers, known: Answers) -> dict[str, dict[str, Any]]:
+        """Scores of captions of the training split: see `caption_baselines.baselines`."""
+        told, told_known = ([sentences(each) for each in a["written"]] for a in (answers, known))
+        return baselines(told, answers["features"], told_known, known["features"])
 
     def told(
         self, answer: Answers, class_names: tuple[str, ...], most: int | None = None
