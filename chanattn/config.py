@@ -87,6 +87,8 @@ DATASET = {
         data=("captions",), older=5),
     "most_words": Field(20, integer(1, 1000),
         "Of a caption to learn from; longer ones are cut, and counted.", data=("captions",), older=20),
+    "most_captions": Field(0, integer(0),
+        "Of each picture to learn from, the first ones; 0: all.", data=("captions",), older=0),
     "image_size": Field(0, size(16_384),
         "After decoding: a number for squares, or HEIGHT,WIDTH; 0: as stored, if all share one size."),
     "mean": Field((0.5, 0.5, 0.5), several(number(), 3), "Mean of the pixel values in [0, 1], by channel."),

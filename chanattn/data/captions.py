@@ -108,7 +108,10 @@ def with_own_vocabulary(source: Source, dataset: ConfigDict) -> None:
     described: Any = source
     texts = [described.captions_of(index) for index in range(len(source))]
     found = [sentences(each) for each in texts]
-    every = [words for each in found for words in each]
+    words = sum(map(len, found))
+    if dataset.most_captions:
+        found = [each[: dataset.most_captions] for each in found]
+    every = [each for several in found for each in several]
     if not every:
         raise UsageError(
             f"none of the {len(source):,} pictures of config.dataset.split={dataset.split} has a caption:"
@@ -117,9 +120,9 @@ def with_own_vocabulary(source: Source, dataset: ConfigDict) -> None:
     limit = dataset.most_words
     counts = {
         "pictures without a caption, from which nothing is learnt": sum(not each for each in found),
-        "captions without words, left out": sum(map(len, texts)) - len(every),
+        "captions without words, left out": sum(map(len, texts)) - words,
         f"captions cut behind config.dataset.most_words={limit} words": sum(
-            len(words) > limit for words in every
+            len(each) > limit for each in every
         ),
     }
     told = [f"{what}: {count:,}" for what, count in counts.items() if count]
