@@ -47,6 +47,7 @@ class Captioning(Task):
         layers: Of it, 1 or 2.
         conditioned: Whether it is given the state of the decoder.
         endpoint: The map that is looked at; "": the last one.
+        positions: Whether it is told where a place is.
         embedding: Width of a word.
         unit_norm: Whether what is seen has length 1.
         selector: Whether it is weighed by a gate at every word.
@@ -67,6 +68,7 @@ class Captioning(Task):
     layers: int = 1
     conditioned: bool = True
     endpoint: str = ""
+    positions: bool = False
     embedding: int = 128
     unit_norm: bool = False
     selector: bool = False
@@ -309,7 +311,16 @@ class Captioning(Task):
 _LOOKING = ("spatial", "cs", "sc")
 #: Fields of the head that are the task's of the same name.
 _OF_HEAD = (
-    *("layers", "conditioned", "endpoint", "embedding", "unit_norm", "selector", "prev2out"),
+    *(
+        "layers",
+        "conditioned",
+        "endpoint",
+        "positions",
+        "embedding",
+        "unit_norm",
+        "selector",
+        "prev2out",
+    ),
     *("ctx2out", "initial_state", "own_words"),
 )
 _ARRAYS = ("looked", "channels", "channel_weights")
