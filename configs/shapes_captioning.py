@@ -32,6 +32,7 @@ def get_config(attention: str = "cs") -> ConfigDict:
     c.task.attention = attention
     c.task.attention_width = 128
     c.task.endpoint = "stage3"
+    c.task.positions = True
     c.task.longest = 16
     c.task.word_groups = (
         "size: small large",

@@ -6,7 +6,7 @@ data set, as the rest sees them: what is generated is one of these classes after
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol, cast
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -74,10 +74,10 @@ def sentences(texts: Sequence[str]) -> list[list[str]]:
     return [words for words in map(tokenize, texts) if words]
 
 
-def written(source: Any, index: int) -> tuple[str, ...]:
+def written(source: Source, index: int) -> tuple[str, ...]:
     """The captions of an example of a source as they are written, without those that have no words."""
-    found: Described = source
-    return tuple(text for text in found.captions_of(index) if tokenize(text))
+    texts = cast(Described, source).captions_of(index)
+    return tuple(text for text in texts if tokenize(text))
 
 
 def with_vocabulary(source: Source, dataset: ConfigDict, class_names: Sequence[str]) -> None:
@@ -105,7 +105,7 @@ def with_own_vocabulary(source: Source, dataset: ConfigDict) -> None:
     Raises:
         UsageError: There are no captions, or no word occurs `least_count` times.
     """
-    described: Any = source
+    described = cast(Described, source)
     texts = [described.captions_of(index) for index in range(len(source))]
     found = [sentences(each) for each in texts]
     words = sum(map(len, found))
