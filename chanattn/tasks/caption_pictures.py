@@ -11,7 +11,7 @@ from chanattn.labels import drawable, font, one_line
 
 #: Pixels of the longer side of the picture, and of those with attention maps.
 SIDE, TILE = 400, 116
-ACROSS = 6  # words in a row
+ACROSS = 6  # words in a row at most
 _GAP = 10  # pixels between words, and around texts
 _DIMMED = 0.4  # how bright a place is that was not looked at
 _PALE = 0.15  # how much white lies over one that was, so that dark ones are seen
@@ -72,9 +72,9 @@ _WORD, _LAST, _CHANNEL = _Text(13), _Text(13, _GREY), _Text(11, _GREY)
 def draw(example: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The picture with the caption under it, and its own captions in grey; see `Task.draw`.
 
-    Beside it, if the answer tells that, a small picture for every word, `ACROSS` in a row: bright is where
-    the decoder looked before the word, compared with the place where it looked most, and under it are the
-    numbers of the channels that it weighed most.
+    Beside it, if the answer tells that, a small picture for every word, at most `ACROSS` in a row: bright is
+    where the decoder looked before the word, compared with the place where it looked most, and under it are
+    the numbers of the channels that it weighed most.
 
     Args:
         example: `image` and, where they are known, `captions`, as they are written.
@@ -117,6 +117,7 @@ def _words(picture: np.ndarray, told: Mapping[str, Any]) -> np.ndarray | None:
     strongest = 0 if channels is None else channels.shape[1]
     step = _WORD.height + high + strongest * _CHANNEL.height + _GAP
     lines = -(-len(words) // ACROSS)
+    across = -(-len(words) // lines)  # rows of about the same length
     width, bottom = ACROSS * (TILE + _GAP), lines * step
     canvas = Image.new("RGB", (width, bottom + _CHANNEL.height), _WHITE)
     brush = ImageDraw.Draw(canvas)
@@ -125,7 +126,7 @@ def _words(picture: np.ndarray, told: Mapping[str, Any]) -> np.ndarray | None:
         brush.text((middle, y), text, kind.colour, kind.font, anchor="ma")
 
     for number, (kind, word) in enumerate(words):
-        line, column = divmod(number, ACROSS)
+        line, column = divmod(number, across)
         left, y = column * (TILE + _GAP), line * step
         middle = left + TILE / 2
         centred(kind, kind.shortened(word, TILE), middle, y)

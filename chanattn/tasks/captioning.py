@@ -283,7 +283,7 @@ class Captioning(Task):
     def told(
         self, answer: Answers, class_names: tuple[str, ...], most: int | None = None
     ) -> dict[str, Any]:
-        """`caption`, its `log_p`, its `words`; and the arrays of the answer, see `predict`.
+        """`caption`, its `log_p`, its `words`; and the arrays of the answer, a row for each word and for END.
 
         Raises:
             UsageError: More than one caption is asked for.
@@ -297,7 +297,8 @@ class Captioning(Task):
             "caption": " ".join(words),
             "log_p": float(answer["log_p"].sum()),
             "words": words,
-            **{name: answer[name] for name in _ARRAYS if name in answer},
+            **{name: answer[name][: len(words) + 1] for name in _OF_WORDS if name in answer},
+            **({"part": answer["part"]} if "part" in answer else {}),
         }
 
     def rows(self, told: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -337,7 +338,7 @@ _OF_HEAD = (
     ),
     *("ctx2out", "initial_state", "own_words"),
 )
-_ARRAYS = ("part", "looked", "channels", "channel_weights")
+_OF_WORDS = ("looked", "channels", "channel_weights")
 
 
 def _head(model: Any, weights: Mapping[str, Any]) -> tuple[nn.Module, dict[str, Any]]:

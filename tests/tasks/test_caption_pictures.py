@@ -131,9 +131,11 @@ def test_a_crop_of_the_evaluation_is_told_in_pixels_of_the_stored_picture():
     task = Captioning(attention="spatial")
     cropped = Placement((100, 200), (50, 50), 0.0, 50.0, 0.5, 0.5)
     words = np.array([NAMES.index("cat"), END, 0])
-    answer = task.at_stored_size({"words": words, "log_p": np.zeros(3)}, cropped)
+    raw = {"words": words, "log_p": np.zeros(3), "looked": np.ones((3, 2, 2))}
+    answer = task.at_stored_size(raw, cropped)
     found = task.told(answer, NAMES)
     assert found["part"].tolist() == [50, 0, 150, 100]
+    assert len(found["looked"]) == 2  # the word and the end
     assert (found["caption"], found["words"]) == ("cat", ["cat"])
     with pytest.raises(UsageError, match=r"^one caption is told .* best 3: leave --top out$"):
         task.told(answer, NAMES, 3)
