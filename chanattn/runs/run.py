@@ -151,12 +151,11 @@ class Run:
         drawn = {}
         for path in (self.directory / EVALUATION).glob("*.json"):
             names = (f"{path.stem}{ending}.png" for ending in ("-precision", "-classes", ""))
-            drawn[path.name] = [file for name in names if (file := path.with_name(name)).is_file()]
-        names = [name for name, files in drawn.items() if files]
-        newest = max(
-            names, key=lambda name: (len(name), name), default=None
-        )  # step 900 before 1000
-        return drawn[newest] if newest else []
+            if files := [file for name in names if (file := path.with_name(name)).is_file()]:
+                drawn[path.name] = files
+        if not drawn:
+            return []
+        return drawn[max(drawn, key=lambda name: (len(name), name))]  # step 900 before 1000
 
     def samples(self) -> list[Path]:
         """`samples.png`, if it has been drawn."""

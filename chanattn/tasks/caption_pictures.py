@@ -106,11 +106,11 @@ def _with_captions(picture: np.ndarray, caption: str, references: Sequence[str])
 def _words(picture: np.ndarray, told: Mapping[str, Any]) -> np.ndarray | None:
     """A cell for every word, and for the end where the caption has one; None: nothing is told of them."""
     maps, channels = told.get("looked"), told.get("channels")
-    if maps is None and channels is None:
+    rows = [array for array in (maps, channels) if array is not None]
+    if not rows:
         return None
-    rows = len(maps if channels is None else channels)
     words = [(_WORD, word) for word in told["words"]]
-    if len(words) < rows:
+    if len(words) < len(rows[0]):
         words.append((_LAST, _END))
     part = _fitted(_part(picture, told.get("part")), TILE)
     high = 0 if maps is None else part.shape[0]
