@@ -62,7 +62,7 @@ def read(
     config = with_overrides(read_config(run), {"kernels": "xla", "platform": "cpu"})
     if CAPTIONS in tasks.create(config.task).fields:
         raise UsageError(
-            f"{run} writes captions, word by word, which no export of it does: use predict.py, or"
+            f"{run} writes captions word by word, and that loop is not exported: use predict.py, or"
             " chanattn.Predictor in a program"
         )
     with Checkpoints(run / CHECKPOINTS, read_only=True) as checkpoints:

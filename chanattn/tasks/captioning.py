@@ -290,7 +290,7 @@ class Captioning(Task):
         """
         if most not in (None, 1):
             raise UsageError(
-                f"one caption is told of a picture, not the best {most}: leave --top out"
+                f"one caption is told of a picture, not the best {most}: leave --top (most) out"
             )
         words = decode(answer["words"], class_names)
         return {

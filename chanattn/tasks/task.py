@@ -54,7 +54,7 @@ class Task(abc.ABC):
             own are then fitted in whole, and `at_stored_size` brings the answers back.
         samples: How many examples of the evaluation split `samples.png` shows at the end of a training and of
             an evaluation; 0: there is no such picture.
-        sample_side: Longest side in pixels of each picture in it.
+        sample_side: Longest side in pixels of each picture in it; 0: as they are drawn.
         most_told: How many of the best answers `predict.py` tells of a picture; None: all that `told` gives.
         measured_from_answers: Whether some of `metrics` come from answers, so that an evaluation during
             training has to collect them.
