@@ -368,7 +368,7 @@ def test_a_small_network_learns_the_captions_of_eight_pictures() -> None:
     """With two layers, a penalty and words of its own, by which a step is a function of the seed."""
     task = Captioning(**SMALL, layers=2, doubly_stochastic=0.01, own_words=0.2)
     batch = batch_of(8)
-    step, state, model = trainer(task, 0, 100)
+    step, state, model = trainer(task, 0, 50)
     first = jax.device_get(state)
 
     def losses(step: Any, steps: int = 2) -> tuple[list[float], Any]:
@@ -381,7 +381,7 @@ def test_a_small_network_learns_the_captions_of_eight_pictures() -> None:
             found.append(means["loss"])
         return found, state
 
-    learnt, state = losses(step, 100)
+    learnt, state = losses(step, 50)
     assert losses(step)[0] == learnt[:2]
     assert losses(step.reseeded(4))[0] != learnt[:2]
     assert learnt[-1] < 0.2 * learnt[0]
