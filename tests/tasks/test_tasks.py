@@ -16,7 +16,7 @@ def test_a_name_is_not_given_to_two_tasks(monkeypatch):
     monkeypatch.setattr(tasks, "_TASKS", dict(tasks._TASKS))
     tasks.register("number", classification.Classification)
     tasks.register("number", classification.Classification)
-    assert tasks.names() == ["classification", "detection", "number", "segmentation"]
+    assert tasks.names() == ["captioning", "classification", "detection", "number", "segmentation"]
     with pytest.raises(ValueError, match="'number'"):
         tasks.register("number", dict)
 
