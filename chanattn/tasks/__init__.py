@@ -97,7 +97,8 @@ def network(config: ConfigDict, num_classes: int) -> models.Network:
 
     Raises:
         UsageError: As `chanattn.models.create`, or `config.model.head` gives other outputs than the task
-            takes, or a mechanism learns which classes a picture contains and the task cannot say.
+            takes, or the task and `config.model.attention` choose the attention of the head, or a mechanism
+            learns which classes a picture contains and the task cannot say.
     """
     task = create(config.task)
     heads = task.heads
@@ -107,13 +108,14 @@ def network(config: ConfigDict, num_classes: int) -> models.Network:
             f"config.model.head={config.model.head} is not for the task {config.task.name}, which takes "
             f"{' or '.join(heads)}: choose one of these, or leave it empty"
         )
+    at_neck = config.model.attention.placement == "neck"
     model = models.from_config(
         config.model,
         num_classes,
         config.precision,
         config.param_dtype,
         heads[0],
-        task.head_options(),
+        task.head_options_beside_neck() if at_neck else task.head_options(),
     )
     if task.presence_loss is None and "presence" in auxiliary.names(model):
         raise UsageError(

@@ -130,6 +130,19 @@ class Captioning(Task):
             **{name: getattr(self, name) for name in _OF_HEAD},
         }
 
+    def head_options_beside_neck(self) -> dict[str, Any]:
+        """The decoder's, without its own attention."""
+        if self.attention != type(self).attention:
+            raise UsageError(
+                f"config.task.attention={self.attention} and config.model.attention.placement=neck both"
+                " choose the attention of the decoder: leave one of them out"
+            )
+        return {
+            name: value
+            for name, value in self.head_options().items()
+            if name not in ("attention", "options")
+        }
+
     def inputs(self, batch: Batch) -> dict[str, jax.Array]:
         """`tokens`, all but the last, of a batch of training."""
         return {TOKENS: batch[TOKENS][:, :-1]} if TOKENS in batch else {}
@@ -163,7 +176,11 @@ class Captioning(Task):
         found = auxiliary.collect(sown, batch, self.presence_loss)
         if self.doubly_stochastic:
             alpha = weights_of_words(sown["attention"][self.heads[0]])
-            assert alpha is not None  # see `__post_init__`
+            if alpha is None:  # see `__post_init__` for the decoder's own
+                raise UsageError(
+                    "task.doubly_stochastic is for attention to places, which the mechanism at placement neck"
+                    " is not: set it to 0"
+                )
             total, _ = caption_loss.doubly_stochastic(alpha, batch[TOKENS], batch["mask"])
             found[DOUBLY] = self.doubly_stochastic * total, batch["mask"].sum()
         return found

@@ -107,6 +107,14 @@ class Task(abc.ABC):
         """Fields of the head that the options of the task decide, see `chanattn.models.create`."""
         return {}
 
+    def head_options_beside_neck(self) -> dict[str, Any]:
+        """As `head_options`, where a mechanism at placement neck takes the places of attention in the head.
+
+        Raises:
+            UsageError: The options of the task choose another attention there.
+        """
+        return self.head_options()
+
     def inputs(self, batch: Batch) -> dict[str, jax.Array]:
         """What the head is given beside the endpoints (the words so far), by name."""
         del batch

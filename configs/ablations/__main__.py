@@ -22,7 +22,7 @@ def main() -> None:
     for name in catalogue.NAMES:
         sweep = catalogue.load(name).sweep()
         table.add_row(f"{name}.py", sweep.title, ", ".join(sweep.variants))
-    for name in catalogue.DENSE:
+    for name in catalogue.OTHER_TASKS:
         for sweep in catalogue.load(name).TABLES.values():
             table.add_row(f"{name}.py", sweep.title, ", ".join(sweep.variants))
     Console(width=None if Console().is_terminal else 160).print(table)

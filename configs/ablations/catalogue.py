@@ -19,7 +19,7 @@ NAMES = (
     *("soft_hard", "input_matters"),
 )
 #: Of another task, with scales and tables of their own.
-DENSE = ("segmentation", "detection")
+OTHER_TASKS = ("segmentation", "detection", "captioning")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "ablations.md"
 
 
@@ -39,11 +39,11 @@ def markdown() -> str:
         lines.append((link, small.title, count, "yes" if published else "no"))
     sections = [line for name in NAMES for line in _section(name)]
     listed = table(("sweep", "table", "variants", "published"), lines)
-    sections += [line for name in DENSE for line in _dense(name)]
+    sections += [line for name in OTHER_TASKS for line in _of_task(name)]
     return "\n".join((_HEAD, *listed, "", *sections))
 
 
-def _dense(name: str) -> Iterator[str]:
+def _of_task(name: str) -> Iterator[str]:
     """A file of several tables; a scale may add variants and have published figures."""
     module = load(name)
     yield from _text(name, module)
@@ -125,6 +125,6 @@ been published. The part after the colon is the scale:
 An architecture may follow, `cifar10-resnet56`: all variants then have that network, and tables with
 figures for it show those. Published figures stand beside the results at every scale, with the setting
 that they are from: elsewhere than there, compare the order of the variants, not the numbers. A row that a
-paper has and a sweep has not is named in its text. The last two sections are of other tasks,
+paper has and a sweep has not is named in its text. The last three sections are of other tasks,
 and have their own scales.
 """

@@ -16,7 +16,7 @@ from configs.ablations import catalogue
 pytestmark = pytest.mark.usefixtures("traced_quickly")
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = {name: catalogue.load(name) for name in catalogue.DENSE}
+MODULES = {name: catalogue.load(name) for name in ("segmentation", "detection")}
 ARGUMENTS = [
     (name, f"{scale}-{table}")
     for name, module in MODULES.items()

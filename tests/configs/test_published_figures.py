@@ -30,10 +30,10 @@ def test_the_figures_of_a_sweep_are_those_of_its_source(name: str) -> None:
 
 def test_no_figure_has_been_read_once_only() -> None:
     """Small scales, beside which those of a large one stand, may lack some of its variants."""
-    for name in (*catalogue.NAMES, *catalogue.DENSE):
+    for name in (*catalogue.NAMES, *catalogue.OTHER_TASKS):
         known = [figures for (sweep, _, _), figures in READ_AGAIN.items() if sweep == name]
         module = catalogue.load(name)
-        for scale in module.SCALES if name in catalogue.DENSE else scales.SCALES:
+        for scale in module.SCALES if name in catalogue.OTHER_TASKS else scales.SCALES:
             for published in module.sweep(scale).published:
                 here = published.values.items()
                 assert any(here <= figures.items() for figures in known), (name, scale)

@@ -7,6 +7,7 @@ from collections import Counter
 EXPLAINED = {
     "PyTorch is not installed": "it is no requirement; its arrays are committed (tests/golden)",
     "torch is installed": "the test is of machines without it",
+    "pycocoevalcap is not installed": "it is no requirement; its numbers are committed (tests/golden)",
     "flatbuffers is not installed": "one format of exports needs it",
     "jax2onnx is not installed": "one format of exports needs it, and it brings a dozen packages",
     "the reference tables are absent": "they are no part of a checkout",
