@@ -1,13 +1,14 @@
 """Vocabularies: numbers of words, sentences there and back."""
 
 import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chanattn.errors import UsageError
 from chanattn.data.vocabulary import BEGIN, END, PAD, SPECIAL, UNKNOWN, Vocabulary, decode
+from chanattn.errors import UsageError
 
 SENTENCES = ["a cat and a dog", "the dog", "a dog", "the zebra and the ant"]
 WORDS = [sentence.split() for sentence in SENTENCES]

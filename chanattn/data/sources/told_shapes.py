@@ -9,7 +9,7 @@ every first shape of the split `held_out` is one of them.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
