@@ -78,8 +78,8 @@ class Vocabulary:
         """
         if not is_vocabulary(names):
             raise UsageError(
-                f"the classes {', '.join(names[: len(SPECIAL)])}, ... are no vocabulary: that begins with"
-                f" {', '.join(SPECIAL)}"
+                f"the classes {', '.join(names[: len(SPECIAL)])}, ... are no vocabulary, which begins with"
+                f" {', '.join(SPECIAL)}: take a run that has learnt from captions"
             )
         return cls(tuple(names[len(SPECIAL) :]))
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from chanattn.tasks.caption_scores import bleu, cider_d, rouge_l
 from chanattn.data.words import tokenize
+from chanattn.tasks.caption_scores import bleu, cider_d, rouge_l
 from tests.conftest import ROOT
 
 
