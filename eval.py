@@ -7,7 +7,13 @@
 
 Prints a table and writes RUN/evaluation/<name>.json with the confusion matrix as a picture beside it; of a
 segmentation also a bar for the IoU of each class, and examples with labels and predictions; of a detection
-bars for the average precision, precision against recall, examples with boxes, and the JSON of COCO.
+bars for the average precision, precision against recall, examples with boxes, and the JSON of COCO; of a
+captioning examples with what was looked at for every word, and the JSON of COCO.
+
+    python eval.py --workdir=runs/told --baselines
+
+tells what captions of the training split would score: a random one, the best for all, and that of the nearest
+picture.
 
 Averaged over mirrored pictures and several scales, and large pictures in windows, for every task that can:
 
@@ -51,6 +57,9 @@ SCALES = flags.DEFINE_list("scales", ["1"], "average over pictures of these size
 WINDOW = flags.DEFINE_string(
     "window", None, "HxW: take larger pictures in windows of that size (segmentation)"
 )
+BASELINES = flags.DEFINE_bool(
+    "baselines", False, "evaluate guesses from the training split too (captioning)"
+)
 OUTPUT = cli.define_path("output", None, "folder for the evaluation of --weights")
 SPLIT = flags.DEFINE_string("split", None, "split; default: the run's eval_split")
 DATASET = flags.DEFINE_string("dataset", None, "another data set with the same classes")
@@ -88,7 +97,9 @@ def main(config: "ConfigDict | None" = None) -> None:
     from chanattn.training.evaluate import evaluate_run
 
     views = _views()
-    result = evaluate_run(WORKDIR.value, step=step, ema=ema, views=views, **overrides)
+    result = evaluate_run(
+        WORKDIR.value, step=step, ema=ema, views=views, baselines=BASELINES.value, **overrides
+    )
     pictures = draw_evaluation(result["json"])
     if not views.changes():  # samples are answers on whole pictures
         pictures |= draw_samples_of_evaluation(result, overrides)
@@ -122,7 +133,7 @@ def _evaluate_weights(config: "ConfigDict | None", overrides: Mapping[str, objec
         )
     if config is None:
         raise UsageError("--weights needs --config=FILE: the network and the data set")
-    for holder in (WORKDIR, STEP, EMA, RAW):
+    for holder in (WORKDIR, STEP, EMA, RAW, BASELINES):
         if holder.present:
             raise UsageError(f"--{holder.name} is for runs; leave it out with --weights")
     from chanattn.report.evaluation_table import show

@@ -87,6 +87,8 @@ DATASET = {
         data=("captions",), older=5),
     "most_words": Field(20, integer(1, 1000),
         "Of a caption to learn from; longer ones are cut, and counted.", data=("captions",), older=20),
+    "most_captions": Field(0, integer(0),
+        "Of each picture to learn from, the first ones; 0: all.", data=("captions",), older=0),
     "image_size": Field(0, size(16_384),
         "After decoding: a number for squares, or HEIGHT,WIDTH; 0: as stored, if all share one size."),
     "mean": Field((0.5, 0.5, 0.5), several(number(), 3), "Mean of the pixel values in [0, 1], by channel."),
@@ -219,8 +221,8 @@ TASK = {
 
     # The decoder of captions, see docs/captioning.md.
     "attention": Field("cs", choice("none", "spatial", "channel", "cs", "sc"),
-        "What it sees of the picture at every word: spatial: Show, Attend and Tell's; channel, cs, sc: SCA-CNN's,"
-        " by the order of its two; others: model.attention at placement neck.",
+        "How it looks at the picture; spatial: Show, Attend and Tell's; channel, cs, sc: SCA-CNN's,"
+        " by the order of its two; for others set model.attention at placement neck.",
         tasks=("captioning",), older="cs"),
     "attention_width": Field(512, integer(1), "Hidden units of that attention.",
         tasks=("captioning",), older=512),
@@ -231,6 +233,8 @@ TASK = {
         tasks=("captioning",), older=True),
     "endpoint": Field("", text(empty=True), "The map that is looked at; empty: the last one.",
         tasks=("captioning",), older=""),
+    "positions": Field(False, boolean(), "Two more channels say where in the map a place is.",
+        tasks=("captioning",), older=False),
     "embedding": Field(128, integer(1), "Width of a word.", tasks=("captioning",), older=128),
     "unit_norm": Field(False, boolean(), "What is seen has length 1, as in SCA-CNN.",
         tasks=("captioning",), older=False),

@@ -4,8 +4,8 @@
     python train.py --config=configs/shapes_captioning.py:spatial --workdir=runs/told-spatial
     python eval.py --workdir=runs/told --config.dataset.eval_split=held_out
 
-The argument is the attention of the decoder (`task.attention`). The split `held_out` shows pairs of colour and
-form that training never shows.
+The argument is the attention of the decoder (`task.attention`). The split `held_out` shows pairs of colour
+and form that training never shows.
 """
 
 from ml_collections import ConfigDict
@@ -32,6 +32,7 @@ def get_config(attention: str = "cs") -> ConfigDict:
     c.task.attention = attention
     c.task.attention_width = 128
     c.task.endpoint = "stage3"
+    c.task.positions = True
     c.task.longest = 16
     c.task.word_groups = (
         "size: small large",

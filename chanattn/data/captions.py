@@ -6,7 +6,7 @@ data set, as the rest sees them: what is generated is one of these classes after
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol, cast
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -19,7 +19,6 @@ from chanattn.errors import UsageError
 
 #: Name of the field; and of the one sentence of it that an example of a training batch is.
 FIELD, TOKENS = "captions", "tokens"
-_NO_WORDS = Vocabulary(())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Captions:
         limit: words of one sentence; those behind it are left out.
     """
 
-    vocabulary: Vocabulary = _NO_WORDS
+    vocabulary: Vocabulary = dataclasses.field(default_factory=lambda: Vocabulary(()))
     most: int = 1
     limit: int = 1
     kind: ClassVar[str] = "captions"
@@ -75,10 +74,10 @@ def sentences(texts: Sequence[str]) -> list[list[str]]:
     return [words for words in map(tokenize, texts) if words]
 
 
-def written(source: Any, index: int) -> tuple[str, ...]:
+def written(source: Source, index: int) -> tuple[str, ...]:
     """The captions of an example of a source as they are written, without those that have no words."""
-    found: Described = source
-    return tuple(text for text in found.captions_of(index) if tokenize(text))
+    texts = cast(Described, source).captions_of(index)
+    return tuple(text for text in texts if tokenize(text))
 
 
 def with_vocabulary(
@@ -111,18 +110,21 @@ def with_own_vocabulary(source: Source, dataset: ConfigDict) -> None:
     Raises:
         UsageError: There are no captions, or no word occurs `least_count` times.
     """
-    described: Any = source
+    described = cast(Described, source)
     texts = [described.captions_of(index) for index in range(len(source))]
     found = [sentences(each) for each in texts]
-    every = [words for each in found for words in each]
+    words = sum(map(len, found))
+    if dataset.most_captions:
+        found = [each[: dataset.most_captions] for each in found]
+    every = [each for several in found for each in several]
     if not every:
         raise _without_captions(source, dataset.split)
     limit = dataset.most_words
     counts = {
         "pictures without a caption, from which nothing is learnt": sum(not each for each in found),
-        "captions without words, left out": sum(map(len, texts)) - len(every),
+        "captions without words, left out": sum(map(len, texts)) - words,
         f"captions cut behind config.dataset.most_words={limit} words": sum(
-            len(words) > limit for words in every
+            len(each) > limit for each in every
         ),
     }
     told = [f"{what}: {count:,}" for what, count in counts.items() if count]

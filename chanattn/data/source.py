@@ -137,7 +137,7 @@ class Subset:
 
     def captions_of(self, index: int) -> Sequence[str]:
         """See `chanattn.data.captions.Described`."""
-        whole: Any = self.whole
+        whole: Any = self.whole  # one with captions, or nobody asks
         found: Sequence[str] = whole.captions_of(int(self.indices[index]))
         return found
 

@@ -64,7 +64,8 @@ def read(
         names = read_classes(run)
         size = config.dataset.image_size
         if names is None or not size:
-            source = data.open_source(config.dataset, config.dataset.eval_split)
+            fields = tasks.create(config.task).fields
+            source = data.open_source(config.dataset, config.dataset.eval_split, fields)
             names = source.class_names if names is None else names
             size = size or source.image_shape[:2]
         height, width = (size, size) if isinstance(size, int) else size

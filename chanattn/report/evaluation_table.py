@@ -33,6 +33,13 @@ def show(result: Mapping[str, Any], console: Console | None = None) -> None:
     table.add_column(f"{evaluation.examples:,} examples", justify="right")
     for metric in (*evaluation.metrics, *evaluation.details):
         _add_metric(table, metric, evaluation.results.get(metric.name))
+    for name, of_guess in (evaluation.results.get("baselines") or {}).items():
+        table.add_section()
+        table.add_row(f"guess: {name}", "")
+        for metric in evaluation.metrics:
+            if metric.name in of_guess:
+                _add_metric(table, metric, of_guess[metric.name])
+    table.add_section()
     table.add_row("images/s", f"{evaluation.images_per_second:,.0f}", end_section=True)
     of_classes = per_class.per_class(evaluation.results)
     for name, values in of_classes.items():

@@ -6,7 +6,7 @@ is no honest result.
 
 from ml_collections import ConfigDict
 
-from chanattn import data
+from chanattn import data, tasks
 from chanattn.errors import UsageError
 from chanattn.sweep.grid import resolve
 
@@ -29,8 +29,9 @@ def honest_splits(recipe: ConfigDict, wanted: str = "") -> ConfigDict:
         judged = resolve(recipe, {"dataset.eval_split": wanted})
     else:
         judged = resolve(recipe, _held_out(recipe.dataset.split))
-    chosen = data.open_source(judged.dataset, judged.dataset.eval_split)
-    reported = data.open_source(recipe.dataset, recipe.dataset.eval_split)
+    fields = tasks.create(recipe.task).fields
+    chosen = data.open_source(judged.dataset, judged.dataset.eval_split, fields)
+    reported = data.open_source(recipe.dataset, recipe.dataset.eval_split, fields)
     count = data.shared(reported, chosen)
     if count:
         raise UsageError(
@@ -38,7 +39,8 @@ def honest_splits(recipe: ConfigDict, wanted: str = "") -> ConfigDict:
             f" judged on, are in {recipe.dataset.eval_split}, which results are reported on; choosing by them"
             " would make those worthless. Name another split: --search_split=NAME"
         )
-    data.check_splits(judged, data.open_source(judged.dataset, judged.dataset.split), chosen)
+    trained = data.open_source(judged.dataset, judged.dataset.split, fields)
+    data.check_splits(judged, trained, chosen)
     return judged
 
 

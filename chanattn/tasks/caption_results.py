@@ -130,7 +130,9 @@ def exported(
     Returns:
         `.captions.json`, and of an evaluation `.references.json`.
     """
-    results, images, annotations = [], [], []
+    results: list[dict[str, Any]] = []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     known = True
     for number, (name, answer) in enumerate(found):
         known &= "written" in answer

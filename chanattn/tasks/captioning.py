@@ -18,6 +18,7 @@ from chanattn.models import decoding
 from chanattn.models.heads.lstm import NONE, weights_of_words
 from chanattn.runs.metric import SHARE, Metric
 from chanattn.tasks import auxiliary, caption_loss, caption_results
+from chanattn.tasks.caption_baselines import baselines
 from chanattn.tasks.task import Answers, Colour, Task
 
 #: By `task.attention`: the decoder's own attention, and its options. All take `width` but the first.
@@ -46,6 +47,7 @@ class Captioning(Task):
         layers: Of it, 1 or 2.
         conditioned: Whether it is given the state of the decoder.
         endpoint: The map that is looked at; "": the last one.
+        positions: Whether it is told where a place is.
         embedding: Width of a word.
         unit_norm: Whether what is seen has length 1.
         selector: Whether it is weighed by a gate at every word.
@@ -66,6 +68,7 @@ class Captioning(Task):
     layers: int = 1
     conditioned: bool = True
     endpoint: str = ""
+    positions: bool = False
     embedding: int = 128
     unit_norm: bool = False
     selector: bool = False
@@ -173,7 +176,8 @@ class Captioning(Task):
     ) -> dict[str, jax.Array]:
         """A caption of each picture; the loss of the first one that it has; and its `features` (B, C).
 
-        `words` (B, longest + 1) as of `predict`, `nll` and `count` (B,), the loss in all and of how many words.
+        `words` (B, longest + 1) as of `predict`; `nll` and `count` (B,), the loss in all and of how many
+        words.
         """
         seen, state = outputs
         tokens = batch[FIELD][:, 0]
@@ -264,6 +268,11 @@ class Captioning(Task):
         perplexity = None if loss is None else float(np.exp(min(loss, 700.0)))
         return found | {"loss": loss, "perplexity": perplexity}
 
+    def baselines(self, answers: Answers, known: Answers) -> dict[str, dict[str, Any]]:
+        """Scores of captions of the training split: see `caption_baselines.baselines`."""
+        told, told_known = ([sentences(each) for each in a["written"]] for a in (answers, known))
+        return baselines(told, answers["features"], told_known, known["features"])
+
     def told(
         self, answer: Answers, class_names: tuple[str, ...], most: int | None = None
     ) -> dict[str, Any]:
@@ -295,14 +304,23 @@ class Captioning(Task):
     def exports(
         self, found: Iterable[tuple[str, Mapping[str, Any]]], class_names: tuple[str, ...]
     ) -> dict[str, bytes]:
-        """All captions in COCO's format, and in an evaluation the references: see `caption_results.exported`."""
+        """Captions in COCO's format, and in an evaluation the references, see `caption_results.exported`."""
         return caption_results.exported(found, class_names)
 
 
 _LOOKING = ("spatial", "cs", "sc")
 #: Fields of the head that are the task's of the same name.
 _OF_HEAD = (
-    *("layers", "conditioned", "endpoint", "embedding", "unit_norm", "selector", "prev2out"),
+    *(
+        "layers",
+        "conditioned",
+        "endpoint",
+        "positions",
+        "embedding",
+        "unit_norm",
+        "selector",
+        "prev2out",
+    ),
     *("ctx2out", "initial_state", "own_words"),
 )
 _ARRAYS = ("looked", "channels", "channel_weights")

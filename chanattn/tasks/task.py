@@ -276,6 +276,18 @@ class Task(abc.ABC):
         del found, class_names
         return {}
 
+    def baselines(self, answers: Answers, known: Answers) -> dict[str, dict[str, Any]]:
+        """What guesses achieve that are made of the training examples: results by the name of the guess.
+
+        Args:
+            answers: What `answers` gave, over all examples of an evaluation.
+            known: The same of the training split.
+
+        Raises:
+            UsageError: The task knows no guesses.
+        """
+        raise self._cannot("compare with guesses")
+
     def _cannot(self, what: str) -> UsageError:
         return UsageError(f"the task {type(self).__name__} cannot {what} yet")
 

@@ -1,6 +1,7 @@
 """Evaluates a run directory: one checkpoint on one split, every example counted once."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -51,6 +52,7 @@ def evaluate_run(
     step: int | str | None = None,
     ema: bool | None = None,
     views: Views | None = None,
+    baselines: bool = False,
     **overrides: Any,
 ) -> dict[str, Any]:
     """Evaluates a checkpoint of the run in `workdir`.
@@ -65,6 +67,7 @@ def evaluate_run(
             evaluations (of the averaged weights where it has them); None: the newest.
         ema: whether to take the moving averages of the weights; None: if the run has them.
         views: of every picture, whose answers are averaged; None: the whole picture.
+        baselines: whether to evaluate guesses from the training split too (`Task.baselines`).
         **overrides: config fields to change by their dotted path, such as `{"dataset.name": "cifar10_1"}`.
 
     Returns:
@@ -85,20 +88,34 @@ def evaluate_run(
     with Checkpoints(run / CHECKPOINTS, read_only=True) as checkpoints:
         step = choose_step(run, checkpoints, step)
         mesh = meshes.setup(config)
-        examples = data.evaluation(
+        if baselines and type(task).baselines is tasks.Task.baselines:
+            raise UsageError(
+                f"--baselines is for tasks that know guesses to compare with, not for {config.task.name}"
+            )
+        opened = functools.partial(
+            data.evaluation,
             config,
             mesh,
             fields=task.fields,
             whereabouts=task.scored_as_stored,
             words=read_classes(run) or (),
         )
+        examples = opened()
         compared = _check_classes(run, trained, config, examples.class_names)
         model = tasks.network(config, examples.num_classes)
         weights, kind = restored(checkpoints, step, trained, ema, model, examples.image_shape, mesh)
     name = f"{config.dataset.name}-{config.dataset.eval_split}-step{step}-{kind}{views.name()}"
     changes = changed_fields(with_overrides(trained, {}), config)
     untold = {path: new for path, (_, new) in changes.items() if path not in _TOLD}
-    found, exports = measured(config, mesh, model, weights, examples, views)
+    found, exports = measured(
+        config,
+        mesh,
+        model,
+        weights,
+        examples,
+        views,
+        opened(config.dataset.split) if baselines else None,
+    )
     result = {
         "run": str(run),
         "step": step,
@@ -132,8 +149,18 @@ def measured(
     weights: Weights,
     examples: Any,
     views: Views,
+    trained_on: Any = None,
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """What weights achieve on all examples, and how that was found out; and what the task exports.
+
+    Args:
+        config: of the evaluation.
+        mesh: the devices.
+        model: the network.
+        weights: of it.
+        examples: `data.evaluation(...)`, which is closed.
+        views: of every picture.
+        trained_on: the training split as `examples`, for what guesses from it achieve; None: nobody asks.
 
     Returns:
         JSON values; and contents of files by the end of their names.
@@ -144,6 +171,13 @@ def measured(
         found = evaluate(weights)
         assert found is not None
         exports = task.exports(_by_picture(evaluate.collected, examples), examples.class_names)
+    if trained_on is not None:
+        with contextlib.closing(trained_on):
+            known = Evaluator(model, task, trained_on, mesh, answers=True)
+            known(weights)
+        assert evaluate.collected is not None
+        assert known.collected is not None
+        found["baselines"] = task.baselines(evaluate.collected, known.collected)
     result = {
         "dataset": config.dataset.name,
         "split": config.dataset.eval_split,

@@ -1,7 +1,10 @@
 """Captions from a source to a batch: counted, cut, drawn; what has none is told."""
 
 import contextlib
+import os
 import pickle
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +23,7 @@ from chanattn.errors import UsageError
 from chanattn.runs.classes import write_classes
 from chanattn.training.run_directory import check_classes
 from configs import base
+from tests.conftest import ROOT
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
 SHALOM = "\u05e9\u05dc\u05d5\u05dd"
@@ -58,6 +62,10 @@ def test_a_training_split_counts_its_words_and_what_is_left_out() -> None:
         "3 entries passed over; pictures without a caption, from which nothing is learnt: 2; captions without"
         " words, left out: 3; captions cut behind config.dataset.most_words=4 words: 1"
     )
+    first = Told(["A dog.", "the dog runs"], ["?", "cats"])
+    with_own_vocabulary(first, dataset(most_captions=1))
+    assert first.fields == {"captions": Captions(Vocabulary(("a", "cats", "dog")), 1, 4)}
+    assert first.note.endswith("; captions without words, left out: 1")
     quiet = Told(["a dog"])
     quiet.note = ""
     with_own_vocabulary(quiet, dataset())
@@ -134,7 +142,7 @@ def test_a_caption_is_drawn_by_key_and_picture_alone() -> None:
 def test_the_captions_of_a_step_are_the_same_when_a_training_goes_on(
     loader, mesh, make_config
 ) -> None:
-    config = make_config("shapes", 20, split="train[:100]", image_size=16, loader=loader)
+    config = make_config("shapes", 20, split="train[:100]", image_size=32, loader=loader)
     config.dataset.least_count = 1
 
     def steps(first: int) -> list[np.ndarray]:
@@ -156,9 +164,9 @@ def test_the_captions_of_a_step_are_the_same_when_a_training_goes_on(
 
 
 def test_worker_processes_tell_captions_by_the_same_numbers(make_config) -> None:
-    source = open_source(make_config("shapes", image_size=16).dataset, "train[:30]", ["captions"])
+    source = open_source(make_config("shapes", image_size=32).dataset, "train[:30]", ["captions"])
     with_own_vocabulary(source, dataset())
-    fit = Fit((16, 16, 3), resize=False)
+    fit = Fit((32, 32, 3), resize=False)
     batches = TrainingBatches(source, fit, batch_size=8, rows=np.arange(8), seed=0, max_corrupt=0)
     here, there = batches[2], pickle.loads(pickle.dumps(batches))[2]
     np.testing.assert_array_equal(here["captions"], there["captions"])
@@ -207,3 +215,38 @@ def test_captions_of_a_real_set(mesh, make_config, tfds_dir) -> None:
     with pytest.raises(UsageError, match="split 'train_boxes' has a caption with words") as error:
         data.outline(config, "train_boxes", ["captions"], outline.class_names)
     assert "\n" not in str(error.value)
+
+
+DEVICES = """
+import jax
+import jax.numpy as jnp
+import numpy as np
+jax.config.update("jax_num_cpu_devices", 4)
+from chanattn import data
+from configs import base
+
+config = base.get_config()
+config.batch_size = 8
+config.dataset.update(name="shapes", split="train[:16]", image_size=32, least_count=1)
+found = []
+for devices in (1, 4):
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:devices]), ("data",))
+    with data.training(config, mesh, ["captions"]) as train:
+        prepare = jax.jit(train.prepare)
+        steps = zip(range(4), train.feeds(0), strict=False)
+        batches = [prepare(feed, jnp.int32(step), jax.random.key(step)) for step, feed in steps]
+        found.append(np.stack([jax.device_get(batch["tokens"]) for batch in batches]))
+np.testing.assert_array_equal(*found)
+"""
+
+
+def test_any_number_of_devices_draws_the_same_captions() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DEVICES],
+        cwd=ROOT,
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

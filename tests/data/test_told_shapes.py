@@ -16,9 +16,9 @@ SIDE = 64
 _SPECK = 8  # pixels of noise that look like a colour
 
 
-def opened(split: str = "train"):
+def opened(split: str = "train", side: int = SIDE):
     config = base.get_config()
-    config.dataset.update(name="shapes", image_size=SIDE)
+    config.dataset.update(name="shapes", image_size=side)
     return open_source(config.dataset, split, ["captions"])
 
 
@@ -138,3 +138,12 @@ def test_pictures_depend_on_split_and_number_alone() -> None:
 def test_a_split_that_is_absent_is_told() -> None:
     with pytest.raises(UsageError, match="has the splits train, validation, test, held_out, not"):
         opened("all")
+
+
+def test_pictures_without_room_for_two_shapes_are_refused() -> None:
+    side = told_shapes.LEAST_SIDE
+    with pytest.raises(
+        UsageError, match=f"needs pictures of {side}x{side} pixels at least, not 31"
+    ):
+        opened(side=side - 1)
+    assert len(opened(side=side).read(range(60))) == 60

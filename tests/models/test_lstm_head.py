@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -542,3 +543,21 @@ def test_it_learns_captions_by_heart_and_greedy_search_says_them() -> None:
     assert losses[0] > 2
     assert losses[-1] < 0.05
     np.testing.assert_array_equal(said[:, 0], captions[:, 1:])
+
+
+def test_with_positions_the_context_tells_where_was_looked() -> None:
+    head, variables = made(attention="spatial", positions=True)
+    x = ENDS["stage4"]
+    _, height, width, channels = x.shape
+
+    def look(head: LSTM) -> Any:
+        seen, state = head.initial(ENDS)
+        return head.context(seen, state.h, False)
+
+    context, sown = nn.apply(look, head, mutable=["attention"])(variables)
+    (alpha,) = jax.tree.leaves(sown["attention"])
+    down = np.linspace(-1, 1, height)[:, None] * np.ones((height, width))
+    right = np.linspace(-1, 1, width) * np.ones((height, width))
+    expected = [np.einsum("nhw,hw->n", alpha[..., 0], place) for place in (down, right)]
+    assert context.shape == (len(x), channels + 2)
+    np.testing.assert_allclose(context[:, -2:], np.stack(expected, axis=1), atol=1e-5)

@@ -106,6 +106,12 @@ def test_trials_are_judged_on_pictures_that_nothing_else_uses() -> None:
     assert honest_splits(recipe, "test[50%:]").dataset.eval_split == "test[50%:]"
 
 
+@pytest.mark.parametrize("recipe", ["shapes_segmentation", "shapes_detection"])
+def test_trials_of_other_tasks_are_judged_so_too(recipe: str) -> None:
+    judged = honest_splits(cli.load_config(f"configs/{recipe}.py"))
+    assert judged.dataset.eval_split == "train[90%:]"
+
+
 @pytest.mark.parametrize(
     ("fields", "wanted", "message"),
     [

@@ -36,8 +36,8 @@ def open_split(dataset: ConfigDict, root: Path, split: str) -> CaptionsFolder | 
     if not found:
         return None
     if len(found) > 1:
-        names = " and ".join(path.name for path in found)
-        raise UsageError(f"{root} holds {names}: keep one of them, which has all splits")
+        several = " and ".join(path.name for path in found)
+        raise UsageError(f"{root} holds {several}: keep one of them, which has all splits")
     (file,) = found
     (images,) = json_lists.entries(
         file, json_lists.content(file), ("images",), "Karpathy's captions"

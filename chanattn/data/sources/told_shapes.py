@@ -2,10 +2,10 @@
 
     a small red circle is left of a large blue square        there is a large green cross
 
-Two shapes never overlap, and lie clearly beside or above each other; a picture with two has both captions that
-say so, from either shape. Words say what (colours, forms, sizes) and where, so that channels and places are
-both needed. Some pairs of colour and form, `HELD_OUT`, are in no picture of `train`, `validation` and `test`:
-every first shape of the split `held_out` is one of them.
+Two shapes never overlap, and lie clearly beside or above each other; a picture with two has both captions
+that say so, from either shape. Words say what (colours, forms, sizes) and where, so that channels and places
+are both needed. Some pairs of colour and form, `HELD_OUT`, are in no picture of `train`, `validation` and
+`test`: every first shape of the split `held_out` is one of them.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -19,6 +19,9 @@ from chanattn.data.fields import Field
 from chanattn.data.source import ImageShape, Record
 from chanattn.data.sources import outlines
 
+LEAST_SIDE = (
+    32  # in smaller ones there is no place for two large shapes, or it takes long to find one
+)
 EXAMPLES = {"train": 2000, "validation": 500, "test": 500, "held_out": 500}
 COLOURS = {
     "red": (205, 45, 45),
@@ -51,7 +54,10 @@ class _Shape(NamedTuple):
 
 
 class ToldShapes:
-    """Pictures with captions; computed when read, never stored. Example `i` depends on split and `i` alone."""
+    """Pictures with captions; computed when read, never stored.
+
+    Example `i` depends on the split and `i` alone.
+    """
 
     note = ""
     objects: np.ndarray | None = None
