@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.reliability.case import Case
 from tests.reliability.cases.boxes import COUNTS
-from tests.reliability.cases.data_sets import FOLDER, JPEG, pictures
+from tests.reliability.cases.data_sets import FOLDER, JPEG, TRAIN, pictures
 from tests.reliability.making import both, data, run, text, tiny
 
 CAPTIONS = f"{FOLDER} --config.task.name=captioning --config.dataset.least_count=1"
@@ -139,6 +139,11 @@ CASES = (
     Case("mixed captions", f"{AUGMENT}.mixup=0.2", coco()),
     Case("scaled captions", f"{AUGMENT}.random_scale=(0.5,2.0)", coco()),
     Case("random crops of captions", f"{AUGMENT}.random_resized_crop=true", coco()),
+    Case(
+        "shapes without room for two",
+        f"{TRAIN} --config.task.name=captioning --config.dataset.name=shapes",
+        tiny,
+    ),
     Case("words beside classes", f"{FOLDER} --config.dataset.most_words=9", pictures),
     Case("group of words without a name", f"{CAPTIONS} --config.task.word_groups=('red',)", coco()),
     Case("run with another vocabulary", CAPTIONS, _begun((*_SPECIAL, "a", "cat"))),
