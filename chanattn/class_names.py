@@ -16,17 +16,21 @@ from chanattn.errors import UsageError, some
 _LONGEST = 40  # characters of a name in a message
 
 
-def difference(own: Sequence[str], found: Sequence[str]) -> str | None:
+def difference(
+    own: Sequence[str], found: Sequence[str], one: str = "class", several: str = "classes"
+) -> str | None:
     """In words, how classes differ from one's own; None if every label means the same.
 
     Args:
         own: names in the order of the labels.
         found: of the other side.
+        one: what a class is called.
+        several: classes.
     """
     ours, theirs = _forms(own), _forms(found)
     if ours == theirs:
         return None
-    parts = [] if len(ours) == len(theirs) else [f"{len(theirs)} classes instead of {len(ours)}"]
+    parts = [] if len(ours) == len(theirs) else [f"{len(theirs)} {several} instead of {len(ours)}"]
     # By the form that is compared, shown as they are written.
     known, seen = set(ours), set(theirs)
     new = [name for name, form in zip(found, theirs, strict=True) if form not in known]
@@ -36,7 +40,7 @@ def difference(own: Sequence[str], found: Sequence[str]) -> str | None:
     if not parts:
         number = next(i for i, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b)
         here, there = _shown(found[number]), _shown(own[number])
-        parts.append(f"the same in another order: class {number} is {here} instead of {there}")
+        parts.append(f"the same in another order: {one} {number} is {here} instead of {there}")
     return "; ".join(parts)
 
 

@@ -80,18 +80,23 @@ def written(source: Source, index: int) -> tuple[str, ...]:
     return tuple(text for text in texts if tokenize(text))
 
 
-def with_vocabulary(source: Source, dataset: ConfigDict, class_names: Sequence[str]) -> None:
+def with_vocabulary(
+    source: Source, dataset: ConfigDict, split: str, class_names: Sequence[str]
+) -> None:
     """Lets a source tell the first caption of each picture in numbers that are known.
 
     Args:
         source: Changed in place.
         dataset: `config.dataset`.
+        split: Its name, for the message.
         class_names: `Vocabulary.names`.
 
     Raises:
-        UsageError: They are no such names.
+        UsageError: They are no such names, or there are no captions.
     """
     vocabulary = Vocabulary.of_names(class_names)
+    if not any(written(source, index) for index in range(len(source))):
+        raise _without_captions(source, split)
     _set(source, Captions(vocabulary, 1, dataset.most_words))
 
 
@@ -113,10 +118,7 @@ def with_own_vocabulary(source: Source, dataset: ConfigDict) -> None:
         found = [each[: dataset.most_captions] for each in found]
     every = [each for several in found for each in several]
     if not every:
-        raise UsageError(
-            f"none of the {len(source):,} pictures of config.dataset.split={dataset.split} has a caption:"
-            " choose another split"
-        )
+        raise _without_captions(source, dataset.split)
     limit = dataset.most_words
     counts = {
         "pictures without a caption, from which nothing is learnt": sum(not each for each in found),
@@ -129,6 +131,13 @@ def with_own_vocabulary(source: Source, dataset: ConfigDict) -> None:
     source.note = "; ".join(note for note in (source.note, *told) if note)
     vocabulary = Vocabulary.of(every, dataset.least_count)
     _set(source, Captions(vocabulary, max(map(len, found)), limit))
+
+
+def _without_captions(source: Source, split: str) -> UsageError:
+    return UsageError(
+        f"none of the {len(source):,} pictures of the split {split!r} has a caption with words: choose"
+        " another split, or mend its captions"
+    )
 
 
 def _set(source: Source, kind: Captions) -> None:

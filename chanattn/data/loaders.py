@@ -290,7 +290,8 @@ def _worded(
     if not words and split == dataset.split:
         with_own_vocabulary(source, dataset)
         return source
-    with_vocabulary(source, dataset, words or _worded(config, dataset.split, fields).class_names)
+    words = words or _worded(config, dataset.split, fields).class_names
+    with_vocabulary(source, dataset, split, words)
     return source
 
 

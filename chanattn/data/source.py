@@ -120,7 +120,7 @@ class Subset:
         self.image_shape = whole.image_shape
         self.note = whole.note
         lost = np.setdiff1d(whole.labels, whole.labels[self.indices])
-        self.absent = tuple(self.class_names[label] for label in lost)
+        self.absent = tuple(self.class_names[label] for label in lost) if self.class_names else ()
         counts = whole.objects
         self.objects = None if counts is None else int(counts[self.indices].sum())
 

@@ -22,7 +22,9 @@ import numpy as np
 
 from chanattn.errors import UsageError
 
-_PATTERN = re.compile(r"(?P<name>[\w.-]+?)(\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?")
+_PATTERN = re.compile(
+    r"(?P<name>[\w.-]+?)(\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?|(?P<several>[\w.-]+(\+[\w.-]+)+)"
+)
 _SALT = b"chanattn"  # It has the part of a seed, and never changes: a part must stay what it is.
 
 
@@ -70,7 +72,7 @@ class Split(NamedTuple):
 
 
 def parse(text: str) -> Split:
-    """Takes `name[from:to]` apart.
+    """Takes `name[from:to]` apart; `one+other`, whole splits together, is a name too.
 
     Raises:
         UsageError: The text is not of that form.
@@ -80,7 +82,7 @@ def parse(text: str) -> Split:
         raise UsageError(
             f"split {text!r} is not understood: write it as train, train[:1000] or train[10%:20%]"
         )
-    return Split(match["name"], match["start"], match["stop"])
+    return Split(match["name"] or match["several"], match["start"], match["stop"])
 
 
 def fair_order(labels: np.ndarray, names: Sequence[object]) -> np.ndarray:

@@ -76,13 +76,12 @@ class Vocabulary:
         Raises:
             UsageError: They are those of something else.
         """
-        first = len(SPECIAL)
-        if tuple(names[:first]) != SPECIAL:
+        if not is_vocabulary(names):
             raise UsageError(
-                f"the classes {', '.join(names[:first])}, ... are no vocabulary: that begins with"
-                f" {', '.join(SPECIAL)}"
+                f"the classes {', '.join(names[: len(SPECIAL)])}, ... are no vocabulary, which begins with"
+                f" {', '.join(SPECIAL)}: take a run that has learnt from captions"
             )
-        return cls(tuple(names[first:]))
+        return cls(tuple(names[len(SPECIAL) :]))
 
     def __len__(self) -> int:
         """How many numbers there are: those of the words and the first four."""
@@ -103,6 +102,11 @@ class Vocabulary:
         kept = [self._numbers.get(word, UNKNOWN) for word in words[:limit]]
         tokens[: len(kept) + 2] = [BEGIN, *kept, END]
         return Encoded(tokens, cut=len(words) > limit)
+
+
+def is_vocabulary(names: Sequence[str]) -> bool:
+    """Whether names of classes are words (`Vocabulary.names`)."""
+    return tuple(names[: len(SPECIAL)]) == SPECIAL
 
 
 def decode(tokens: Iterable[int], names: Sequence[str]) -> list[str]:

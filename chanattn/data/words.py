@@ -26,7 +26,7 @@ def tokenize(text: str) -> list[str]:
     Endings are words of their own ("isn't": "is", "n't"; "dog's": "dog", "'s"), "cannot" is two, and words
     with hyphens stay one. Any script is kept, and an emoji of several characters is one word.
     """
-    text = unicodedata.normalize("NFC", text).lower().replace("\u2019", "'")
+    text = unicodedata.normalize("NFC", text.lower()).replace("\u2019", "'")
     text = re.sub(r"\bcannot\b", "can not", text)
     pieces = (piece for part in text.split() for piece in _SPLIT.split(part))
     tokens = (token for piece in pieces for token in _TOKEN.findall(piece))

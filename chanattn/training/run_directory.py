@@ -22,6 +22,7 @@ from ml_collections import ConfigDict
 from chanattn import __version__
 from chanattn.class_names import difference, fingerprint
 from chanattn.data.source import ImageShape
+from chanattn.data.vocabulary import is_vocabulary
 from chanattn.errors import RunFailed, UsageError
 from chanattn.layers import kernels
 from chanattn.runs.classes import read_classes, write_classes
@@ -176,7 +177,9 @@ def check_classes(workdir: str | os.PathLike[str], names: Sequence[str]) -> bool
         UsageError: the classes are others; or the processes of the run see different ones.
     """
     recorded = decided(lambda: _recorded(Path(workdir), names))
-    wrong = None if recorded is None else difference(recorded, names)
+    words = is_vocabulary(names)
+    called = ("word", "words") if words else ("class", "classes")
+    wrong = None if recorded is None else difference(recorded, names, *called)
     if (
         jax.process_count() > 1
     ):  # all go on, or none: the others would wait for the one that does not
@@ -184,6 +187,11 @@ def check_classes(workdir: str | os.PathLike[str], names: Sequence[str]) -> bool
         everywhere = multihost_utils.process_allgather(here)
         if not wrong and (everywhere != [0, here[1]]).any():
             wrong = "another process has others"
+    if wrong and words:
+        raise UsageError(
+            f"the vocabulary of the captions is not that which the run in {workdir} was trained with"
+            f" ({wrong}); restore the captions of the training split, or choose another --workdir"
+        )
     if wrong:
         raise UsageError(
             f"the classes of the data set are not those that the run in {workdir} was trained on ({wrong});"

@@ -11,13 +11,26 @@ import pytest
 
 from chanattn import data
 from chanattn.data import loaders
-from chanattn.data.fields import Boxes, Captions, Label, Mask, StoredBoxes
+from chanattn.data.captions import Captions
+from chanattn.data.fields import Boxes, Label, Mask, StoredBoxes
 from chanattn.data.source import Record
 from chanattn.data.sources import SOURCES, open_source
+from chanattn.data.vocabulary import Vocabulary
 from chanattn.errors import UsageError
 
 COUNT, SIZE = 21, (12, 16)
 FIELDS = ("label", "label_map", "boxes", "captions")
+MOST_WORDS = 3
+
+
+def captions_of(i):
+    """The first is of one word, the second longer than there is room for."""
+    return [f"n{i}", f"N{i}, two three four"]
+
+
+VOCABULARY = Vocabulary.of(
+    [["n" + str(i), "two", "three", "four"] for i in range(COUNT) for _ in "ab"]
+)
 
 
 class Everything:
@@ -32,7 +45,7 @@ class Everything:
 
     def __init__(self, damaged=()):
         self.damaged = damaged
-        kinds = Label(3), Mask(3, ignore=7), Boxes(3, most=4), Captions(2, 3)
+        kinds = Label(3), Mask(3, ignore=7), Boxes(3, most=4), Captions()
         self.fields = dict(zip(FIELDS, kinds, strict=True))
 
     def __len__(self):
@@ -49,10 +62,13 @@ class Everything:
             i % 3,
             encoded[:-9] if i in self.damaged else encoded,
             StoredBoxes([[i % 7, 1, i % 7 + 5, 9]], [i % 3], [i % 2 == 0], area=[i]),
-            [[i + 1], [i + 1, 2, 3]],
+            captions_of(i),
         )
         pixels = np.full((*SIZE, 3), 10 * i + 5, np.uint8)
         return Record(pixels, dict(zip(FIELDS, values, strict=True)))
+
+    def captions_of(self, index):
+        return captions_of(index)
 
     def describe(self, index):
         return f"everything[{index}]"
@@ -75,7 +91,15 @@ def check(batch, moved=False):
         assert batch["boxes_label"][row].tolist() == [i % 3, -1, -1, -1]
         assert batch["boxes_crowd"][row].tolist() == [i % 2 == 0, False, False, False]
         assert batch["boxes_area"][row].tolist() == [i or 40, 0, 0, 0]
-        assert batch["captions"][row].tolist() == [[i + 1, 0, 0], [i + 1, 2, 3]]
+        expected = [
+            VOCABULARY.encode(words, MOST_WORDS).tokens.tolist()
+            for words in ([f"n{i}"], [f"n{i}", "two", "three"])
+        ]
+        if "tokens" in batch:
+            assert batch["captions"][row].tolist() == expected
+            assert batch["tokens"][row].tolist() in expected
+        else:
+            assert batch["captions"][row].tolist() == expected[:1]
 
 
 @pytest.fixture
@@ -84,7 +108,8 @@ def config_of(make_config, monkeypatch):
 
     def make(damaged=(), **fields):
         monkeypatch.setitem(SOURCES, "everything", lambda *_: Everything(damaged))
-        return make_config("everything", 6, mean=(0.0,) * 3, std=(1.0,) * 3, **fields)
+        words = {"least_count": 1, "most_words": MOST_WORDS}
+        return make_config("everything", 6, mean=(0.0,) * 3, std=(1.0,) * 3, **words, **fields)
 
     return make
 
@@ -142,7 +167,7 @@ def test_only_the_fields_asked_for_are_in_a_batch(mesh, config_of):
 
 def test_all_arrays_count_for_the_memory_that_they_take(mesh, config_of, monkeypatch):
     # Picture, index, label, map of one byte a pixel, boxes with class, crowd and area, captions.
-    size = 12 * 16 * 3 + 4 + 4 + 12 * 16 + 4 * (16 + 4 + 1 + 4) + 2 * 3 * 4
+    size = 12 * 16 * 3 + 4 + 4 + 12 * 16 + 4 * (16 + 4 + 1 + 4) + 2 * (MOST_WORDS + 2) * 4
     monkeypatch.setattr(loaders, "DEVICE_BYTES", COUNT * size)
     with data.training(config_of(), mesh, fields=FIELDS) as train:
         assert "order" in next(train.feeds(0))
@@ -177,6 +202,9 @@ def test_pictures_with_boxes_or_a_label_map_are_fitted_in_whole(mesh, config_of)
         ({"random_resized_crop": True}, ["label_map"], "random_resized_crop=True"),
         ({"eval_crop": 0.5}, ["boxes"], "eval_crop=0.5 works with labels and captions alone"),
         ({"flip": True}, ["captions"], "flip=True works with labels, masks and boxes alone"),
+        ({"mixup": 0.2}, ["captions"], "mixup=0.2 works with labels alone.* 0.0$"),
+        ({"random_scale": (0.5, 2.0)}, ["captions"], "random_scale=.* masks and boxes alone"),
+        ({"random_resized_crop": True}, ["captions"], "random_resized_crop=True works with labels"),
     ],
 )
 def test_an_augmentation_that_a_field_cannot_follow_is_refused(
@@ -230,7 +258,6 @@ def test_real_sets(name, field, size, counts, classes, loader, mesh, make_config
 @pytest.mark.parametrize(
     ("name", "field", "message"),
     [
-        ("coco_mini", "captions", "texts, which cannot be made into tokens yet"),
         (
             "coco_mini",
             "label",

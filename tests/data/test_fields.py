@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chanattn.data.captions import Captions
 from chanattn.data.decode import CorruptImage
 from chanattn.data.fields import (
     Boxes,
-    Captions,
     Label,
     Mask,
     Placement,
@@ -22,6 +22,7 @@ from chanattn.data.fields import (
 )
 from chanattn.data.pipeline import training_batch
 from chanattn.data.stored_boxes import sort_out
+from chanattn.data.vocabulary import Vocabulary
 from configs import base
 from tests.data.test_decode import encode
 
@@ -298,8 +299,8 @@ TO = Placement((2, 3), (2, 3))
             "has 5 objects, more than config.dataset.most_boxes=4: raise that to 5",
         ),
         (BOXES, StoredBoxes([[0, 0, np.nan, 1]], [0]), "no finite number"),
-        (Captions(2, 3), [[1]] * 3, "has 3 captions of up to 1 tokens; 2 of 3 fit"),
-        (Captions(2, 3), [[1, 2, 3, 4]], "up to 4 tokens"),
+        (Captions(), "a dog", "has captions that are not a list of texts"),
+        (Captions(), ["a dog", 3], "has captions that are not a list of texts"),
     ],
 )
 def test_what_a_field_cannot_hold_is_said(kind, value, message):
@@ -321,9 +322,20 @@ def test_encoded_label_maps_are_read_as_numbers():
             MASK.load(damaged, TO)
 
 
-def test_captions_are_padded():
-    found = Captions(3, 4).load([[5, 6], [7, 8, 9, 1]], TO)[""]
-    np.testing.assert_array_equal(found, [[5, 6, 0, 0], [7, 8, 9, 1], [0] * 4])
+def test_captions_become_numbers_and_are_padded():
+    texts, known = ["A dog.", "?!", "a zebra runs", "runs"], Vocabulary(("a", "dog", "runs"))
+    two = [[1, 4, 5, 2], [1, 4, 3, 2]]  # what is behind two words is cut, and "?!" are no words
+    for most, expected in (
+        (1, two[:1]),
+        (3, [*two, [1, 6, 2, 0]]),
+        (4, [*two, [1, 6, 2, 0], [0] * 4]),
+    ):
+        kind = Captions(known, most, 2)
+        (shape,) = kind.arrays(TO.size).values()
+        found = kind.load(texts, TO)[""]
+        assert (found.shape, found.dtype) == (shape.shape, shape.dtype)
+        np.testing.assert_array_equal(found, expected)
+        assert kind.move({"": found}, TO)[""] is found
 
 
 def test_a_step_moves_all_fields_with_the_pictures():

@@ -72,7 +72,9 @@ def test_splits_are_sliced_like_lists(text, expected):
     assert splits.parse(text).indices(10) == expected
 
 
-@pytest.mark.parametrize("text", ["train[", "train[3]", "train[a:b]", "train+test", ""])
+@pytest.mark.parametrize(
+    "text", ["train[", "train[3]", "train[a:b]", "train+", "train+test[:3]", ""]
+)
 def test_malformed_splits_are_refused(text):
     with pytest.raises(UsageError, match="is not understood"):
         splits.parse(text)

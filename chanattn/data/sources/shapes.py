@@ -18,9 +18,7 @@ from chanattn.data.captions import FIELD
 from chanattn.data.fields import LEAST_VISIBLE, Boxes, Field, Mask, StoredBoxes
 from chanattn.data.fit import image_size
 from chanattn.data.source import ImageShape, Record, Whole
-from chanattn.data.sources import outlines
-from chanattn.data.sources.told_shapes import EXAMPLES as TOLD
-from chanattn.data.sources.told_shapes import ToldShapes
+from chanattn.data.sources import outlines, told_shapes
 from chanattn.errors import UsageError
 
 DEFAULT_SIZE = (64, 64)
@@ -43,17 +41,18 @@ def open_split(dataset: ConfigDict, split: str, fields: Sequence[str]) -> Whole:
     Those with captions are others, see `told_shapes`.
     """
     with_captions = FIELD in fields
-    splits = TOLD if with_captions else EXAMPLES
+    splits = told_shapes.EXAMPLES if with_captions else EXAMPLES
+    least = told_shapes.LEAST_SIDE if with_captions else LEAST_SIDE
     if split not in splits:
         raise UsageError(f"data set 'shapes' has the splits {', '.join(splits)}, not {split!r}")
     size = image_size(dataset.image_size) or DEFAULT_SIZE
-    if min(size) < LEAST_SIDE:
+    if min(size) < least:
         raise UsageError(
-            f"data set 'shapes' needs pictures of {LEAST_SIDE}x{LEAST_SIDE} pixels at least, not "
+            f"data set 'shapes' needs pictures of {least}x{least} pixels at least, not "
             f"{size[0]}x{size[1]}: set config.dataset.image_size"
         )
     if with_captions:
-        return ToldShapes(split, size)
+        return told_shapes.ToldShapes(split, size)
     return Shapes(split, size, dataset.most_boxes, with_ground="boxes" not in fields[:1])
 
 
@@ -162,27 +161,3 @@ def _colour(rng: np.random.Generator, ground: np.ndarray) -> np.ndarray:
         colour = rng.integers(20, 236, 3)
         if np.abs(colour - ground).max() >= _CONTRAST:
             return colour
-
-
-def _outline(name: str, centre: np.ndarray, radius: float, angle: float) -> list[np.ndarray]:
-    """Closed polygons (points, 2) int32 of x and y; of a ring two, between which it lies."""
-
-    def polygon(angles: np.ndarray, radii: np.ndarray | float) -> np.ndarray:
-        directions = np.stack([np.cos(angles + angle), np.sin(angles + angle)], axis=1)
-        return np.rint(centre + np.reshape(radii, (-1, 1)) * directions).astype(np.int32)
-
-    around = np.linspace(0, 2 * np.pi, 40, endpoint=False)
-    match name:
-        case "circle":
-            return [polygon(around, radius)]
-        case "ring":
-            return [polygon(around, radius), polygon(around, 0.5 * radius)]
-        case "square":
-            return [polygon(np.arange(4) * np.pi / 2, radius)]
-        case "triangle":
-            return [polygon(np.arange(3) * 2 * np.pi / 3, radius)]
-        case _:  # a cross: arms a third as wide as the whole
-            corner, inner = np.arctan(1 / 3), np.hypot(1, 1) / 3
-            angles = np.arange(4)[:, None] * np.pi / 2 + [-corner, corner, np.pi / 4]
-            radii = np.tile([np.hypot(1, 1 / 3), np.hypot(1, 1 / 3), inner], 4)
-            return [polygon(angles.ravel(), radius * radii / radii.max())]

@@ -19,6 +19,9 @@ from chanattn.data.fields import Field
 from chanattn.data.source import ImageShape, Record
 from chanattn.data.sources import outlines
 
+LEAST_SIDE = (
+    32  # in smaller ones there is no place for two large shapes, or it takes long to find one
+)
 EXAMPLES = {"train": 2000, "validation": 500, "test": 500, "held_out": 500}
 COLOURS = {
     "red": (205, 45, 45),

@@ -3,6 +3,7 @@
 from tests.reliability.case import Case
 from tests.reliability.cases import (
     boxes,
+    captions,
     command_lines,
     config_files,
     config_values,
@@ -22,6 +23,7 @@ GROUPS: dict[str, tuple[Case, ...]] = {
     "Config values": config_values.CASES,
     "Data sets and pictures": data_sets.CASES,
     "Folders with boxes": boxes.CASES,
+    "Captions": captions.CASES,
     "Run directories and checkpoints": runs.CASES,
     "Sweeps and searches": sweeps.CASES,
     "Reports": reports.CASES,
