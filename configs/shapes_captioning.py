@@ -26,6 +26,7 @@ def get_config(attention: str = "cs") -> ConfigDict:
     c.dataset.image_size = 64
     c.dataset.eval_split = "validation"
     c.dataset.least_count = 1
+    c.dataset.most_words = 12  # they have 11 at most
     c.dataset.augment.pad_crop = 2
 
     c.task.name = "captioning"
@@ -33,7 +34,7 @@ def get_config(attention: str = "cs") -> ConfigDict:
     c.task.attention_width = 128
     c.task.endpoint = "stage3"
     c.task.positions = True
-    c.task.longest = 16
+    c.task.longest = 12
     c.task.word_groups = (
         "size: small large",
         "colour: red green blue yellow white",
