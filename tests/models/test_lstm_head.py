@@ -545,19 +545,30 @@ def test_it_learns_captions_by_heart_and_greedy_search_says_them() -> None:
     np.testing.assert_array_equal(said[:, 0], captions[:, 1:])
 
 
-def test_with_positions_the_context_tells_where_was_looked() -> None:
-    head, variables = made(attention="spatial", positions=True)
+def test_with_positions_a_place_matters_though_the_mean_is_taken() -> None:
+    head, variables = made(attention="none", positions=True)
+    without, own = made(attention="none")
+
+    def context(head: LSTM, variables: Any, x: jax.Array) -> np.ndarray:
+        def look(head: LSTM) -> jax.Array:
+            seen, state = head.initial({"stage4": x})
+            return head.context(seen, state.h, False)
+
+        return np.asarray(nn.apply(look, head)(variables))
+
     x = ENDS["stage4"]
-    _, height, width, channels = x.shape
-
-    def look(head: LSTM) -> Any:
-        seen, state = head.initial(ENDS)
-        return head.context(seen, state.h, False)
-
-    context, sown = nn.apply(look, head, mutable=["attention"])(variables)
-    (alpha,) = jax.tree.leaves(sown["attention"])
-    down = np.linspace(-1, 1, height)[:, None] * np.ones((height, width))
-    right = np.linspace(-1, 1, width) * np.ones((height, width))
-    expected = [np.einsum("nhw,hw->n", alpha[..., 0], place) for place in (down, right)]
-    assert context.shape == (len(x), channels + 2)
-    np.testing.assert_allclose(context[:, -2:], np.stack(expected, axis=1), atol=1e-5)
+    for turned in (x[:, ::-1], x[:, :, ::-1]):
+        np.testing.assert_allclose(
+            context(without, own, x), context(without, own, turned), atol=1e-6
+        )
+        assert np.abs(context(head, variables, x) - context(head, variables, turned)).max() > 1e-3
+    told = np.concatenate(
+        [x, np.broadcast_to(np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in x.shape[1:3]),
+        indexing="ij"), axis=-1), (*x.shape[:3], 2))], axis=-1,
+    )  # fmt: skip
+    kernel = variables["params"]["coordconv"]
+    conv, norm = (kernel["ConvNorm_0"][name] for name in ("conv", "bn"))
+    stats = variables["batch_stats"]["coordconv"]["ConvNorm_0"]["bn"]
+    z = (told @ conv["kernel"][0, 0] - stats["mean"]) / np.sqrt(stats["var"] + 1e-5)
+    expected = np.maximum(z * norm["scale"] + norm["bias"], 0).mean(axis=(1, 2))
+    np.testing.assert_allclose(context(head, variables, x), expected, rtol=1e-4, atol=1e-5)

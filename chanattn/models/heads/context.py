@@ -113,6 +113,32 @@ class Seen(NamedTuple):
         return self.features.shape[1], self.features.shape[2]
 
 
+class CoordConv(nn.Module):
+    """A 1x1 convolution that is told where it is, with batch norm and ReLU.
+
+    Two channels that say how far down and how far right a place is, from -1 to 1, join the others. What a
+    picture shows somewhere can then be told from the same elsewhere, though the mean of the map is taken.
+    Liu et al. An intriguing failing of convolutional neural networks and the CoordConv solution. NeurIPS
+    2018. arXiv:1807.03247.
+
+    Attributes:
+        dtype: Type of the activations.
+        param_dtype: Type of the parameters.
+    """
+
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """(N, H, W, C) -> (N, H, W, C)."""
+        sides = (jnp.linspace(-1, 1, side) if side > 1 else jnp.zeros(1) for side in x.shape[1:3])
+        places = jnp.stack(jnp.meshgrid(*sides, indexing="ij"), axis=-1).astype(x.dtype)
+        told = jnp.concatenate([x, jnp.broadcast_to(places, (*x.shape[:3], 2))], axis=-1)
+        types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        return ConvNorm(x.shape[-1], 1, **types)(told, train)
+
+
 class Branch(nn.Module):
     """The front of a bottleneck block, conv1x1 and conv3x3 with batch norms and ReLUs.
 

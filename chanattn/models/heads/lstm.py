@@ -28,7 +28,7 @@ from flax.typing import Out
 
 from chanattn.attention.core import sow_weights
 from chanattn.errors import UsageError
-from chanattn.models.heads.context import SPATIAL, Context, Seen, check_mechanism
+from chanattn.models.heads.context import SPATIAL, Context, CoordConv, Seen, check_mechanism
 from chanattn.models.heads.parts import Strides
 from chanattn.models.slots import Slot
 
@@ -88,9 +88,7 @@ class LSTM(nn.Module):
         conditioned: Whether the attention is given the decoder's state. If not, every mechanism will do, and
             the picture looks the same at every word.
         endpoint: The map that is looked at; "": the last one.
-        positions: Whether two channels are added to it that say where a place is, from -1 to 1 (Liu et al.,
-            An intriguing failing of convolutional neural networks and the CoordConv solution, NeurIPS 2018,
-            arXiv:1807.03247): what is attended then tells where it was.
+        positions: Whether it is told where a place is, by `heads.context.CoordConv`.
         embedding: Width of a word.
         unit_norm: Whether the context has length 1.
         selector: Whether the context is weighed by a gate, one number a word.
@@ -175,6 +173,8 @@ class LSTM(nn.Module):
             self.num_classes,
             **types,
         )
+        if self.positions:
+            self.coordconv = CoordConv(**types)
         self.words = nn.Embed(self.num_classes, self.embedding, **exact)
         if self.initial_state == "mean":
             self.initial_h = nn.Dense(width, **exact)
@@ -230,7 +230,7 @@ class LSTM(nn.Module):
         """What `step` is given of the pictures at every word, and the state before the first word."""
         x = endpoints[self.endpoint or self.strides[-1][0]]
         if self.positions:
-            x = _with_positions(x)
+            x = self.coordconv(x, train)
         seen, mean = self.context.look(x, train)
         if self.initial_state == "mean":
             state = State(jnp.tanh(self.initial_h(mean)), jnp.tanh(self.initial_c(mean)))
@@ -311,13 +311,6 @@ class LSTM(nn.Module):
         where, what = jax.random.split(self.make_rng("dropout"))
         own = jax.random.bernoulli(where, self.own_words, tokens.T.shape).at[0].set(False)
         return own, jax.random.split(what, len(own))
-
-
-def _with_positions(x: jax.Array) -> jax.Array:
-    """(N, H, W, C) -> (N, H, W, C + 2): how far down and how far right a place is, from -1 to 1."""
-    sides = (jnp.linspace(-1, 1, side) if side > 1 else jnp.zeros(1) for side in x.shape[1:3])
-    places = jnp.stack(jnp.meshgrid(*sides, indexing="ij"), axis=-1).astype(x.dtype)
-    return jnp.concatenate([x, jnp.broadcast_to(places, (*x.shape[:3], 2))], axis=-1)
 
 
 def weights_of_words(sown: Mapping[str, Any], name: str = SPATIAL) -> jax.Array | None:
