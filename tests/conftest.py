@@ -38,6 +38,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Compiles quickly, for here programs run once; long tests and the guard of the speed optimise."""
+    # Traces and the collection of tests make millions of objects that are no garbage.
+    gc.set_threshold(20_000, 10, 10)
     if not (config.getoption("--soak") or config.getoption("--optimised")):
         _set("jax_disable_most_optimizations", True)
         _have_xla_compile_quickly()

@@ -9,6 +9,7 @@ from sampling import only
 from benchmarks import flax_peer, rows
 from chanattn import macs, models
 from chanattn.errors import UsageError
+from tests.support.shapes import traced_quickly  # noqa: F401 - a fixture
 
 NETWORKS = [name for name in rows.names() if "@" not in name and not name.endswith(rows.CONV_SLOT)]
 
@@ -19,6 +20,7 @@ def pair(name):
     return ours, flax_peer.PlainResNet(row)
 
 
+@pytest.mark.usefixtures("traced_quickly")
 @pytest.mark.parametrize(
     "name", only([name for name in NETWORKS if "50" not in name or name.endswith("cbam")], NETWORKS)
 )

@@ -14,9 +14,10 @@ from chanattn.layers import kernels
 
 @pytest.fixture
 def traced_quickly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A third of the time: one way of convolving, not one for every platform, and no random numbers.
+    """A third of the time: one way of convolving, not one for every platform, no random numbers, no names.
 
-    Flax traces what initialises a parameter also where it is given, to compare the shapes.
+    Flax traces what initialises a parameter also where it is given, to compare the shapes; and it names every
+    operation after the modules around it, for profiles.
     """
     param, make_rng, key = nn.Module.param, Scope.make_rng, jax.random.key(0)
 
@@ -30,5 +31,5 @@ def traced_quickly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(nn.Module, "param", quick)
     monkeypatch.setattr(Scope, "make_rng", no_rng)
-    with kernels.chosen("plain"):
+    with kernels.chosen("plain"), nn.override_named_call(enable=False):
         yield
