@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from chanattn import data, tasks
 from chanattn.errors import UsageError
 from chanattn.sweep.grid import resolve
+from chanattn.training.validate import import_modules
 
 HELD_OUT = 10  # percent of the training split
 
@@ -29,6 +30,7 @@ def honest_splits(recipe: ConfigDict, wanted: str = "") -> ConfigDict:
         judged = resolve(recipe, {"dataset.eval_split": wanted})
     else:
         judged = resolve(recipe, _held_out(recipe.dataset.split))
+    import_modules(recipe)
     fields = tasks.create(recipe.task).fields
     chosen = data.open_source(judged.dataset, judged.dataset.eval_split, fields)
     reported = data.open_source(recipe.dataset, recipe.dataset.eval_split, fields)

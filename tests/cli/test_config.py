@@ -109,5 +109,8 @@ def test_recipe_is_valid_and_says_its_command(recipe) -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_argument_of_recipe_chooses_the_attention(recipe) -> None:
+    if cli.load_config(str(recipe)).task.name == "captioning":  # that of the decoder
+        assert cli.load_config(f"{recipe}:spatial").task.attention == "spatial"
+        return
     assert "eca" in attention.names()
     assert cli.load_config(f"{recipe}:eca").model.attention.name == "eca"
