@@ -233,7 +233,7 @@ TASK = {
         tasks=("captioning",), older=True),
     "endpoint": Field("", text(empty=True), "The map that is looked at; empty: the last one.",
         tasks=("captioning",), older=""),
-    "positions": Field(False, boolean(), "A layer tells what is looked at where in the map it is (CoordConv).",
+    "positions": Field(False, boolean(), "What is looked at is told where in the map it is (CoordConv).",
         tasks=("captioning",), older=False),
     "embedding": Field(128, integer(1), "Width of a word.", tasks=("captioning",), older=128),
     "unit_norm": Field(False, boolean(), "What is seen has length 1, as in SCA-CNN.",
