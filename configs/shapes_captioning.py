@@ -2,7 +2,7 @@
 
     python train.py --config=configs/shapes_captioning.py --workdir=runs/told
     python train.py --config=configs/shapes_captioning.py:spatial --workdir=runs/told-spatial
-    python eval.py --workdir=runs/told --config.dataset.eval_split=held_out
+    python eval.py --workdir=runs/told --split=held_out
 
 The argument is the attention of the decoder (`task.attention`). The split `held_out` shows pairs of colour
 and form that training never shows.

@@ -34,7 +34,13 @@ def groups(texts: Sequence[str]) -> dict[str, frozenset[str]]:
             )
         if name in found:
             raise UsageError(f"task.word_groups names the group {name!r} twice")
-        found[name] = frozenset(words.split())
+        own = words.split()
+        twice = [
+            word for word in own if own.count(word) > 1 or any(word in o for o in found.values())
+        ]
+        if twice:
+            raise UsageError(f"task.word_groups has the word {twice[0]!r} twice: keep one of them")
+        found[name] = frozenset(own)
     return found
 
 

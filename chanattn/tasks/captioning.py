@@ -1,7 +1,7 @@
 """Captioning: a sentence about a picture; by a decoder whose attention sees what it has said (SCA-CNN)."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import flax.linen as nn
@@ -108,6 +108,16 @@ class Captioning(Task):
 
     def __post_init__(self) -> None:
         caption_results.groups(self.word_groups)
+        if self.attention == "none" and not self.conditioned:
+            raise UsageError(
+                "task.conditioned=False cuts the decoder's state off from attention, of which"
+                " task.attention=none has none: leave it True"
+            )
+        if self.beam == 1 and self.length_norm != "none":
+            raise UsageError(
+                f"task.length_norm={self.length_norm} is for a search by beam, and task.beam=1 is none: raise"
+                " that, or set length_norm to 'none'"
+            )
         if self.doubly_stochastic and not (self.conditioned and self.attention in _LOOKING):
             raise UsageError(
                 "task.doubly_stochastic is for an attention to places that the decoder conditions: set"
@@ -118,6 +128,23 @@ class Captioning(Task):
     def from_config(cls, config: ConfigDict) -> Self:
         """See `Task.from_config`."""
         return cls(**{field.name: config[field.name] for field in dataclasses.fields(cls)})
+
+    def fitted(
+        self, annotations: Callable[[], Iterable[Mapping[str, Any]]], class_names: Sequence[str]
+    ) -> Self:
+        """See `Task.fitted`.
+
+        Raises:
+            UsageError: A group has a word that is not in the vocabulary.
+        """
+        del annotations
+        for name, words in caption_results.groups(self.word_groups).items():
+            if unknown := sorted(words - set(class_names)):
+                raise UsageError(
+                    f"task.word_groups: {unknown[0]!r} of {name!r} is no word of the vocabulary: spell it as"
+                    " captions do, in lower case, or take it out"
+                )
+        return self
 
     def head_options(self) -> dict[str, Any]:
         """The decoder's."""

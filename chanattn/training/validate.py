@@ -158,7 +158,8 @@ def _check_data(config: ConfigDict) -> None:
     dataset, augment = config.dataset, config.dataset.augment
     if dataset.name == "folder" and not dataset.data_dir:
         raise UsageError(
-            "dataset.name=folder needs dataset.data_dir: the folder that holds split/class/*.jpg"
+            "dataset.name=folder needs dataset.data_dir: the folder with pictures, as split/class/*.jpg or"
+            " beside what the task needs of them"
         )
     if dataset.loader == "device":
         for field, value in (

@@ -119,6 +119,13 @@ def test_every_layout_gives_the_same_captions(layout: Callable, tmp_path: Path) 
         opened(tmp_path, "train[:0]")
 
 
+def test_a_stray_picture_does_not_hide_the_folder_of_the_others(tmp_path: Path) -> None:
+    karpathy(tmp_path)
+    pictures(tmp_path, "a")
+    assert told(opened(tmp_path)) == CAPTIONS
+    assert "Own_Pictures" in opened(tmp_path).describe(0)
+
+
 def test_splits_of_karpathy_are_not_mixed_unless_that_is_asked_for(tmp_path: Path) -> None:
     karpathy(tmp_path)
     for split, names in {

@@ -114,6 +114,16 @@ def test_what_cannot_be_asked_of_the_decoder_is_refused() -> None:
             Captioning(doubly_stochastic=1.0, **options)
     with pytest.raises(UsageError, match="task.word_groups are texts such as"):
         Captioning(word_groups=("red green",))
+    for groups in (("colour: red red",), ("colour: red green", "form: ring green")):
+        with pytest.raises(UsageError, match="task.word_groups has the word '(red|green)' twice"):
+            Captioning(word_groups=groups)
+    task = Captioning(word_groups=("colour: red Green",))
+    with pytest.raises(UsageError, match="'Green' of 'colour' is no word of the vocabulary"):
+        task.fitted(lambda: [], ("red", "green"))
+    with pytest.raises(UsageError, match="conditioned=False cuts .*task.attention=none has"):
+        Captioning(attention="none", conditioned=False)
+    with pytest.raises(UsageError, match="length_norm=mean is for a search by beam"):
+        Captioning(length_norm="mean")
     channels = models.create(
         "resnet8",
         num_classes=WORDS,

@@ -178,7 +178,9 @@ def check_once(file: Path, what: str, values: Iterable[Any]) -> None:
 
 
 def located(file: Path, places: Sequence[Path], names: Sequence[str], max_corrupt: int) -> Located:
-    """The first of several folders, one of which must exist, that holds the pictures of a file.
+    """The one of several folders, of which one must exist, that holds most pictures of a file.
+
+    Of several that hold as many it is the first.
 
     Args:
         file: It, for the message.
@@ -190,11 +192,18 @@ def located(file: Path, places: Sequence[Path], names: Sequence[str], max_corrup
         UsageError: More are.
     """
     existing = [place for place in places if place.is_dir()]
-    for place in existing:
-        if any(os.path.isfile(place / name) for name in names[:8]):  # False of an impossible name
-            break
-    else:
-        place = existing[0]
+    found = [(place, *_held(place, names)) for place in existing]
+    place, absent, links = min(found, key=lambda each: len(each[1]))
+    if len(absent) > max_corrupt:
+        raise UsageError(
+            f"{place} lacks {len(absent):,} of the {len(names):,} pictures of {file} ({some(absent)}): put "
+            "them there, take them out of the file, or raise config.dataset.max_corrupt to skip them"
+        )
+    return Located(place, links)
+
+
+def _held(place: Path, names: Sequence[str]) -> tuple[list[str], set[str]]:
+    """Which pictures are absent from a folder, and which are links in it."""
     listed: dict[str, dict[str, bool]] = {}
     absent, links = [], set()
     for name in names:
@@ -205,12 +214,7 @@ def located(file: Path, places: Sequence[Path], names: Sequence[str], max_corrup
             absent.append(name)
         elif listed[parent][own]:
             links.add(name)
-    if len(absent) > max_corrupt:
-        raise UsageError(
-            f"{place} lacks {len(absent):,} of the {len(names):,} pictures of {file} ({some(absent)}): put "
-            "them there, take them out of the file, or raise config.dataset.max_corrupt to skip them"
-        )
-    return Located(place, links)
+    return absent, links
 
 
 def is_number(value: Any) -> bool:
