@@ -1,4 +1,4 @@
-"""Semantic segmentation of CamVid, 360x480: ResNet-18 and a semantic FPN, from nothing or from weights.
+"""Semantic segmentation of CamVid, 360x480: ResNet-10-T and a semantic FPN, from nothing or from weights.
 
     python train.py --config=configs/camvid.py --workdir=runs/camvid
     python train.py --config=configs/camvid.py:eca --workdir=runs/camvid-eca
@@ -8,7 +8,8 @@
 The data is a TFDS set in `--config.dataset.data_dir` or $TFDS_DATA_DIR: 367 pictures to train on, 101 to
 choose by (`validation`, which flatters) and 233 to report (`python eval.py --workdir=RUN --split=test`); 11
 classes (Brostow, Fauqueur, Cipolla 2009, as SegNet divides them). The argument names the attention of the
-backbone. The last command reaches a mIoU of 0.607 on test (one seed, `results/camvid_lite0`). AdamW with a
+backbone. The first command reaches a mIoU of 0.522 on test, the last 0.607 (one seed each, `results/camvid`
+and `results/camvid_lite0`). AdamW with a
 rate that falls to nothing trains small networks from nothing sooner than SGD; scales and flips are those of
 DeepLab (arXiv:1706.05587, section 4.1); the rest is our own choice.
 """
@@ -21,7 +22,7 @@ from configs import base
 def get_config(attention: str = "identity") -> ConfigDict:
     """The recipe with the attention of that name in the backbone."""
     c = base.get_config()
-    c.epochs = 60
+    c.epochs = 70
     c.batch_size = 8
     c.log_every = 45  # one epoch
     c.eval_every = 450
@@ -36,11 +37,11 @@ def get_config(attention: str = "identity") -> ConfigDict:
     c.dataset.augment.crop = (240, 320)
     c.dataset.augment.max_class_share = 0.75
     c.dataset.augment.flip = True
-    c.dataset.augment.color_jitter = 0.3
+    c.dataset.augment.color_jitter = 0.5
 
     c.task.name = "segmentation"
     c.task.class_weights = "sqrt_median"
-    c.model.name = "resnet18"
+    c.model.name = "resnet10t"
     c.model.attention.name = attention
 
     c.optimizer.name = "adamw"

@@ -70,7 +70,6 @@ def get_config(argument: str = "tiny") -> ConfigDict:
         c.epochs = 4.0
     else:
         c = camvid.get_config("identity")
-        c.model.name = "resnet10t"
         c.epochs = 15.0
         c.dataset.image_size = (180, 240)
         c.dataset.augment.crop = (160, 224)
