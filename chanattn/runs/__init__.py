@@ -2,7 +2,8 @@
 
     RUN/config.json                  `config`: every field of the run's config
         environment.json             `environment`: devices, versions, and what the run is measured by
-        classes.json                 `classes`: names of the classes, in the order of the labels
+        classes.json                 `classes`: names of the classes, in the order of the labels; of
+                                     captions the words of the vocabulary
         metrics.jsonl                `metrics_log`: one line for each training report and each evaluation
         checkpoints/  tensorboard/  wandb_run_id             of the libraries that write them
         evaluation/<name>.json       `evaluation`: one checkpoint on one split; <name>*.png, its pictures;

@@ -20,7 +20,7 @@ from chanattn.models.heads.lstm import NONE, weights_of_words
 from chanattn.runs.metric import SHARE, Metric
 from chanattn.tasks import auxiliary, caption_loss, caption_results
 from chanattn.tasks.caption_baselines import baselines
-from chanattn.tasks.task import Answers, Colour, Task
+from chanattn.tasks.task import Answers, Task
 
 #: By `task.attention`: the decoder's own attention, and its options. All take `width` but the first.
 ATTENTIONS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -354,11 +354,6 @@ class Captioning(Task):
         from chanattn.tasks.caption_pictures import draw  # takes a while
 
         return draw(example, told)
-
-    def legend(self, class_names: tuple[str, ...]) -> dict[str, Colour]:
-        """There are no colours to explain."""
-        del class_names
-        return {}
 
     def exports(
         self, found: Iterable[tuple[str, Mapping[str, Any]]], class_names: tuple[str, ...]

@@ -19,7 +19,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -71,6 +71,8 @@ def open_split(dataset: ConfigDict, split: str) -> "Folder":
 class Files:
     """The pictures of one split, by their paths below a folder. They may differ in size; read as colour.
 
+    What a layout has beside them, its `fields_of` gives.
+
     Attributes:
         folder: Where they are.
         names: Their paths in it.
@@ -89,6 +91,25 @@ class Files:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def fields_of(self, index: int) -> dict[str, Any]:
+        """The stored values of the fields of one example.
+
+        Raises:
+            OSError: They cannot be read.
+        """
+        del index
+        return {}
+
+    def read(self, indices: Sequence[int]) -> list[Record | OSError]:
+        """See `Readable.read`."""
+        return [self._record(i) for i in indices]
+
+    def _record(self, index: int) -> Record | OSError:
+        try:
+            return Record(Path(self.describe(index)).read_bytes(), self.fields_of(index))
+        except OSError as error:
+            return error
 
     def describe(self, index: int) -> str:
         """See `Readable.describe`."""
@@ -133,16 +154,9 @@ class Folder(Files):
         self.labels = np.array(labels, np.int32)
         self.note = walk.note()
 
-    def read(self, indices: Sequence[int]) -> list[Record | OSError]:
-        """See `Readable.read`."""
-        return [self._record(i) for i in indices]
-
-    def _record(self, index: int) -> Record | OSError:
-        try:
-            with open(self.describe(index), "rb") as file:
-                return Record(file.read(), {"label": int(self.labels[index])})
-        except OSError as error:
-            return error
+    def fields_of(self, index: int) -> dict[str, Any]:
+        """See `Files.fields_of`."""
+        return {"label": int(self.labels[index])}
 
 
 def pictures_below(folder: Path) -> tuple[list[Path], str]:

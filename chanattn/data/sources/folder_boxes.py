@@ -8,12 +8,11 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from chanattn.data.fields import Boxes, Field, StoredBoxes, too_many
-from chanattn.data.source import Record
 from chanattn.data.sources import folder
 from chanattn.data.sources.folder_label_maps import CLASSES, read_classes
 from chanattn.data.stored_boxes import sort_out
@@ -104,15 +103,8 @@ class BoxesFolder(folder.Files):
         told = found.note(self.describe(dropped[0]) if len(dropped) else "")
         self.note = "; ".join(note for note in (*notes, told) if note)
 
-    def read(self, indices: Sequence[int]) -> list[Record | OSError]:
-        """See `Readable.read`."""
-        return [self._record(i) for i in indices]
-
-    def _record(self, index: int) -> Record | OSError:
-        try:
-            picture = Path(self.describe(index)).read_bytes()
-        except OSError as error:
-            return error
+    def fields_of(self, index: int) -> dict[str, Any]:
+        """See `Files.fields_of`."""
         own = slice(self._first[index], self._first[index + 1])
         size = None if self._sizes is None else tuple(self._sizes[index].tolist())
         boxes = StoredBoxes(
@@ -123,7 +115,7 @@ class BoxesFolder(folder.Files):
             self._area[own],
             size if size and all(size) else None,
         )
-        return Record(picture, {"boxes": boxes})
+        return {"boxes": boxes}
 
 
 def check_pixels(objects: Sequence[Object], where: object) -> None:

@@ -13,7 +13,6 @@ import numpy as np
 
 from chanattn.data.captions import FIELD, Captions
 from chanattn.data.fields import Field
-from chanattn.data.source import Record
 from chanattn.data.sources import folder
 from chanattn.errors import UsageError
 
@@ -48,16 +47,9 @@ class CaptionsFolder(folder.Files):
         """See `chanattn.data.captions.Described`."""
         return self._captions[index]
 
-    def read(self, indices: Sequence[int]) -> list[Record | OSError]:
-        """See `Readable.read`."""
-        return [self._record(i) for i in indices]
-
-    def _record(self, index: int) -> Record | OSError:
-        try:
-            picture = Path(self.describe(index)).read_bytes()
-        except OSError as error:
-            return error
-        return Record(picture, {FIELD: self._captions[index]})
+    def fields_of(self, index: int) -> dict[str, Any]:
+        """See `Files.fields_of`."""
+        return {FIELD: self._captions[index]}
 
 
 def caption(which: str, value: Any) -> str:

@@ -15,12 +15,13 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from chanattn.data.fields import Field, Mask
-from chanattn.data.source import Record, Whole
+from chanattn.data.source import Whole
 from chanattn.data.sources import folder
 from chanattn.errors import UsageError, some
 from chanattn.paths import to_path
@@ -75,20 +76,12 @@ class LabelMaps(folder.Files):
         of_stem = {_stem(name): os.path.join(split, LABELS, name) for name in maps}
         self._maps = [of_stem[_stem(name)] for name in pictures]
 
-    def read(self, indices: Sequence[int]) -> list[Record | OSError]:
-        """See `Readable.read`."""
-        return [self._record(i) for i in indices]
-
-    def _record(self, index: int) -> Record | OSError:
+    def fields_of(self, index: int) -> dict[str, Any]:
+        """See `Files.fields_of`."""
         try:
-            picture = Path(self.describe(index)).read_bytes()
+            return {"label_map": Path(self._maps[index]).read_bytes()}
         except OSError as error:
-            return error
-        try:
-            label_map = Path(self._maps[index]).read_bytes()
-        except OSError as error:
-            return OSError(f"label map {self._maps[index]}: {error.strerror}")
-        return Record(picture, {"label_map": label_map})
+            raise OSError(f"label map {self._maps[index]}: {error.strerror}") from error
 
 
 def read_classes(path: Path) -> tuple[tuple[str, ...], int | None]:
