@@ -57,7 +57,7 @@ audit: .venv/installed-dev
 		{ echo "chanattn needs Python 3.11 to 3.13; choose one: make PYTHON=python3.13 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(PIP) install --quiet --upgrade pip
-	$(PIP) install --quiet --editable .
+	$(PIP) install --quiet --editable '.[lab]'
 	@touch $@
 
 .venv/installed-dev: .venv/installed

@@ -118,6 +118,14 @@ def run(
     except Preempted as error:
         say(str(error))
         sys.exit(PREEMPTED)
+    except ModuleNotFoundError as error:
+        if importlib.util.find_spec("ml_collections") is not None:
+            raise
+        say(
+            f"error: this program needs {error.name}, and more that the library does without: pip install -e"
+            " '.[lab]'"
+        )
+        sys.exit(USAGE)
     sys.exit(0)
 
 

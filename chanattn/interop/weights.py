@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from chanattn.errors import UsageError
 from chanattn.interop.wrappers import NESTED
@@ -42,8 +41,8 @@ def read_weights(path: str | os.PathLike[str], allow_pickle: bool = False) -> di
 
     Raises:
         UsageError: The file is absent, damaged, a pickle that was not asked for, or holds other things than
-            arrays of real numbers, or some of fewer than 16 bits; or PyTorch, which reads pickles, is not
-            installed.
+            arrays of real numbers, or some of fewer than 16 bits; or what reads it (safetensors, PyTorch) is
+            not installed.
     """
     path = Path(path)
     try:
@@ -74,6 +73,12 @@ def _begins_safetensors(start: bytes) -> bool:
 
 
 def _safetensors(path: Path) -> dict[str, np.ndarray]:
+    try:
+        from safetensors import SafetensorError, safe_open  # the library does without
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"reading {path} needs safetensors, which is not installed: pip install safetensors"
+        ) from error
     try:
         with safe_open(path, framework="np") as file:
             types = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118

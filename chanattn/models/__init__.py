@@ -8,10 +8,9 @@ logits, endpoints = model.apply(variables, images)  # see `Network`
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
 from chanattn.errors import UsageError
 from chanattn.models import heads
@@ -24,6 +23,9 @@ from chanattn.models.resnet import ResNet
 from chanattn.models.slots import Slot, Slots, resolve
 from chanattn.models.timm_names import meaning
 from chanattn.models.vovnet import VoVNet
+
+if TYPE_CHECKING:  # the library does without
+    from ml_collections import ConfigDict
 
 __all__ = [
     "ARCHITECTURES",
@@ -94,7 +96,7 @@ def create(
 
 
 def from_config(
-    config: ConfigDict,
+    config: "ConfigDict",
     num_classes: int,
     precision: str,
     param_dtype: str,
