@@ -1,6 +1,7 @@
 """A training under way: the steps, and what happens between them."""
 
 import itertools
+import math
 import time
 from collections import deque
 from typing import Any, NoReturn
@@ -202,7 +203,13 @@ class UnderWay:
             metrics["skipped_steps"] = int(window.skipped_steps)
         if self._policy == nonfinite.ROLLBACK:
             metrics["rollbacks"] = len(self._record.rollbacks)
-        rates = self._progress.update(self._step, metrics)
+        # Nothing was measured of them, for instance of objects in pictures without any.
+        unmeasured = {
+            name for name in experiment.task.monitored if math.isnan(metrics.get(name, 0.0))
+        }
+        rates = self._progress.update(
+            self._step, {name: metrics[name] for name in metrics if name not in unmeasured}
+        )
         images = (self._step - self._logged_step) * self._experiment.config.batch_size
         self._record.add_training(images, rates)
         self._logged_step = self._step
@@ -234,18 +241,20 @@ class UnderWay:
                 found = self._evaluation(values, lambda: self._told_to_stop(next(batches)))
                 if found is None:
                     self._stop(state, window)
-                names = [metric.name for metric in self._experiment.task.metrics]
-                results[split] = {name: found[name] for name in found if name in names}
+                scores = [metric.name for metric in self._experiment.task.metrics]
+                results[split] = {name: found[name] for name in found if name in scores}
                 per_class[split] = {n: v for n, v in found.items() if n.startswith(PREFIX)}
         decides = self._experiment.task.metrics[0]
         self._record.add_evaluation(self._step, results, decides, per_class)
         if (value := (deciding(results) or {}).get(decides.name)) is not None:
             self._checkpoints.scores[self._step] = decides.score(value)
+        evaluated = self._experiment.config.dataset.eval_split
+        names = {"test": evaluated, "ema": f"{evaluated}, averaged weights"}
         for split, metrics in results.items():
             self._log.write(self._step, split, metrics)
             told = {name: value for name, value in metrics.items() if value is not None}
             text = "  ".join(f"{name} {value:.4f}" for name, value in told.items())
-            self._progress.note(f"step {self._step} {split}:  {text}")
+            self._progress.note(f"step {self._step} {names[split]}:  {text}")
 
     def _save(self, state: TrainState, window: Window) -> None:
         if self._saved_step == self._step:

@@ -147,6 +147,10 @@ def read(file: Path) -> Annotation:
         parsed = ElementTree.fromstring(content)
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise UsageError(f"{file} is damaged: {error}; write it again") from error
+    if parsed.tag != "annotation":
+        raise UsageError(
+            f"{file} is no annotation of Pascal VOC: its root is <{parsed.tag}>, not <annotation>"
+        )
     size = _size(parsed)
     objects = []
     for number, each in enumerate(parsed.findall("object"), start=1):

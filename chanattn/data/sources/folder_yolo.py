@@ -110,7 +110,7 @@ def _class_names(root: Path) -> tuple[str, ...]:
         return told
     text = text_of(path)
     try:
-        content = yaml.safe_load(text)
+        content = _KeysOnce(text).get_single_data()
     except Exception as error:  # of scalars that are not what their tag says it raises anything
         reason = " ".join(str(error).split())
         raise UsageError(f"{path} is damaged ({reason}): write it again") from error
@@ -122,6 +122,19 @@ def _class_names(root: Path) -> tuple[str, ...]:
         )
     check_names(names, path)
     return tuple(names)
+
+
+class _KeysOnce(yaml.SafeLoader):
+    """Refuses a mapping that has a key twice, of which YAML's own would keep the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = next((key for number, key in enumerate(keys) if key in keys[:number]), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {twice!r} stands there twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
 
 
 def _in_order(names: Any) -> list[str] | None:

@@ -139,6 +139,7 @@ CASES = (
     Case(
         "XML that grows", BOXES, voc('<!DOCTYPE a [<!ENTITY b "c">]><annotation>&b;</annotation>')
     ),
+    Case("XML of another kind", BOXES, voc("<pictures><picture/></pictures>")),
     Case(
         "object without corners",
         BOXES,
@@ -160,6 +161,7 @@ CASES = (
     Case("labels that are no text", BOXES, _with(yolo(), "labels/train/0.txt", b"\xff\xfe")),
     Case("classes of boxes that nobody names", BOXES, yolo(names="")),
     Case("damaged YAML", BOXES, yolo(names="names: [cat"), varies=r"(?<=damaged \().*(?=\))"),
+    Case("class that YAML has twice", BOXES, yolo(names="names: {0: cat, 1: dog, 1: cow}")),
     Case("training split without objects", BOXES, yolo(every="")),
     Case(
         "more objects than there is room for",
