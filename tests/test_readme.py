@@ -1,15 +1,28 @@
-"""The README's code runs, and what it names exists."""
+"""The README's code runs, and what it and the other pages name exists."""
 
 import re
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
+import pytest
 
-from chanattn.attention import catalogue, gate
+from chanattn.attention import gate
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
+PAGES = [
+    path.relative_to(ROOT)
+    for folder in (".", "docs", "results", "benchmarks", "tests/golden")
+    for path in sorted((ROOT / folder).glob("*.md"))
+    if path.name != "CHANGELOG.md"  # of files that are no more
+]
+#: Of files that exist: the others name what a reader writes, and mistakes.
+COMPLETE = [
+    path
+    for path in PAGES
+    if path.name not in ("CONTRIBUTING.md", "reliability.md") and "adding" not in path.name
+]
 
 
 def blocks(language: str) -> list[str]:
@@ -26,17 +39,27 @@ def test_the_library_example_runs() -> None:
     assert {"stem", "stage1", "pooled"} <= scope["endpoints"].keys()
 
 
-def test_the_table_of_mechanisms_is_current() -> None:
-    assert catalogue.insert(README) == README, "run: python -m chanattn.attention --markdown"
-
-
 def test_all_gates_are_named() -> None:
-    section = README[README.index("* **Options**") : README.index("* **Places**")]
+    section = (ROOT / "docs" / "attention.md").read_text()
     assert set(gate.names()) <= set(re.findall(r"`(\w+)`", section))
 
 
-def test_every_file_and_config_named_exists() -> None:
-    for path in re.findall(r"(?:configs|chanattn|tests|docs)/[\w/]+\.(?:py|md)", README):
+@pytest.mark.parametrize("page", COMPLETE, ids=str)
+def test_every_file_and_config_named_exists(page: Path) -> None:
+    text = (ROOT / page).read_text()
+    for path in re.findall(r"(?:configs|chanattn|tests|docs)/[\w/]+\.(?:py|md)", text):
         assert (ROOT / path).exists(), path
-    for path in re.findall(r"--config=(configs/\w+\.py)", README):
+    for path in re.findall(r"--config=(configs/[\w/]+\.py)", text):
         assert (ROOT / path).is_file(), path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)\s]+)\)", (ROOT / page).read_text())
+    for link in links:
+        path, _, heading = link.partition("#")
+        target = (ROOT / page).parent / path if path else ROOT / page
+        assert target.exists(), link
+        if heading:
+            titles = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            assert heading in {re.sub(r"[^\w -]", "", t).lower().replace(" ", "-") for t in titles}

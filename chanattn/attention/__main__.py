@@ -11,9 +11,7 @@ from chanattn.attention import catalogue
 from chanattn.errors import UsageError
 
 _ROOT = Path(__file__).resolve().parents[2]
-_MARKDOWN = flags.DEFINE_bool(
-    "markdown", False, "Write docs/catalogue.md and the table of README.md instead of printing."
-)
+_MARKDOWN = flags.DEFINE_bool("markdown", False, "Write docs/catalogue.md instead of printing.")
 
 
 def main() -> None:
@@ -25,12 +23,11 @@ def main() -> None:
     if not _MARKDOWN.value:
         Console(width=None if Console().is_terminal else 230).print(_table())
         return
-    page, readme = _ROOT / "docs" / "catalogue.md", _ROOT / "README.md"
+    page = _ROOT / "docs" / "catalogue.md"
     if not page.parent.is_dir():
         raise UsageError(f"--markdown writes pages of a checkout; there is no {page.parent}")
     page.write_text(catalogue.markdown(), encoding="utf-8")
-    readme.write_text(catalogue.insert(readme.read_text(encoding="utf-8")), encoding="utf-8")
-    print("wrote docs/catalogue.md and the table of README.md")
+    print("wrote docs/catalogue.md")
 
 
 def _table() -> Table:

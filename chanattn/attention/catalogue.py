@@ -24,7 +24,6 @@ COLUMNS = (
     "start=identity",
 )
 NUMBERS = COLUMNS[8:10]
-BEGIN, END = "<!-- mechanisms -->", "<!-- end of mechanisms -->"
 
 
 def rows() -> Iterator[tuple[str, ...]]:
@@ -54,11 +53,13 @@ def _gate(mechanism: Mechanism, measured: Measurement) -> str:
 
 def markdown() -> str:
     """The text of `docs/catalogue.md`."""
-    return "\n".join((_HEAD, *table(COLUMNS, rows()), "", _axes(), "", *_sources(), ""))
+    return "\n".join(
+        (_HEAD, summary(), "", _MEASURED, *table(COLUMNS, rows()), "", _axes(), "", *_sources(), "")
+    )
 
 
 def summary() -> str:
-    """The short table of README.md: what each mechanism does, where it sits, and its parameters."""
+    """The short table: what each mechanism does, where it sits, and its parameters."""
     lines = []
     for name in names():
         mechanism = describe(name)
@@ -68,18 +69,17 @@ def summary() -> str:
     return "\n".join(table(("mechanism", "what it does", "default place", "parameters"), lines))
 
 
-def insert(readme: str) -> str:
-    """A text with the short table in the place that two comments mark."""
-    before, rest = readme.split(BEGIN)
-    return f"{before}{BEGIN}\n{summary()}\n{END}{rest.split(END)[1]}"
-
-
-_HEAD = f"""\
+_HEAD = """\
 # The family
 
 Written by `python -m chanattn.attention --markdown`; a test keeps it up to date.
 
-Each mechanism is `attention.create(NAME, ...)`, and `--config.model.attention.name=NAME` in a training.
+Each mechanism is `attention.create(NAME, ...)`, and `--config.model.attention.name=NAME` in a training. C is
+the number of channels, d the width of a bottleneck; the docstrings explain the rest. Where paper, official
+code and timm disagree, the docstring says how, and each is a named preset.
+"""
+_MEASURED = f"""\
+## Measured
 
 * *slot*: a mechanism of the gate slot maps a feature map to one of the same shape; one of the conv slot
   stands in place of a 3x3 convolution, its norm and activation.
