@@ -85,6 +85,7 @@ def run(
     *,
     config: bool = False,
     positionals: bool = False,
+    jax: bool = True,
     argv: Sequence[str] | None = None,
 ) -> NoReturn:
     """Parses the command line, calls `main`, and leaves the program with the project's exit codes.
@@ -95,6 +96,7 @@ def run(
         config: the program takes `--config=FILE[:ARGUMENT]` and `--config.FIELD=VALUE`.
         positionals: the program takes arguments without dashes; else they are refused, because
             `config.seed=3` without its dashes would be ignored silently.
+        jax: the program uses JAX, and refuses environment variables that JAX does not accept.
         argv: the command line, with the program first; `sys.argv` if None.
     """
     argv = list(sys.argv if argv is None else argv)
@@ -104,7 +106,7 @@ def run(
     fill_gaps()
     _adapt_to_surroundings()
     try:
-        if any(name.startswith("JAX_") for name in os.environ):
+        if jax and any(name.startswith("JAX_") for name in os.environ):
             _import_jax()
         loaded, rest = parse(argv, config=config, positionals=positionals)
         arguments: list[Any] = [loaded] if config else []

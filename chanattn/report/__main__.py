@@ -18,7 +18,6 @@ from chanattn.paths import to_path
 from chanattn.report import table, terminal
 from chanattn.report.comparison import compare_all
 from chanattn.report.metric import parse
-from chanattn.report.sweep_report import default_folder, write_files
 
 METRIC = flags.DEFINE_string(
     "metric",
@@ -44,6 +43,9 @@ def main(sweeps: list[str]) -> None:
     if METRIC.value:
         parse(METRIC.value)  # a slip is told before anything is read
     comparisons = compare_all(folders, METRIC.value)
+    # Imported late, so that a mistake is told at once.
+    from chanattn.report.sweep_report import default_folder, write_files
+
     output = OUTPUT.value or default_folder(comparisons[0])
     written = write_files(comparisons, output, SORT.value)
     terminal.show(table.merged(comparisons, SORT.value))
@@ -53,4 +55,4 @@ def main(sweeps: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, positionals=True)
+    cli.run(main, positionals=True, jax=False)

@@ -19,7 +19,6 @@ from collections.abc import Mapping, Sequence
 from typing import final
 
 import numpy as np
-from scipy import stats
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999
@@ -105,6 +104,8 @@ def paired(
     # A spread of rounding errors (0.93 - 0.91 against 0.94 - 0.92) is none.
     if len(values) < 2 or np.ptp(values) <= 1e-12 * scale:
         return Difference(len(values), mean)
+    from scipy import stats  # takes a while, and few calls get here
+
     test = stats.ttest_1samp(values, 0.0)
     low, high = test.confidence_interval(CONFIDENCE)
     interval, method = _bootstrap(values, seed)
@@ -148,6 +149,8 @@ def _bootstrap(values: np.ndarray, seed: int) -> tuple[Interval | None, str]:
 
 
 def _resampled(values: np.ndarray, method: str, seed: int) -> Interval:
+    from scipy import stats
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a degenerate sample: its interval is not finite
         result = stats.bootstrap(

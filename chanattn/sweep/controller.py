@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from chanattn.cli import FAILED, PREEMPTED, USAGE
+from chanattn.duration import duration
 from chanattn.sweep.launchers.base import Ended, Job, Launcher
 from chanattn.sweep.status import failure, is_done, mark_failed, unmark_failed
 from chanattn.sweep.watch import files
 from chanattn.training.lock import LOCK, is_held
-from chanattn.training.progress import duration
 
 _PAUSE = 0.3  # seconds between two looks at the workers
 Observer = Callable[[str, Job, str], None]

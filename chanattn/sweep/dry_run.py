@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from rich.table import Table
 from rich.text import Text
 
+from chanattn.duration import duration
 from chanattn.errors import UsageError
 from chanattn.sweep import cost, store
 from chanattn.sweep.ending import Interrupt
@@ -22,7 +23,6 @@ from chanattn.sweep.status import failure, is_done, last_lines, status
 from chanattn.sweep.view import output
 from chanattn.training.config import to_json
 from chanattn.training.experiment import Outline
-from chanattn.training.progress import duration
 
 _SECONDS = (
     12.0  # of training after the first step: enough for a figure that is right within a third

@@ -13,16 +13,15 @@ The file is a recipe with a second function beside `get_config`:
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from ml_collections import ConfigDict
+from typing import TYPE_CHECKING, Any
 
 from chanattn import cli
 from chanattn.errors import UsageError
-from chanattn.fields import closest
+from chanattn.fields import closest, flatten
 from chanattn.runs.published import Published
-from chanattn.training.config import flatten
-from chanattn.training.validate import with_network_told
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Sweep:
     note: str = ""
 
 
-def load(file: str) -> tuple[ConfigDict, Sweep]:
+def load(file: str) -> "tuple[ConfigDict, Sweep]":
     """The recipe and the grid of a sweep file; `FILE:SCALE` gives both functions the argument.
 
     Raises:
@@ -83,7 +82,7 @@ def seeds(wanted: int | Sequence[int]) -> tuple[int, ...]:
     return numbers
 
 
-def resolve(recipe: ConfigDict, overrides: Mapping[str, Any], seed: int = 0) -> ConfigDict:
+def resolve(recipe: "ConfigDict", overrides: Mapping[str, Any], seed: int = 0) -> "ConfigDict":
     """The config of one run: the recipe with the overrides of its variant, and the seed.
 
     A value of the wrong type is put in as it is, for `chanattn.training.validate` to name.
@@ -91,6 +90,8 @@ def resolve(recipe: ConfigDict, overrides: Mapping[str, Any], seed: int = 0) -> 
     Raises:
         UsageError: an override names no field of the recipe; the message lists all of these.
     """
+    from ml_collections import ConfigDict
+
     config = ConfigDict(recipe.to_dict()).lock()
     known = list(flatten(config))
     wrong = [_unknown(path, known) for path in overrides if path not in known or path == "seed"]
@@ -101,12 +102,15 @@ def resolve(recipe: ConfigDict, overrides: Mapping[str, Any], seed: int = 0) -> 
     return config
 
 
-def job_config(recipe: ConfigDict, overrides: Mapping[str, Any], seed: int) -> ConfigDict:
+def job_config(recipe: "ConfigDict", overrides: Mapping[str, Any], seed: int) -> "ConfigDict":
     """`resolve` for a variant that was checked, with the network told as its run will record it."""
+    # Here, because every program below `chanattn.sweep` imports this file, and few need a network.
+    from chanattn.training.validate import with_network_told
+
     return with_network_told(resolve(recipe, overrides, seed))
 
 
-def _set(config: ConfigDict, path: str, value: object) -> None:
+def _set(config: "ConfigDict", path: str, value: object) -> None:
     group, _, name = path.rpartition(".")
     section = config[group] if group else config
     try:

@@ -13,11 +13,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from chanattn.duration import duration
 from chanattn.streams import lasting_stdout
 from chanattn.sweep.estimate import Progress, seconds_left
 from chanattn.sweep.launchers.base import Job
 from chanattn.sweep.status import Status, status
-from chanattn.training.progress import duration
 
 _EVERY = 1.0  # seconds between two looks at the files
 _PLAIN_EVERY = 60.0  # seconds between two reports without a terminal

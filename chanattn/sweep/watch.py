@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from chanattn.duration import duration
 from chanattn.runs.layout import OUTPUT
-from chanattn.training.progress import duration
 
 STALL_MINUTES = 30.0
 

@@ -16,6 +16,7 @@ from chanattn import data, tasks
 from chanattn.class_names import check_distinct, difference
 from chanattn.data.placement import AXIS
 from chanattn.errors import UsageError
+from chanattn.layers import kernels
 from chanattn.tasks import Task
 from chanattn.training import nonfinite
 from chanattn.training.evaluator import Evaluator
@@ -191,9 +192,10 @@ def outline(config: ConfigDict, *, initial: bool = True) -> Outline:
         )
     model = tasks.network(config, train.num_classes)
     image = jax.ShapeDtypeStruct((1, *train.image_shape), jnp.float32)
-    variables = jax.eval_shape(  # refuses what does not fit
-        lambda image: model.init(jax.random.key(0), image), image
-    )
+    with kernels.chosen("plain"):  # traced in half the time
+        variables = jax.eval_shape(  # refuses what does not fit
+            lambda image: model.init(jax.random.key(0), image), image
+        )
     check_freeze(variables["params"], config.optimizer.freeze)
     if initial and config.model.init:
         mesh = jax.make_mesh((1,), (AXIS,), devices=jax.devices()[:1])

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from chanattn.duration import duration
 from chanattn.streams import lasting_stdout
 
 
@@ -142,13 +143,3 @@ class Progress:
             left = (self._total - step) * self._measured_seconds / self._measured_steps
             parts.append(f"{duration(left)} left")
         return "  ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: `42 s`, `3:05 min`, `2:07 h`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60}:{whole % 60:02d} min"
-    return f"{whole // 3600}:{whole % 3600 // 60:02d} h"

@@ -16,6 +16,7 @@ from chanattn import random_streams
 from chanattn.batch import Pair
 from chanattn.data.placement import replicated
 from chanattn.few_calls import jit_for_few_calls
+from chanattn.layers import kernels
 from chanattn.tasks import Task, auxiliary
 from chanattn.tasks.task import STEP_METRICS
 
@@ -218,7 +219,8 @@ def make_init(
 
     def init(seed: jax.Array) -> TrainState:
         key = random_streams.key(seed, "initialisation")
-        variables = model.init(key, jnp.zeros((1, *image_shape)))
+        with kernels.chosen("plain"):  # traced in half the time, and nobody needs what it computes
+            variables = model.init(key, jnp.zeros((1, *image_shape)))
         weights = {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
         return TrainState(
             step=jnp.zeros((), jnp.int32),

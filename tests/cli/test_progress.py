@@ -5,7 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from chanattn.training.progress import Progress, duration
+from chanattn.duration import duration
+from chanattn.training.progress import Progress
 
 
 class Clock:

@@ -8,6 +8,7 @@ be forked: a program runs in the child as `python PROGRAM ARGUMENTS` would.
 
 import contextlib
 import ctypes
+import gc
 import json
 import os
 import runpy
@@ -26,6 +27,9 @@ _DAC_OVERRIDE, _DAC_READ_SEARCH = 1 << 1, 1 << 2
 def main() -> None:
     """Serves requests until standard input ends."""
     import_libraries()
+    # A collection in a child would copy every page that it looks at.
+    gc.collect()
+    gc.freeze()
     # With the backend started, every fork would warn; the children start their own.
     warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
     print(json.dumps({"threads": len(os.listdir("/proc/self/task"))}), flush=True)
@@ -35,16 +39,19 @@ def main() -> None:
 
 def import_libraries() -> None:
     """What the programs import: only what defines no flags of absl at its import."""
+    import optuna
+    import scipy.stats
     import sklearn.datasets
 
     import chanattn.analysis.cost.measure
     import chanattn.data.prepare
     import chanattn.prediction.output
     import chanattn.report.sweep_report
+    import chanattn.sweep.program
     import chanattn.training.evaluate_weights
     import chanattn.training.loop
 
-    del sklearn, chanattn
+    del optuna, scipy, sklearn, chanattn
 
 
 def serve(request: dict[str, Any]) -> int:

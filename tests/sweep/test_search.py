@@ -310,26 +310,6 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "chanattn.sweep", f"--config={TINY}:40", *arguments]
 
 
-@pytest.mark.parametrize(
-    ("argument", "message"),
-    [
-        ("--trials=3", "--trials is for --search"),
-        ("--slurm_time=3", "--slurm_time is for --launcher=slurm"),
-    ],
-)
-@pytest.mark.slow
-def test_flags_without_effect_are_refused(tmp_path: Path, argument: str, message: str) -> None:
-    done = subprocess.run(
-        command(f"--workdir={tmp_path / 'sweep'}", argument),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (2, f"error: {message}\n")
-    assert not (tmp_path / "sweep").exists()
-
-
 @pytest.mark.slow
 def test_a_search_that_is_killed_goes_on_with_the_trial_that_it_was_at(tmp_path: Path) -> None:
     arguments = command(

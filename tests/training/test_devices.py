@@ -4,15 +4,15 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from small_runs import RECIPE, config_of
 
 from chanattn.runs.metrics_log import read_metrics
 from chanattn.training.checkpoint import Checkpoints
+from chanattn.training.loop import train_and_evaluate
 
-RECIPE = Path(__file__).with_name("small_recipe.py")
 ROOT = RECIPE.parents[2]
 SHORT = (
     "--config.eval_every=8",
@@ -51,8 +51,10 @@ def losses(workdir, split="train"):
 
 @pytest.fixture(scope="module")
 def one_device(tmp_path_factory):
+    config = config_of(steps=8, eval_every=8, log_every=1, checkpoint_every=4)
+    config.schedule.name = "constant"
     run = tmp_path_factory.mktemp("one_device")
-    finish(train(run, "--config.steps=8"))
+    train_and_evaluate(config, run)
     return run
 
 

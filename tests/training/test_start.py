@@ -18,6 +18,13 @@ def test_a_training_imports_what_it_may_not_need_where_it_needs_it():
     assert not LATER & modules
 
 
+def test_what_starts_the_workers_of_a_sweep_imports_neither_configs_nor_jax():
+    code = "import sys, chanattn.sweep.launchers.slurm_job; print(*sys.modules)"
+    modules = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
+    assert "chanattn.sweep.launchers.slurm_job" in modules
+    assert not {"ml_collections", "jax", "numpy", "rich"} & modules
+
+
 def test_help_imports_neither_configs_nor_jax():
     code = "import sys, train; print(*sys.modules)"
     modules = set(
