@@ -42,7 +42,7 @@ def check(
     variables = convert(state, table)
     for case in parity.meta(arrays)["cases"]:
         suffix, train = case["suffix"], case["mode"] == "train"
-        given = {name: jnp.asarray(arrays[name + suffix]) for name in case["inputs"]}
+        given = {name: arrays[name + suffix] for name in case["inputs"]}
         inputs = {name: x for name, x in given.items() if f"d{name}{suffix}" in arrays}
         cotangents = {
             name: arrays["g" + name[1:] + suffix]
