@@ -84,7 +84,7 @@ def check_gradients(arrays: Arrays, suffix: str, dparams: Any, table: Table) -> 
     """Those of all parameters: their elements where the file has them, else their norms."""
     ours = flatten_dict(dparams, sep="/")
     zero = parity.meta(arrays)["analytically_zero_gradients"]
-    largest = max(float(jnp.abs(d).max()) for d in ours.values())
+    largest = max(np.abs(d).max() for d in ours.values())
     for name, d in parity.Case(suffix, arrays).parameter_gradients.items():
         for path, reference in flatten_dict(convert({name: d}, table), sep="/").items():
             mine = ours[path.removeprefix("params/")]
