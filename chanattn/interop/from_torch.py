@@ -159,7 +159,8 @@ def _complete(found: Rearranged) -> dict[str, jax.Array]:
         first, *rest = found.unfit
         more = f" (nor have {some(map(repr, rest))})" if rest else ""
         raise UsageError(f"the PyTorch parameter {first!r} {UNKNOWN}{more}{found.hint}")
-    return {path: jnp.asarray(value) for path, value in found.arrays.items()}
+    # `jnp.asarray` would compile a program for every shape. Copies, for the state is the caller's.
+    return {path: jax.device_put(value, may_alias=False) for path, value in found.arrays.items()}
 
 
 def _unwrapped(state_dict: Mapping[str, Any], table: Table) -> dict[str, Any]:

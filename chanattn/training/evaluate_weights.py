@@ -7,7 +7,6 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -147,7 +146,7 @@ def imported(
         )
     variables = from_torch(model, state, image_size=image_shape[:2])
     return jax.tree.map(
-        lambda wanted, value: jax.device_put(jnp.asarray(value, wanted.dtype), wanted.sharding),
+        lambda wanted, value: jax.device_put(np.asarray(value, wanted.dtype), wanted.sharding),
         template_of(model, image_shape, mesh, averaged=False),
         {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})},
     )

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import Mesh
@@ -158,7 +157,7 @@ def load(arrays: Mapping[str, np.ndarray], state: TrainState, mesh: Mesh) -> Tra
     def placed(tree: PyTree) -> PyTree:
         flat = flatten_dict(tree, sep="/")
         new = {
-            path: put_copies(np.asarray(jnp.asarray(array, flat[path].dtype)), mesh)
+            path: put_copies(np.asarray(array, flat[path].dtype), mesh)
             for path, array in arrays.items()
         }
         return unflatten_dict(flat | new, sep="/") | {

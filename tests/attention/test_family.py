@@ -205,6 +205,7 @@ def test_order_of_the_channels_matters_as_documented(name: str) -> None:
         assert difference < 1e-4
 
 
+@pytest.mark.usefixtures("drawn_by_numpy")
 @pytest.mark.parametrize("name", GATES)
 def test_identity_at_initialisation_where_it_is_promised(name: str) -> None:
     x = feature_map(2, 6, 5, CHANNELS)

@@ -1,3 +1,3 @@
 """What the tests of networks share."""
 
-from tests.support.shapes import traced_quickly  # noqa: F401 - a fixture
+from tests.support.shapes import drawn_by_numpy, traced_quickly  # noqa: F401 - fixtures

@@ -108,10 +108,11 @@ def in_pixels(kind: str, levels: tuple[int, ...], preset: str, size: int = 64) -
     options = {"levels": levels, "tower": 1, "norm_groups": 4, "preset": preset}
     model = models.create(kind, num_classes=3, head="fcos", head_width=8, head_options=options)
     x = jax.random.normal(jax.random.key(0), (1, size, size, 3))
-    variables = model.init(jax.random.key(1), x)
+    variables = jax.jit(model.init)(jax.random.key(1), x)
     return model, variables, x
 
 
+@pytest.mark.usefixtures("drawn_by_numpy")
 def test_every_level_has_a_scale_of_its_own_and_torchvision_none() -> None:
     """relu(s x) times the stride: twice the scale is twice the distance, in that level alone."""
     model, variables, x = in_pixels("resnet8", (2, 4, 8), "fcos", 16)
@@ -127,13 +128,13 @@ def test_every_level_has_a_scale_of_its_own_and_torchvision_none() -> None:
         assert other.max() > 0
     model, others, _ = in_pixels("resnet8", (2, 4, 8), "torchvision", 16)
     assert others["params"]["fcos"].keys() == {name for name in head if "scale" not in name}
-    plain = model.apply(others | {"params": variables["params"]}, x)[0]
+    plain = jax.jit(model.apply)(others | {"params": variables["params"]}, x)[0]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), plain, before)
 
 
 def test_a_class_has_the_prior_probability_at_the_start() -> None:
     model, variables, x = in_pixels("resnet8", (4,), "fcos", 16)
-    logits = model.apply(variables, x)[0].logits[0]
+    logits = jax.jit(model.apply)(variables, x)[0].logits[0]
     np.testing.assert_allclose(jax.nn.sigmoid(logits), 0.01, rtol=0.3)
     with pytest.raises(
         UsageError, match="unknown preset 'retinanet' of the head fcos; valid: fcos, t"
@@ -275,6 +276,7 @@ def test_a_step_of_training_has_finite_gradients_in_every_layer(preset: str) -> 
     assert any(path.startswith("pyramid/lateral2_attention") for path in flat)
 
 
+@pytest.mark.usefixtures("drawn_by_numpy")
 def test_activations_are_of_the_type_of_the_network_and_outputs_float32() -> None:
     options = {"levels": (2, 4, 8), "tower": 1}
     model = models.create(
@@ -286,7 +288,7 @@ def test_activations_are_of_the_type_of_the_network_and_outputs_float32() -> Non
         attention={"name": "se", "placement": "neck"},
     )
     x = jax.random.normal(jax.random.key(0), (2, 16, 24, 3))
-    variables = model.init(jax.random.key(1), x)
+    variables = jax.jit(model.init)(jax.random.key(1), x)
     half = model.clone(dtype=jnp.bfloat16)
     ours, _ = jax.jit(half.apply)(variables, x)
     wanted, _ = jax.jit(model.apply)(variables, x)

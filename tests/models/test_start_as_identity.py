@@ -3,6 +3,7 @@
 from functools import cache, partial
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -94,13 +95,19 @@ def test_the_logits_are_those_of_the_network_without(name: str) -> None:
                     np.testing.assert_array_equal(after[path], before[path])
 
 
+def initialised(module: nn.Module, x: jax.Array) -> jax.Array:
+    """What a new module makes of `x`, as one program: one for each operation takes longer to compile."""
+    return jax.jit(lambda x: module.init_with_output(jax.random.key(0), x)[0])(x)
+
+
+@pytest.mark.usefixtures("drawn_by_numpy")
 @pytest.mark.parametrize(
     ("name", "dtype"),
     [(name, jnp.float32) for name in GATES] + [(name, jnp.bfloat16) for name in KINDS],
 )
 def test_every_mechanism_of_the_gate_slot_is_the_identity_to_the_bit(name: str, dtype: Any) -> None:
     x = IMAGES[..., :1].repeat(16, axis=-1).astype(dtype) * jnp.arange(1, 17, dtype=dtype)
-    y, _ = attention.create(name, start="identity").init_with_output(jax.random.key(0), x)
+    y = initialised(attention.create(name, start="identity"), x)
     assert y.dtype == x.dtype
     np.testing.assert_array_equal(y.astype(jnp.float32), x.astype(jnp.float32))
 
@@ -184,6 +191,7 @@ CHANGING = [
 ]
 
 
+@pytest.mark.usefixtures("drawn_by_numpy")
 @pytest.mark.parametrize(("name", "options"), CHANGING)
 def test_a_residual_weight_is_there_where_and_only_where_it_is_needed(
     name: str, options: dict[str, Any]

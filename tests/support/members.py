@@ -5,7 +5,6 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from chanattn import attention
@@ -43,7 +42,7 @@ def random_like(shapes: Any) -> Any:
             values = abs(values) + 0.1
         elif where.endswith("encoding/scale"):
             values = -0.1 * abs(values)
-        return jnp.asarray(values, leaf.dtype)
+        return jax.device_put(values.astype(leaf.dtype))
 
     return jax.tree_util.tree_map_with_path(draw, shapes)
 

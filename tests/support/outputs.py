@@ -32,8 +32,8 @@ def check_case(
         outputs: Names of the outputs; the cotangent of `y_se` is `g_se`.
         cancelling: Parameters whose gradients are small differences of large terms.
     """
-    given = {name: jnp.asarray(case[name]) for name in inputs}
-    cotangents = {name: jnp.asarray(case["g" + name[1:]]) for name in outputs}
+    given = {name: case[name] for name in inputs}
+    cotangents = {name: case["g" + name[1:]] for name in outputs}
 
     def scalar(params: Any, given: Any) -> Any:
         y, rest = run(params, given)

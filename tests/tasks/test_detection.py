@@ -34,10 +34,10 @@ def batch_of(seed: int = 0, pictures: int = 4, most: int = 5) -> dict[str, jax.A
         "image": jnp.zeros((pictures, *SIZE, 3)),
         "mask": jnp.ones(pictures),
         "index": jnp.arange(pictures),
-        "boxes": jnp.asarray(np.concatenate([corner, corner + sides], axis=-1), jnp.float32),
-        "boxes_label": jnp.asarray(label, jnp.int32),
+        "boxes": jax.device_put(np.float32(np.concatenate([corner, corner + sides], axis=-1))),
+        "boxes_label": jax.device_put(np.int32(label)),
         "boxes_crowd": jnp.zeros((pictures, most), bool),
-        "boxes_area": jnp.asarray(sides.prod(axis=-1), jnp.float32),
+        "boxes_area": jax.device_put(np.float32(sides.prod(axis=-1))),
         "whereabouts": jnp.tile(jnp.array([*SIZE, 0.0, 0.0, 1.0, 1.0]), (pictures, 1)),
     }
 
@@ -48,7 +48,7 @@ def outputs_of(seed: int = 0, pictures: int = 4) -> Levels:
     def maps(channels: int) -> tuple[jax.Array, ...]:
         shapes = [(-(-SIZE[0] // s), -(-SIZE[1] // s)) for s in TASK.strides]
         return tuple(
-            jnp.asarray(rng.normal(size=(pictures, *s, channels)), jnp.float32) for s in shapes
+            jax.device_put(np.float32(rng.normal(size=(pictures, *s, channels)))) for s in shapes
         )
 
     return Levels(maps(CLASSES), tuple(8 * jnp.abs(x) for x in maps(4)), maps(1))
@@ -175,7 +175,7 @@ def test_in_a_crowd_nothing_is_known_but_what_has_a_box_of_its_own() -> None:
         "boxes_label": jnp.asarray([[0, 2]]),
         "boxes_crowd": jnp.asarray([[True, False]]),
     }
-    label = TASK.targets(batch)["location_label"][0]
+    label = jax.jit(TASK.targets)(batch)["location_label"][0]
     fine, coarse = np.asarray(label[:48]).reshape(6, 8), np.asarray(label[48:]).reshape(3, 4)
     # Points at 2 + 4 i; the box of its own is centred at (6, 6), and 1.5 strides reach to 0 and 12.
     wanted = np.full((6, 8), BACKGROUND)
@@ -185,9 +185,9 @@ def test_in_a_crowd_nothing_is_known_but_what_has_a_box_of_its_own() -> None:
     np.testing.assert_array_equal(coarse[:2, :2], UNKNOWN)  # points at 4 + 8 i
     outputs = outputs_of(pictures=1)
     loss, _, gradient, *_ = learnt(outputs, batch)
-    unknown = np.asarray(wanted == UNKNOWN)
-    assert not gradient.logits[0][0][unknown].any()
-    assert (np.asarray(gradient.logits[0][0][~unknown]) != 0).all()
+    unknown, slope = wanted == UNKNOWN, np.asarray(gradient.logits[0][0])
+    assert not slope[unknown].any()
+    assert (slope[~unknown] != 0).all()
     changed = outputs.logits[0].at[0, 4, 4].set(50.0)
     changed = dataclasses.replace(outputs, logits=(changed, outputs.logits[1]))
     assert learnt(changed, batch).loss == loss

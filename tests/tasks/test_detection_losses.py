@@ -1,6 +1,7 @@
 """Assignment, losses and post-processing of detection against torchvision's."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,18 @@ def objects_of(corners: np.ndarray, label: np.ndarray | None = None, most: int =
     labels = np.full(most, -1, np.int32)
     labels[:count] = np.arange(count) if label is None else label
     crowd = np.arange(most) >= count
-    return Objects(jnp.asarray(padded), jnp.asarray(labels), jnp.asarray(crowd))
+    return Objects(*map(jax.device_put, (padded, labels, crowd)))
 
 
-def level(x: np.ndarray) -> tuple[jax.Array]:
+@partial(jax.jit, static_argnames=("radius", "closed"))
+def assigned(objects: Objects, grid: Grid, *, radius: float, closed: bool) -> Any:
+    """`assign`, as one program."""
+    return assign(objects, grid, radius=radius, closed=closed)
+
+
+def level(x: Any) -> tuple[jax.Array]:
     """(N, P, C) as if there were one level."""
-    return (jnp.asarray(x)[:, :, None],)
+    return (x[:, :, None],)
 
 
 @pytest.mark.parametrize(
@@ -63,35 +70,33 @@ def test_the_focal_loss_equals_the_reference(
         y = focal(x, arrays["target"], alpha, gamma)
         return (y * arrays["g"]).sum(), y
 
-    dx, y = jax.jit(jax.grad(total, has_aux=True))(jnp.asarray(arrays["x"]))
+    dx, y = jax.jit(jax.grad(total, has_aux=True))(arrays["x"])
     parity.assert_close(y, arrays[f"y_{case}"], parity.OUTPUT, "y")
     parity.assert_close(dx, arrays[f"dx_{case}"], parity.GRADIENT, "dx")
 
 
 def test_boxes_have_the_overlaps_of_the_reference(golden: Path) -> None:
     arrays = parity.load(golden / "tasks" / "det_box_ops.npz")
-    for xp in (np, jnp):
-        a, b, degenerate = (xp.asarray(arrays[name]) for name in ("a", "b", "degenerate"))
+    a, b, degenerate = (arrays[name] for name in ("a", "b", "degenerate"))
+    for compiled in (lambda f: f, jax.jit):  # of NumPy's arrays and of JAX's
+        area, iou, giou, clip = map(compiled, (boxes.area, boxes.iou, boxes.giou, boxes.clip))
         for ours, name in (
-            (boxes.area(a), "y_area"),
-            (boxes.iou(a[:, None], b[None]), "y_iou"),
-            (boxes.giou(a[:, None], b[None]), "y_giou"),
-            (
-                boxes.clip(xp.asarray(arrays["outside"]), xp.asarray([0.0, 0.0, 80.0, 64.0])),
-                "y_clip",
-            ),
-            (1 - boxes.giou(degenerate, xp.flip(degenerate, axis=0)), "y_giou_loss_degenerate"),
+            (area(a), "y_area"),
+            (iou(a[:, None], b[None]), "y_iou"),
+            (giou(a[:, None], b[None]), "y_giou"),
+            (clip(arrays["outside"], np.float32([0.0, 0.0, 80.0, 64.0])), "y_clip"),
+            (1 - np.asarray(giou(degenerate, degenerate[::-1])), "y_giou_loss_degenerate"),
         ):
             parity.assert_close(ours, arrays[name], parity.OUTPUT, name)
         with np.errstate(invalid="ignore"):
-            own = boxes.iou(degenerate[:, None], degenerate[None])
+            own = iou(degenerate[:, None], degenerate[None])
         np.testing.assert_allclose(own, arrays["y_iou_degenerate"], rtol=1e-6)
-        assert np.isfinite(boxes.iou(degenerate, degenerate, boxes.EPSILON)).all()
+        assert np.isfinite(iou(degenerate, degenerate, boxes.EPSILON)).all()
 
     def loss(a: jax.Array) -> jax.Array:
         return (arrays["g"] * (1 - boxes.giou(a, jnp.asarray(arrays["b"][:12])))).sum()
 
-    da = jax.grad(loss)(jnp.asarray(arrays["a"]))
+    da = jax.jit(jax.grad(loss))(arrays["a"])
     parity.assert_close(da[4:], arrays["da_giou"][4:], parity.GRADIENT, "da")  # no kinks there
 
 
@@ -126,16 +131,18 @@ def test_locations_take_the_objects_of_the_reference(golden: Path, file: str) ->
     for radius, name in ((1.5, "r1_5"), (0, "inside")):
         for number in range(4):
             objects = objects_of(arrays[f"boxes_{number}"])
-            label, distances = assign(objects, grid, radius=radius, closed=False)
+            label, distances = assigned(objects, grid, radius=radius, closed=False)
             wanted = arrays[f"y_matched_{name}_{number}"]
             np.testing.assert_array_equal(label, np.where(wanted < 0, BACKGROUND, wanted))
             if number < 3:  # away from the limits both rules agree
-                closed, _ = assign(objects, grid, radius=radius, closed=True)
+                closed, _ = assigned(objects, grid, radius=radius, closed=True)
                 np.testing.assert_array_equal(closed, label)
             if f"y_regression_{number}" in arrays and radius:
-                own = distances[label >= 0] / grid.stride[label >= 0, None]
+                taken = np.asarray(label) >= 0
+                sides = np.asarray(distances)[taken]
+                own = sides / grid.stride[taken, None]
                 parity.assert_close(own, arrays[f"y_regression_{number}"], parity.OUTPUT, "sides")
-                target = centerness(distances[label >= 0])
+                target = jax.jit(centerness)(sides)
                 parity.assert_close(target, arrays[f"y_centerness_{number}"], parity.OUTPUT, "c")
 
 
@@ -145,7 +152,7 @@ def test_a_side_at_a_limit_is_of_both_levels_or_of_none() -> None:
     )
     objects = objects_of(np.float32([[0, 40, 128, 60]]))  # 64 pixels to the left and to the right
     for closed, wanted in ((True, [0, 0]), (False, [BACKGROUND] * 2)):
-        label, distances = assign(objects, grid, radius=1.5, closed=closed)
+        label, distances = assigned(objects, grid, radius=1.5, closed=closed)
         np.testing.assert_array_equal(label, wanted)
         np.testing.assert_array_equal(distances[0], [64, 10, 64, 10] if closed else [0] * 4)
 
@@ -155,13 +162,13 @@ def test_of_several_objects_the_smaller_is_taken_and_of_equal_ones_the_first(gol
     grid = grid_of(arrays["anchors"], arrays["level_sizes"])
     for number in range(3):
         objects = objects_of(arrays[f"boxes_{number}"])
-        label, _ = assign(objects, grid, radius=1.5, closed=False)
+        label, _ = assigned(objects, grid, radius=1.5, closed=False)
         wanted = arrays[f"y_matched_{number}"]
         if number == 0:
             # torchvision cannot tell 1597.5 from 1600, and takes the larger; so where both are possible it
             # differs, and nowhere else.
             alone = [
-                assign(objects_of(arrays["boxes_0"][[i]]), grid, radius=1.5, closed=False)[0] == 0
+                assigned(objects_of(arrays["boxes_0"][[i]]), grid, radius=1.5, closed=False)[0] == 0
                 for i in range(2)
             ]
             wanted = np.where(alone[1], 1, wanted)
@@ -180,8 +187,8 @@ def test_the_losses_equal_the_reference(golden: Path, preset: str, nothing: bool
         given = (
             (arrays[f"boxes_{i}"], arrays[f"labels_{i}"]) if not nothing else (np.zeros((0, 4)), [])
         )
-        targets.append(assign(objects_of(*given), grid, radius=1.5, closed=False))
-    label, distances = map(jnp.stack, zip(*targets, strict=True))
+        targets.append(assigned(objects_of(*given), grid, radius=1.5, closed=False))
+    label, distances = (jax.device_put(np.stack(each)) for each in zip(*targets, strict=True))
     batch = {"location_label": label, "location_distances": distances}
 
     def losses(x: dict[str, jax.Array]) -> Any:
@@ -191,7 +198,7 @@ def test_the_losses_equal_the_reference(golden: Path, preset: str, nothing: bool
         terms = {name: term / weights[name] for name, term in terms.items()}
         return sum(terms.values()), terms
 
-    x = {name: jnp.asarray(arrays[f"x_{name}"]) for name in ("cls", "reg", "ctr")}
+    x = {name: arrays[f"x_{name}"] for name in ("cls", "reg", "ctr")}
     dx, terms = jax.jit(jax.grad(losses, has_aux=True))(x)
     suffix = "_none" if nothing else ""
     weighted = preset == "fcos" and not nothing
@@ -208,13 +215,18 @@ def test_the_losses_equal_the_reference(golden: Path, preset: str, nothing: bool
 
 def test_suppression_keeps_what_the_reference_keeps(golden: Path) -> None:
     arrays = parity.load(golden / "tasks" / "det_nms.npz")
+
+    @jax.jit
+    def suppressed(corners: Any, scores: Any, label: Any, threshold: Any) -> jax.Array:
+        return suppress(corners, scores, label, threshold=threshold, most=len(scores))
+
     for prefix, thresholds in (("", (0.3, 0.5, 0.7)), ("edge_", (0.5, 0.65))):
         corners, scores, classes = (
-            jnp.asarray(arrays[f"{prefix}{name}"]) for name in ("boxes", "scores", "classes")
+            arrays[f"{prefix}{name}"] for name in ("boxes", "scores", "classes")
         )
         for threshold in thresholds:
-            for kind, label in (("nms", jnp.zeros_like(classes)), ("batched", classes)):
-                kept = suppress(corners, scores, label, threshold=threshold, most=len(scores))
+            for kind, label in (("nms", np.zeros_like(classes)), ("batched", classes)):
+                kept = suppressed(corners, scores, label, threshold)
                 wanted = arrays[f"y_{prefix}{kind}_{threshold}".replace(".", "_")]
                 np.testing.assert_array_equal(kept[: len(wanted)], wanted)
                 assert (kept[len(wanted) :] == -1).all()
@@ -235,8 +247,9 @@ def test_detections_are_those_of_the_reference(golden: Path) -> None:
     outputs = Levels(levels(arrays["x_cls"]), levels(reach), levels(arrays["x_ctr"]))
     task = dataclasses.replace(task, detections=50)
     heights, widths = np.float32(arrays["image_shapes"]).T
-    extents = jnp.stack([0 * widths, 0 * heights, widths, heights], axis=1)
-    found = jax.vmap(lambda each, extent: task.detect(each, grid, extent))(outputs, extents)
+    extents = np.stack([0 * widths, 0 * heights, widths, heights], axis=1)
+    detect = jax.jit(jax.vmap(lambda each, extent: task.detect(each, grid, extent)))
+    found = jax.tree.map(np.asarray, detect(outputs, extents))
     for i in range(3):
         wanted = arrays[f"y_labels_{i}"]
         np.testing.assert_array_equal(found.label[i, : len(wanted)], wanted)
@@ -262,7 +275,7 @@ def test_a_whole_detector_equals_the_reference(golden: Path) -> None:
         targets = []
         for i in range(len(x)):
             given = (file[f"{name}{suffix}"][of == i] for name in ("boxes", "labels"))
-            targets.append(assign(objects_of(*given), grid, radius=1.5, closed=False))
+            targets.append(assigned(objects_of(*given), grid, radius=1.5, closed=False))
         label, distances = map(jnp.stack, zip(*targets, strict=True))
         batch = {"location_label": label, "location_distances": distances}
         terms, weights = task.loss(outputs, batch), task.weights(batch)

@@ -63,8 +63,9 @@ def test_auxiliary_outputs_and_presence_add_their_losses_as_encnet_does(golden: 
         found["presence"] = total / count
         return sum(found.values()), found
 
-    inputs = [jnp.asarray(arrays[name]) for name in ("x", "x_aux", "x_se")]
-    (y, terms), gradients = jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True)(*inputs)
+    inputs = [arrays[name] for name in ("x", "x_aux", "x_se")]
+    derivatives = jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True))
+    (y, terms), gradients = derivatives(*inputs)
     for ours, name in (
         (y, "y"),
         (terms["loss"], "y_main"),
@@ -78,22 +79,24 @@ def test_auxiliary_outputs_and_presence_add_their_losses_as_encnet_does(golden: 
 def test_auxiliary_losses_are_those_of_the_whole_batch_and_weighted_by_the_config() -> None:
     rng = np.random.default_rng(0)
     task = Segmentation(auxiliary_weight=0.25)
-    logits = jnp.asarray(rng.normal(size=(4, 3, 2, CLASSES)), jnp.float32)
-    batch = batch_of(rng.integers(-1, CLASSES, (4, 3, 2)), [1, 1, 1, 0])
+    logits = np.float32(rng.normal(size=(4, 3, 2, CLASSES)))
+    batch = jax.tree.map(np.asarray, batch_of(rng.integers(-1, CLASSES, (4, 3, 2)), [1, 1, 1, 0]))
+
+    @jax.jit
+    def learnt(x: Any, part: Any) -> Any:
+        outputs = WithAuxiliary(x, {"a": x, "b": 2 * x}, 1.0)
+        monitored = [task.monitor(each, part)["pixel_accuracy"] for each in (outputs, x)]
+        return task.loss(outputs, part), monitored
 
     def terms(rows: slice) -> Any:
-        outputs = WithAuxiliary(logits[rows], {"a": logits[rows], "b": 2 * logits[rows]}, 1.0)
-        part = {name: array[rows] for name, array in batch.items()}
-        monitored = task.monitor(outputs, part)["pixel_accuracy"]
-        np.testing.assert_array_equal(
-            monitored, task.monitor(outputs.logits, part)["pixel_accuracy"]
-        )
-        return task.loss(outputs, part)
+        found, monitored = learnt(logits[rows], {k: array[rows] for k, array in batch.items()})
+        np.testing.assert_array_equal(*monitored)
+        return found
 
     whole, halves = terms(slice(0, 4)), [terms(slice(0, 4, 2)), terms(slice(1, 4, 2))]
     for name, value in whole.items():
         np.testing.assert_allclose(sum(half[name] for half in halves), value, rtol=1e-6)
-    doubled = task.loss(2 * logits, batch)["loss"]
+    doubled = jax.jit(task.loss)(2 * logits, batch)["loss"]
     np.testing.assert_allclose(whole["auxiliary"], 0.25 * (whole["loss"] + doubled), rtol=1e-6)
     assert task.weights(batch)["auxiliary"] == task.weights(batch)["loss"]
 
@@ -125,7 +128,9 @@ def test_scores_are_those_of_scikit_learn(golden: Path) -> None:
 def test_pictures_without_any_class_have_no_loss_and_no_scores() -> None:
     task, batch = Segmentation(), batch_of(np.full((2, 3, 4), -1))
     logits = jnp.ones((2, 3, 4, CLASSES))
-    gradient = jax.grad(lambda x: task.loss(x, batch)["loss"] / task.weights(batch)["loss"])(logits)
+    gradient = jax.jit(
+        jax.grad(lambda x: task.loss(x, batch)["loss"] / task.weights(batch)["loss"])
+    )(logits)
     assert not gradient.any()
     totals = jax.device_get(task.measure(logits, batch))
     names = tuple("abcde")

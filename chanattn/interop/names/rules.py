@@ -6,6 +6,7 @@ Tables are read in both directions (`find`, and `spell` of spelling.py), so patt
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from chanattn.interop.names.layouts import VECTOR, Axes, Layout
 
@@ -78,12 +79,26 @@ def find(name: str, table: Table) -> Match | None:
             match = re.match(entry.pattern, name)
             below = find(name[match.end() :], entry.table) if match else None
             if match and below is not None:
-                return Match(match.expand(entry.path) + below.path, below.entry)
+                return Match(expand(match, entry.path) + below.path, below.entry)
         elif isinstance(entry, Skip):
             if re.fullmatch(entry.pattern, name):
                 return Match("", entry)
         else:
             target = name if isinstance(entry, Leaf) else name.rpartition(".")[0]
             if match := re.fullmatch(entry.pattern, target):
-                return Match(match.expand(entry.path), entry)
+                return Match(expand(match, entry.path), entry)
     return None
+
+
+def expand(match: re.Match[str], path: str) -> str:
+    """`match.expand(path)`, which would read the path anew for every name."""
+    text, *more = _read(path)
+    for group, after in zip(more[::2], more[1::2], strict=True):
+        text += (match[int(group)] or "") + after
+    return text
+
+
+@cache
+def _read(path: str) -> list[str]:
+    r"""Text and numbers of groups, in turns; a group is `\1` or `\g<1>`."""
+    return re.split(r"\\(?:g<)?(\d)>?", path)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterator
 from functools import cache
 
-from chanattn.interop.names.rules import Match, Part, Skip, Table
+from chanattn.interop.names.rules import Match, Part, Skip, Table, expand
 
 
 def spell(path: str, table: Table, words: Collection[str] = ()) -> tuple[str, Match] | None:
@@ -34,22 +34,27 @@ def _spellings(path: str, table: Table) -> Iterator[tuple[str, Match]]:
     for entry in table:
         if isinstance(entry, Skip):
             continue
-        for name, ours in _expanded(entry.pattern, entry.path):
-            if isinstance(entry, Part):
-                if path.startswith(ours):
-                    below = _spellings(path.removeprefix(ours), entry.table)
-                    yield from ((name + rest, match) for rest, match in below)
-            elif path == ours:
-                yield name, Match(path, entry)
+        names = _names(entry.pattern, entry.path)
+        if isinstance(entry, Part):
+            begins = (path[:end] for end in range(len(path) + 1))
+            found = [(*named, ours) for ours in begins for named in names.get(ours, ())]
+            for _, name, ours in sorted(found):
+                below = _spellings(path.removeprefix(ours), entry.table)
+                yield from ((name + rest, match) for rest, match in below)
+        else:
+            yield from ((name, Match(path, entry)) for _, name in names.get(path, ()))
 
 
 @cache
-def _expanded(pattern: str, path: str) -> tuple[tuple[str, str], ...]:
-    """All names that a pattern matches, each with our path."""
+def _names(pattern: str, path: str) -> dict[str, list[tuple[int, str]]]:
+    """All names that a pattern matches, numbered in its order, by our path."""
     names, end = _alternatives(pattern, 0)
     assert end == len(pattern), f"{pattern} is more than the tables need"
-    matches = [(name, re.fullmatch(pattern, name)) for name in names]
-    return tuple((name, match.expand(path)) for name, match in matches if match)
+    found: dict[str, list[tuple[int, str]]] = {}
+    for number, name in enumerate(names):
+        if match := re.fullmatch(pattern, name):
+            found.setdefault(expand(match, path), []).append((number, name))
+    return found
 
 
 def _alternatives(pattern: str, start: int) -> tuple[list[str], int]:
