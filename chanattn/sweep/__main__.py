@@ -18,16 +18,18 @@ import contextlib
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
-from ml_collections import ConfigDict
 
 from chanattn import cli
 from chanattn.errors import UsageError
 from chanattn.runs.layout import INDEX
 from chanattn.sweep import launchers, search_flags
 from chanattn.sweep.watch import STALL_MINUTES as STALL_MINUTES_DEFAULT
-from chanattn.training.config import changed_fields
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
 
 WORKDIR = cli.define_path(
     "workdir", None, "folder of the sweep: written, or continued if it holds this sweep"
@@ -60,7 +62,7 @@ for _name in launchers.NAMES:
 flags.adopt_module_key_flags(search_flags)
 
 
-def main(config: ConfigDict) -> None:
+def main(config: "ConfigDict") -> None:
     """Sweeps or searches as the flags say."""
     import jax
 
@@ -75,12 +77,13 @@ def main(config: ConfigDict) -> None:
         _start(config, workdir)
 
 
-def _start(config: ConfigDict, workdir: Path) -> None:
+def _start(config: "ConfigDict", workdir: Path) -> None:
     from chanattn.sweep import grid as grids
     from chanattn.sweep.check import check, chosen
     from chanattn.sweep.dry_run import dry_run
     from chanattn.sweep.program import sweep
     from chanattn.sweep.request import GridRequest, Request
+    from chanattn.training.config import changed_fields
 
     file, _ = cli.take_config_flag(sys.argv)
     searching = search_flags.SEARCH.value

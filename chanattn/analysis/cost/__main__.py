@@ -13,13 +13,14 @@ import functools
 from typing import TYPE_CHECKING
 
 from absl import flags
-from ml_collections import ConfigDict
 from rich.console import Console
 
 from chanattn import cli
 from chanattn.errors import UsageError
 
 if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
     from chanattn.analysis.cost.grid import Grid
 
 _MECHANISMS = flags.DEFINE_list(
@@ -42,7 +43,7 @@ _JSON = cli.define_path("json", None, "write the figures to this file")
 _MARKDOWN = cli.define_path("markdown", None, "write the tables to this file")
 
 
-def main(config: ConfigDict) -> None:
+def main(config: "ConfigDict") -> None:
     """Counts and measures as the flags say, and prints tables.
 
     Raises:
@@ -105,7 +106,7 @@ def main(config: ConfigDict) -> None:
         write_text(_MARKDOWN.value, page(grids, notes))
 
 
-def _by_module(name: str, config: ConfigDict) -> "Grid":
+def _by_module(name: str, config: "ConfigDict") -> "Grid":
     from chanattn.analysis.cost import tables
     from chanattn.analysis.cost.measure import network, pictures_of
 
