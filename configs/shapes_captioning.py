@@ -1,12 +1,14 @@
 """Captioning without a download: shapes in five colours and two sizes, drawn by the package itself.
 
-    python train.py --config=configs/shapes_captioning.py --workdir=runs/told
-    python train.py --config=configs/shapes_captioning.py:spatial --workdir=runs/told-spatial
+    python train.py --config=configs/shapes_captioning.py:spatial --workdir=runs/told
+    python train.py --config=configs/shapes_captioning.py --workdir=runs/told-cs
     python eval.py --workdir=runs/told --split=held_out
 
-The argument is the attention of the decoder (`task.attention`). The split `held_out` shows pairs of colour
-and form that training never shows. What the words are and where they stand is learnt in a few epochs, which
-of two shapes lies left or above much later. The recipe is our own.
+The argument is the attention of the decoder (`task.attention`), SCA-CNN's if there is none. The split
+`held_out` shows pairs of colour and form that training never shows. The first command says 96.0 % of the
+validation split exactly, 94.0 % of the test split and 15.6 % of `held_out` (one seed,
+`results/shapes_captioning`). What the words are is learnt in a few epochs, which of two shapes lies left or
+above from the tenth on. The recipe is our own.
 """
 
 from ml_collections import ConfigDict
@@ -17,11 +19,11 @@ from configs import base
 def get_config(attention: str = "cs") -> ConfigDict:
     """The recipe with that attention in the decoder."""
     c = base.get_config()
-    c.epochs = 30
-    c.batch_size = 50
-    c.log_every = 40  # one epoch
-    c.eval_every = 200
-    c.checkpoint_every = 400
+    c.epochs = 60
+    c.batch_size = 20
+    c.log_every = 100  # one epoch
+    c.eval_every = 2000
+    c.checkpoint_every = 2000
 
     c.dataset.name = "shapes"
     c.dataset.image_size = 64
@@ -35,6 +37,7 @@ def get_config(attention: str = "cs") -> ConfigDict:
     c.task.attention_width = 128
     c.task.endpoint = "stage3"
     c.task.positions = True
+    c.task.ctx2out = True
     c.task.longest = 12
     c.task.word_groups = (
         "size: small large",
