@@ -57,10 +57,10 @@ def convolve(
                 return _then(_product, geometry, relu, *operands)
             return operations.convolution(*operands, geometry, relu)
 
-        return lax.platform_dependent(*operands, cpu=fast, default=plain)
+        return kernels.by_platform(*operands, cpu=fast, default=plain)
     if which == "xla":
         fast = functools.partial(_then, _for_xla, geometry, relu)
-        return lax.platform_dependent(*operands, cpu=fast, default=plain)
+        return kernels.by_platform(*operands, cpu=fast, default=plain)
     return plain(*operands)
 
 

@@ -10,9 +10,12 @@ program is traced; one that has been compiled keeps its own.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
+from jax import lax
+from jax.sharding import Mesh
 
 from chanattn import onednn
 from chanattn.errors import UsageError
@@ -21,6 +24,7 @@ from chanattn.onednn import ffi
 NAMES = ("auto", "onednn", "xla", "plain")
 
 _choice = "auto"
+_platform: str | None = None  # of what is being traced, if that is known
 
 
 def choose(name: str) -> None:
@@ -51,6 +55,29 @@ def chosen(name: str) -> Iterator[None]:
         yield
     finally:
         choose(before)
+
+
+@contextlib.contextmanager
+def running_on(mesh: Mesh) -> Iterator[None]:
+    """For tracing programs that run on these devices alone; also a decorator of a function to be traced.
+
+    They hold one of the two forms of a convolution or norm. Others hold both, which nearly doubles the time
+    to trace and to lower a training step, and may be lowered for any platform.
+    """
+    global _platform  # noqa: PLW0603
+    before = _platform
+    _platform = mesh.devices.flat[0].platform
+    try:
+        yield
+    finally:
+        _platform = before
+
+
+def by_platform(*operands: Any, cpu: Callable[..., Any], default: Callable[..., Any]) -> Any:
+    """`lax.platform_dependent`, decided at once where the platform is known, see `running_on`."""
+    if _platform is None:
+        return lax.platform_dependent(*operands, cpu=cpu, default=default)
+    return cpu(*operands) if _platform == "cpu" else default(*operands)
 
 
 def current() -> str:

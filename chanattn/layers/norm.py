@@ -81,7 +81,7 @@ def _by_onednn(
         y, *moments = _by_batch(x, scale, bias, epsilon)
         return (nn.relu(y) if relu else y), *moments
 
-    return lax.platform_dependent(x, scale, bias, cpu=fast, default=plain)
+    return kernels.by_platform(x, scale, bias, cpu=fast, default=plain)
 
 
 def _by_batch(

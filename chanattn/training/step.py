@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from chanattn import random_streams
 from chanattn.batch import Batch, Pair
 from chanattn.data.placement import batch_sharding, put_copies, replicated
+from chanattn.layers import kernels
 from chanattn.layers.norm import FROZEN
 from chanattn.tasks import Task, auxiliary
 from chanattn.training import finetuning
@@ -74,6 +75,7 @@ def make_train_step(
             and their averages to the bit; its gradients are not computed, and are not in their norm.
     """
 
+    @kernels.running_on(mesh)
     def train_step(state: TrainState, feed: PyTree, seed: jax.Array) -> tuple[TrainState, Window]:
         data_key, model_key = (
             jax.random.fold_in(random_streams.key(seed, name), state.step)

@@ -197,6 +197,25 @@ def test_accelerators_get_the_plain_convolution(platform, formulation):
     assert text.count("stablehlo.convolution") == program("plain").count("stablehlo.convolution")
 
 
+@pytest.mark.parametrize("formulation", FORMULATIONS)
+def test_a_program_of_known_devices_holds_their_form_alone_and_computes_the_same(formulation):
+    mesh = jax.make_mesh((1,), ("data",), devices=jax.devices()[:1])
+    layer = Conv(3)
+    x = jnp.ones((2, 5, 5, 2))
+    params = layer.init(jax.random.key(0), x)
+
+    def gradient(params, x):
+        return jax.grad(lambda p, x: jnp.sin(layer.apply(p, x)).sum())(params, x)
+
+    with kernels.chosen(formulation):
+        known = jax.jit(kernels.running_on(mesh)(gradient)).trace(params, x)
+        unknown = jax.jit(gradient).trace(params, x)
+    assert "platform_index" not in str(known.jaxpr)
+    assert ("platform_index" in str(unknown.jaxpr)) == (formulation != "plain")
+    ours, wanted = (traced.lower().compile()(params, x) for traced in (known, unknown))
+    jax.tree.map(np.testing.assert_array_equal, ours, wanted)
+
+
 @needs_onednn
 def test_bfloat16_takes_the_plain_convolution():
     with kernels.chosen("onednn"):
