@@ -7,9 +7,10 @@ from typing import Any
 import jax
 from jax.sharding import NamedSharding
 
-#: Options of XLA (https://openxla.org/xla/flags_guidance). All that they change is how long the compilation
-#: takes and how fast the program is. XLA:CPU spends four times as long on optimising many small operations as
-#: on everything else, and then a third less with the older of its two emitters, which JAX 0.12 has no more.
+#: Options of XLA (https://openxla.org/xla/flags_guidance). They change how long the compilation takes, how
+#: fast the program is, and the last bits of some results: initial values on a CPU depend on them. XLA:CPU
+#: spends four times as long on optimising many small operations as on everything else, and then a third less
+#: with the older of its two emitters, which JAX 0.12 has no more.
 _CPU_OPTIONS = {"xla_backend_optimization_level": "0", "xla_cpu_use_fusion_emitters": False}
 
 
