@@ -12,7 +12,12 @@ __all__ = ["Predictor", "__version__"]
 def __getattr__(name: str) -> Any:
     """`chanattn.Predictor`, which brings what a training needs, is imported when it is asked for."""
     if name == "Predictor":
-        from chanattn.prediction import Predictor
-
+        try:
+            from chanattn.prediction import Predictor
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                f"chanattn.Predictor needs {error.name}, which the library does without: in the clone of"
+                " chanattn, pip install -e '.[lab]'"
+            ) from error
         return Predictor
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

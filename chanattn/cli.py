@@ -121,11 +121,11 @@ def run(
         say(str(error))
         sys.exit(PREEMPTED)
     except ModuleNotFoundError as error:
-        if importlib.util.find_spec("ml_collections") is not None:
+        if (error.name or "chanattn").partition(".")[0] == "chanattn":
             raise
         say(
-            f"error: this program needs {error.name}, and more that the library does without: pip install -e"
-            " '.[lab]'"
+            f"error: this program needs {error.name}, which the library does without: in the clone of"
+            " chanattn, pip install -e '.[lab]'"
         )
         sys.exit(USAGE)
     sys.exit(0)

@@ -142,6 +142,11 @@ def test_with_its_three_packages_it_computes_and_leaves_its_host_alone(environme
     assert done.stdout.strip() == str(environment / "chanattn/attention/__init__.py")
 
 
+def test_the_predictor_says_what_it_needs(environment: Path) -> None:
+    done = python(environment, "import chanattn\nchanattn.Predictor\n")
+    assert done.stderr.rstrip().endswith("in the clone of chanattn, pip install -e '.[lab]'")
+
+
 def test_a_program_of_the_laboratory_names_what_to_install(environment: Path) -> None:
     done = python(environment, "chanattn.sweep", "--config=x.py", "--workdir=w")
     assert done.returncode == 2, done.stderr

@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from chanattn.data.prepare import prepare
 from chanattn.data.prepare.__main__ import main
 from chanattn.data.sources import open_source
+from chanattn.errors import UsageError
 from configs import base
 
 CIFAR10_NAMES = [f"kind{i}" for i in range(10)]
@@ -255,3 +257,9 @@ def test_sets_downloaded_by_hand_say_where_to_put_the_files(tmp_path, monkeypatc
 def test_wrong_arguments_are_named(arguments, message, tmp_path, capsys):
     assert main([*arguments, f"--data_dir={tmp_path}"]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["fashion-mnist", "fashion_mnits"])
+def test_a_name_that_tfds_does_not_know_is_refused_with_the_nearest(name: str) -> None:
+    with pytest.raises(UsageError, match="Did you mean 'fashion_mnist'"):
+        prepare(name)

@@ -40,7 +40,7 @@ def prepare(
         raise UsageError(f"data set {name!r} needs no preparation")
     try:
         builder_class = tfds.builder_cls(name)
-    except tfds.core.registered.DatasetNotFoundError as error:
+    except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:  # no name at all
         valid = tfds.list_builders(with_community_datasets=False)
         raise UsageError(f"TFDS has no data set {name!r}.{did_you_mean(name, valid)}") from error
     folder = data_dirs(data_dir)[0]
