@@ -6,6 +6,7 @@ saved; 1 anything else, with its traceback (one line for a training that diverge
 
 import contextlib
 import difflib
+import importlib.metadata
 import importlib.util
 import inspect
 import io
@@ -121,7 +122,7 @@ def run(
         say(str(error))
         sys.exit(PREEMPTED)
     except ModuleNotFoundError as error:
-        if (error.name or "chanattn").partition(".")[0] == "chanattn":
+        if not _laboratory_lacks():  # then it is a mistake of ours, or of a module of the user's
             raise
         say(
             f"error: this program needs {error.name}, which the library does without: in the clone of"
@@ -129,6 +130,26 @@ def run(
         )
         sys.exit(USAGE)
     sys.exit(0)
+
+
+def _laboratory_lacks() -> list[str]:
+    """Packages of the extra `lab` that are not installed, of those that every platform needs."""
+    try:
+        required = importlib.metadata.requires("chanattn") or []
+    except importlib.metadata.PackageNotFoundError:
+        return ["chanattn"]
+    parts = (word.partition(";") for word in required)
+    names = {
+        re.split(r"[^\w.-]", word, maxsplit=1)[0]
+        for word, _, marker in parts
+        if re.fullmatch(r"""\s*extra\s*==\s*["']lab["']\s*""", marker)
+    }
+
+    def spelt(name: str) -> str:  # as PEP 503 compares names
+        return re.sub(r"[-_.]+", "-", name).lower()
+
+    installed = {spelt(each.metadata["Name"] or "") for each in importlib.metadata.distributions()}
+    return sorted(name for name in names if spelt(name) not in installed)
 
 
 def _notes(error: Exception) -> list[str]:

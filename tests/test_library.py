@@ -154,5 +154,17 @@ def test_a_program_of_the_laboratory_names_what_to_install(environment: Path) ->
     assert done.stderr.endswith("pip install -e '.[lab]'\n")
 
 
+def test_a_module_that_is_missing_beside_the_laboratory_is_no_matter_of_installation(
+    tmp_path: Path,
+) -> None:
+    program = "from chanattn import cli\ndef main():\n    import no_such_module\ncli.run(main, jax=False)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert done.stderr.endswith("ModuleNotFoundError: No module named 'no_such_module'\n")
+
+
 def test_the_citation_is_of_this_version() -> None:
     assert f'version: "{chanattn.__version__}"' in (ROOT / "CITATION.cff").read_text()
