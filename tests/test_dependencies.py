@@ -14,6 +14,7 @@ PACKAGE = ROOT / "chanattn"
 LEAVES = {
     "class_names",
     "config",
+    "duration",
     "errors",
     "fields",
     "files",
