@@ -131,7 +131,7 @@ class _Calls:
         except ValueError:  # unbound, a helper of the constructor: no part of the network yet
             return method(*args, **kwargs)
         self.paths.setdefault(path)
-        if type(context.module).__module__.startswith(attention.__name__ + "."):
+        if attention.is_mechanism(context.module):
             self.attention.add(path)
         with jax.named_scope(self._PREFIX + ".".join(path)):
             return method(*args, **kwargs)

@@ -18,11 +18,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention import gate as gates
-from chanattn.attention import mix, squeeze
-from chanattn.attention.core import over_space, refuse_condition, residual, sow_weights, weigh
+from chanattn.attention import mix
+from chanattn.attention.functional import gate as gates
+from chanattn.attention.functional import squeeze
+from chanattn.attention.functional.fuse import over_space, residual
+from chanattn.attention.module import Attention, sow_weights, weigh
 from chanattn.attention.registry import register
-from chanattn.attention.widths import WidthRule, width_rule
+from chanattn.attention.widths import WidthRule, width_rule_of
 from chanattn.errors import UsageError
 from chanattn.layers import BatchNorm, Conv
 
@@ -62,11 +64,10 @@ class SpatialLogits(nn.Module):
     axes=("mean", "bottleneck; dilated convolutions for space", "1 + sigmoid of their product"),
     placement="stage_end",
     citation="Park, Woo, Lee, Kweon. BAM: Bottleneck Attention Module. BMVC 2018. arXiv:1807.06514",
+    parameters="3 C d + C + 18 d^2 + 13 d + 1",
 )
-class BAM(nn.Module):
+class BAM(Attention):
     """A channel and a spatial branch, joined in one gate between 1 and 2.
-
-    Parameters: 3 C d + C + 18 d^2 + 13 d + 1
 
     d = max(C / 16, 1). 1.5 at zero logits.
 
@@ -78,8 +79,7 @@ class BAM(nn.Module):
         min_width: Least d; None: 1, or the divisor.
         preset: "official" (product of the branches) or "paper" (sum).
         dilation: Of the two 3x3 convolutions.
-        gate: A soft or hard gate of `attention.gate`; the weights are 1 + gate.
-        param_dtype: Type of the parameters.
+        gate: A soft or hard gate of `functional.gate`; the weights are 1 + gate.
     """
 
     reduction: int = 16
@@ -90,7 +90,6 @@ class BAM(nn.Module):
     preset: str = "official"
     dilation: int = 4
     gate: str | gates.Gate = "sigmoid"
-    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
@@ -98,25 +97,15 @@ class BAM(nn.Module):
         self._width_rule()
         if self.dilation < 1:
             raise UsageError(f"bam: dilation must be positive, not {self.dilation}")
-        gates.get(self.gate)
         super().__post_init__()
 
     def _width_rule(self) -> WidthRule:
-        return width_rule(
-            self.rounding,
-            self.reduction,
-            owner="bam",
-            width=self.width,
-            divisor=self.divisor,
-            min_width=self.min_width,
-        )
+        return width_rule_of(self, "bam")
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Strengthen channels and positions of (N, H, W, C)."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         width = self._width_rule()(x.shape[-1])
         channel = mix.Bottleneck(
             width, use_norm=True, param_dtype=self.param_dtype, name="channel"

@@ -31,7 +31,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention.core import refuse_condition, sow_weights
+from chanattn.attention.module import Attention, sow_weights
 from chanattn.attention.registry import register
 from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
@@ -113,11 +113,10 @@ class BandMatrices(nn.Module):
     placement="after_sum",
     citation="Chi, Yuan, Mu, Xu. Non-Local Neural Networks With Grouped Bilinear Attentional Transforms. "
     "CVPR 2020",
+    parameters="2 C d + d^2 + d G + 6 d + 3 C + 3 G + 2 b^3 G^2 + 2 b^2 G",
 )
-class BilinearTransform(nn.Module):
+class BilinearTransform(Attention):
     """Bands of rows and of columns are mixed by matrices that the map itself gives.
-
-    Parameters: 2 C d + d^2 + d G + 6 d + 3 C + 3 G + 2 b^3 G^2 + 2 b^2 G
 
     d = C / 2, G = 4 groups, b bands a side. Without biases (timm) C + 2 d + G fewer.
 
@@ -131,7 +130,6 @@ class BilinearTransform(nn.Module):
         block_size: b; None: the largest number up to 7 that divides height and width.
         groups: G, groups of inner channels with their own matrices; None: the preset's 4 or 2.
         drop_rate: Share of channels that training drops from what is added.
-        param_dtype: Type of the parameters.
     """
 
     preset: str = "official"
@@ -143,7 +141,6 @@ class BilinearTransform(nn.Module):
     block_size: int | None = None
     groups: int | None = None
     drop_rate: float = 0.2
-    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
@@ -178,11 +175,9 @@ class BilinearTransform(nn.Module):
         return self.block_size
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Add the transformed map to (N, H, W, C)."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         _, height, width, channels = x.shape
         preset = PRESETS[self.preset]
         inner, groups = self._width_rule()(channels), self.groups or preset.groups

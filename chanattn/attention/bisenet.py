@@ -13,14 +13,14 @@ Batch norm sees one value a picture: in training it needs several pictures a bat
 for its gate, which teaches W nothing.
 """
 
-from functools import partial
-from typing import Any
+import flax.linen as nn
+import jax
 
-import jax.numpy as jnp
-
-from chanattn.attention import gate as gates
-from chanattn.attention import mix, squeeze
-from chanattn.attention.core import ChannelAttention, residual
+from chanattn.attention import mix
+from chanattn.attention.functional import gate as gates
+from chanattn.attention.functional import squeeze
+from chanattn.attention.functional.fuse import over_space, residual
+from chanattn.attention.module import Attention
 from chanattn.attention.registry import register
 from chanattn.errors import UsageError
 
@@ -31,68 +31,70 @@ CITATION = (
 PRESETS = ("official", "port")
 
 
-@register("arm", year=2018, axes=("mean", "dense, batch norm", "sigmoid"), citation=CITATION)
-def arm(
-    gate: str | gates.Gate = "sigmoid", param_dtype: Any = jnp.float32, **module: Any
-) -> ChannelAttention:
+@register(
+    "arm",
+    year=2018,
+    axes=("mean", "dense, batch norm", "sigmoid"),
+    parameters="C^2 + 2 C",
+    citation=CITATION,
+)
+class ARM(Attention):
     """BiSeNet's attention refinement: one full layer and batch norm in place of the bottleneck.
-
-    Parameters: C^2 + 2 C
 
     0.5 at zero logits.
 
-    Args:
-        gate: A soft or hard gate of `attention.gate`.
-        param_dtype: Type of the parameters.
-        **module: `name` and `parent` of the Flax module.
-
-    Raises:
-        UsageError: An unknown gate.
+    Attributes:
+        gate: A soft or hard gate of `functional.gate`.
     """
-    return ChannelAttention(
-        squeeze=squeeze.mean,
-        mix=partial(mix.Dense, use_norm=True, param_dtype=param_dtype),
-        gate=gates.get(gate),
-        **module,
-    )
+
+    gate: str | gates.Gate = "sigmoid"
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Reweigh the channels of (N, H, W, C)."""
+        x = self.feature_map(x)
+        layer = mix.Dense(use_norm=True, param_dtype=self.param_dtype, name="mix")
+        w = self.weigh(layer(squeeze.mean(x), train), train)
+        return x * over_space(w, x)
 
 
 @register(
     "ffm",
     year=2018,
     axes=("mean", "bottleneck that is none: d = C", "1 + sigmoid"),
+    parameters="2 C^2",
     citation=CITATION,
 )
-def ffm(
-    preset: str = "official",
-    gate: str | gates.Gate = "sigmoid",
-    param_dtype: Any = jnp.float32,
-    **module: Any,
-) -> ChannelAttention:
+class FFM(Attention):
     """The gate of BiSeNet's feature fusion: strengthens channels, two full layers.
 
-    Parameters: 2 C^2
+    Multiplies by 1.5 at zero logits. With "port" C^2 + 2 C parameters.
 
-    Multiplies by 1.5 at zero logits. With "port" C^2 + 2 C.
-
-    Args:
-        preset: "official" (two layers) or "port" (one with batch norm, as in `arm`).
-        gate: A soft or hard gate of `attention.gate`; the weights are 1 + gate.
-        param_dtype: Type of the parameters.
-        **module: `name` and `parent` of the Flax module.
+    Attributes:
+        preset: "official" (two layers) or "port" (one with batch norm, as in `ARM`).
+        gate: A soft or hard gate of `functional.gate`; x is multiplied by 1 + gate.
 
     Raises:
         UsageError: An unknown preset or gate.
     """
-    if preset not in PRESETS:
-        raise UsageError(f"ffm: unknown preset {preset!r}; valid: {', '.join(PRESETS)}")
-    own = {"use_bias": False, "param_dtype": param_dtype}
-    return ChannelAttention(
-        squeeze=squeeze.mean,
-        mix=partial(mix.Bottleneck, width=lambda channels: channels, **own)
-        if preset == "official"
-        else partial(mix.Dense, use_norm=True, **own),
-        gate=gates.get(gate),
-        fuse=residual,
-        **module,
-    )
+
+    preset: str = "official"
+    gate: str | gates.Gate = "sigmoid"
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise UsageError(f"ffm: unknown preset {self.preset!r}; valid: {', '.join(PRESETS)}")
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Strengthen the channels of (N, H, W, C)."""
+        x = self.feature_map(x)
+        own = {"use_bias": False, "param_dtype": self.param_dtype, "name": "mix"}
+        layers = (
+            mix.Bottleneck(width=x.shape[-1], **own)
+            if self.preset == "official"
+            else mix.Dense(use_norm=True, **own)
+        )
+        w = self.weigh(layers(squeeze.mean(x), train), train)
+        return residual(x, over_space(w, x))

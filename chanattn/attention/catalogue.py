@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from chanattn.attention import gate, mix, squeeze
+from chanattn.attention import mix
+from chanattn.attention.functional import gate, squeeze
 from chanattn.attention.mechanism import Measurement, Mechanism
 from chanattn.attention.registry import describe, names
 from chanattn.markdown import table

@@ -23,7 +23,7 @@ there; here it counts.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -31,18 +31,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention import gate as gates
 from chanattn.attention import mix
-from chanattn.attention import squeeze as squeezes
-from chanattn.attention.core import (
-    ChannelAttention,
-    over_space,
-    refuse_condition,
-    refuse_unused,
-    sow_weights,
-    weigh,
-)
-from chanattn.attention.registry import preset, register
+from chanattn.attention.channel import ChannelAttention
+from chanattn.attention.functional import gate as gates
+from chanattn.attention.functional import squeeze as squeezes
+from chanattn.attention.functional.fuse import over_space
+from chanattn.attention.module import Attention, refuse_unused, sow_weights
+from chanattn.attention.registry import register
 from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
 from chanattn.layers import BatchNorm, Conv, maximum
@@ -127,11 +122,10 @@ class SpatialAttention(nn.Module):
     year=2018,
     axes=("mean and max", "shared bottleneck", "sigmoid; then a spatial gate"),
     citation=CITATION,
+    parameters="2 C d + C + d + 2 k^2 + 2",
 )
-class CBAM(nn.Module):
+class CBAM(Attention):
     """Channel attention from mean and maximum, then spatial attention.
-
-    Parameters: 2 C d + C + d + 2 k^2 + 2
 
     d = max(C // 16, 1), k = 7; without biases (timm) C + d fewer. 0.25 at zero logits.
 
@@ -145,7 +139,7 @@ class CBAM(nn.Module):
         squeeze: Descriptors that share the bottleneck; None: the preset's choice, "mean+max" of the first
             two. "mean" or "max" alone for the paper's Table 1, "mean+max+l2+lse" for all four of the
             official code.
-        gate: Of the channels: a soft or hard gate of `attention.gate`. That of the positions is a sigmoid.
+        gate: Of the channels: a soft or hard gate of `functional.gate`. That of the positions is a sigmoid.
             In "parallel" it is that of the sums, with the channels of every position for itself.
         combine: "channel_first", "spatial_first" or "parallel", see the head of this file.
         spatial: False leaves the channel gate alone.
@@ -153,7 +147,6 @@ class CBAM(nn.Module):
             choice.
         kernel_size: Of the spatial convolution.
         use_bias: Biases of the bottleneck; None: the preset's choice.
-        param_dtype: Type of the parameters.
     """
 
     reduction: int = 16
@@ -169,7 +162,6 @@ class CBAM(nn.Module):
     maps: str | None = None
     kernel_size: int = 7
     use_bias: bool | None = None
-    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
@@ -185,7 +177,6 @@ class CBAM(nn.Module):
             refuse_unused(self, "cbam: spatial=false", "combine", "maps", "kernel_size")
         mix.check_odd(self.kernel_size)
         squeezes.get(self._squeeze)
-        gates.get(self.gate)
         super().__post_init__()
 
     def _width_rule(self) -> WidthRule:
@@ -204,18 +195,15 @@ class CBAM(nn.Module):
         return PRESETS[self.preset].squeeze if self.squeeze is None else self.squeeze
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Reweigh the channels, then the positions, of (N, H, W, C), or in another order."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         if not self.spatial:
             return self._channel_gate()(x, train=train)
         if self.combine == "parallel":
             z = self._mix()(name="channel")(squeezes.get(self._squeeze)(x), train=train)
             z = z[:, None, None] + self._spatial_gate().logits(x, train)
-            weights = weigh(self, gates.get(self.gate), z, train)
-            sow_weights(self, weights)
+            weights = self.weigh(z, train)
             return x * over_space(weights, x)
         steps: list[nn.Module] = [self._channel_gate(), self._spatial_gate()]
         for step in steps if self.combine == "channel_first" else steps[::-1]:
@@ -251,17 +239,17 @@ class CBAM(nn.Module):
         )
 
 
-preset(
+@register(
     "cbam_light",
-    CBAM,
-    """Channel and spatial attention, each from half the mean plus half the maximum.
-
-    Parameters: 2 C d + k^2 + 2
-
-    d = C / 16, rounded, at least 1; k = 7. 0.25 at zero logits.
-    """,
-    fixed={"preset": "light"},
     axes=("mean and max, half each", "bottleneck", "sigmoid; then a spatial gate"),
+    parameters="2 C d + k^2 + 2",
     year=2020,
     citation=CITATION + " (timm's LightCbamModule)",
 )
+class CBAMLight(CBAM):
+    """Channel and spatial attention, each from half the mean plus half the maximum.
+
+    d = C / 16, rounded, at least 1; k = 7. 0.25 at zero logits. Options as of `CBAM`.
+    """
+
+    preset: str = field(default="light", init=False)

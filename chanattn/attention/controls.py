@@ -12,17 +12,17 @@ which starts between 0.1 and 1e-6 there (`init_scale`), and at 1, the identity, 
 """
 
 import math
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention import gate as gates
-from chanattn.attention.core import ChannelAttention, over_space, refuse_condition, sow_weights
+from chanattn.attention.functional import gate as gates
+from chanattn.attention.functional.fuse import over_space
+from chanattn.attention.functional.select import fixed_numbers
+from chanattn.attention.module import Attention, sow_weights
 from chanattn.attention.registry import register
-from chanattn.attention.selection import fixed_numbers
 from chanattn.errors import UsageError
 
 _NOBODY = "none: a control"
@@ -35,11 +35,14 @@ def _apply(module: nn.Module, x: jax.Array, weights: jax.Array) -> jax.Array:
     return x * over_space(shown, x)
 
 
-@register("constant", citation=_NOBODY, axes=("none", "none", "a constant"))
-class Constant(nn.Module):
+@register(
+    "constant",
+    citation=_NOBODY,
+    axes=("none", "none", "a constant"),
+    parameters="0",
+)
+class Constant(Attention):
     """One fixed number for all channels: attention that has no effect but its mean.
-
-    Parameters: 0
 
     Attributes:
         value: The weight; 0.5 is what a sigmoid starts with.
@@ -53,11 +56,9 @@ class Constant(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Scale (N, H, W, C)."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         return _apply(self, x, jnp.full(x.shape[-1:], self.value))
 
 
@@ -69,21 +70,18 @@ class Constant(nn.Module):
     identity_if=lambda module: module.init_scale == 1,
     citation="Touvron, Cord, Sablayrolles, Synnaeve, Jégou. Going Deeper with Image Transformers. ICCV 2021. "
     "arXiv:2103.17239 (LayerScale)",
+    parameters="C",
 )
-class Static(nn.Module):
+class Static(Attention):
     """A learned factor for every channel, whatever the input.
-
-    Parameters: C
 
     The identity at the start, unless `init_scale` is changed.
 
     Attributes:
         init_scale: Where the factors start.
-        param_dtype: Type of the parameters.
     """
 
     init_scale: float = 1.0
-    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.init_scale):
@@ -91,22 +89,22 @@ class Static(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Scale the channels of (N, H, W, C)."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         start = nn.initializers.constant(self.init_scale)
         return _apply(self, x, self.param("scale", start, x.shape[-1:], self.param_dtype))
 
 
 @register(
-    "random", citation=_NOBODY, axes=("none", "none", "a fixed random number"), order_matters=True
+    "random",
+    citation=_NOBODY,
+    axes=("none", "none", "a fixed random number"),
+    order_matters=True,
+    parameters="0",
 )
-class Random(nn.Module):
+class Random(Attention):
     """A fixed random weight in (0, 1) for every channel, which nothing learns.
-
-    Parameters: 0
 
     Every place in a network has weights of its own, which depend on `weight_seed` and on the path of the
     module alone: neither on the seed of the run nor on the process. They are no state: checkpoints do not
@@ -124,60 +122,47 @@ class Random(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Scale the channels of (N, H, W, C)."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         weights = fixed_numbers(x.shape[-1], "/".join(self.path), self.weight_seed)
         return _apply(self, x, jnp.asarray(weights))
 
 
 class Bias(nn.Module):
-    """z = b for every picture of (N, C), whatever they show. C parameters, zero at the start."""
+    """z = b for every picture, whatever it shows. C parameters, zero at the start."""
 
     param_dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, s: jax.Array, train: bool = False) -> jax.Array:
-        """Map (N, C) to (N, C)."""
-        b = self.param("bias", nn.initializers.zeros, s.shape[-1:], self.param_dtype)
-        return jnp.broadcast_to(b.astype(jnp.float32), s.shape)
-
-
-def _blind(x: jax.Array) -> jax.Array:
-    """A descriptor (N, C) with nothing of x in it."""
-    return jnp.zeros((x.shape[0], x.shape[-1]))
+    def __call__(self, pictures: int, channels: int) -> jax.Array:
+        """The logits (N, C)."""
+        b = self.param("bias", nn.initializers.zeros, (channels,), self.param_dtype)
+        return jnp.broadcast_to(b.astype(jnp.float32), (pictures, channels))
 
 
 @register(
     "bias_only",
     citation=_NOBODY,
     axes=("none", "a bias", "sigmoid"),
-    identity_if=lambda module: module.gate.is_open_at(0.0),
+    parameters="C",
+    identity_if=lambda module: gates.is_open_at(gates.of(module), 0.0),
 )
-def bias_only(
-    gate: str | gates.Gate = "sigmoid",
-    param_dtype: Any = jnp.float32,
-    **module: Any,
-) -> ChannelAttention:
+class BiasOnly(Attention):
     """A learned logit for every channel, whatever the input: attention that is blind.
-
-    Parameters: C
 
     0.5 at the start, where all logits are zero.
 
-    Args:
-        gate: A soft or hard gate of `attention.gate`.
-        param_dtype: Type of the parameters.
-        **module: `name` and `parent` of the Flax module.
-
-    Raises:
-        UsageError: An unknown gate.
+    Attributes:
+        gate: A soft or hard gate of `functional.gate`.
     """
-    return ChannelAttention(
-        squeeze=_blind,
-        mix=partial(Bias, param_dtype=param_dtype),
-        gate=gates.get(gate),
-        **module,
-    )
+
+    gate: str | gates.Gate = "sigmoid"
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Scale the channels of (N, H, W, C)."""
+        x = self.feature_map(x)
+        z = Bias(self.param_dtype, name="mix")(x.shape[0], x.shape[-1])
+        w = self.weigh(z, train)
+        return x * over_space(w, x)

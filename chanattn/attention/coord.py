@@ -12,21 +12,13 @@ At C = 512 that is 16 against 24. Both codes use batch norm with momentum 0.9 (i
 shared parameters. timm can add the input to the result (`skip`). Relatives: `strips.py`.
 """
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention import gate as gates
-from chanattn.attention.core import (
-    over_space,
-    refuse_condition,
-    residual,
-    scale,
-    sow_weights,
-    weigh,
-)
+from chanattn.attention.functional import gate as gates
+from chanattn.attention.functional.fuse import over_space, residual, scale
+from chanattn.attention.module import Attention, sow_weights, weigh
 from chanattn.attention.registry import register
 from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
@@ -77,11 +69,10 @@ def apply_map(x: jax.Array, weights: jax.Array, skip: bool) -> jax.Array:
     year=2021,
     axes=("mean of every row and column", "bottleneck shared by rows and columns", "sigmoid"),
     citation=CITATION,
+    parameters="3 C d + 2 C + 3 d",
 )
-class CoordinateAttention(nn.Module):
+class CoordinateAttention(Attention):
     """A gate for every row and channel times a gate for every column and channel.
-
-    Parameters: 3 C d + 2 C + 3 d
 
     d = max(C / 32, 8). 0.25 at zero logits; without biases (timm) 2 C + d fewer.
 
@@ -94,9 +85,8 @@ class CoordinateAttention(nn.Module):
         min_width: Least d; None: 8, or the divisor.
         use_bias: Biases of the three layers; None: the preset's choice.
         act: Activation of the bottleneck.
-        gate: A soft or hard gate of `attention.gate`.
+        gate: A soft or hard gate of `functional.gate`.
         skip: Add x to the result.
-        param_dtype: Type of the parameters.
     """
 
     preset: str = "official"
@@ -109,14 +99,12 @@ class CoordinateAttention(nn.Module):
     act: str = "hard_swish"
     gate: str | gates.Gate = "sigmoid"
     skip: bool = False
-    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
             raise UsageError(f"coord: unknown preset {self.preset!r}; valid: {', '.join(PRESETS)}")
         self._width_rule()
         activation(self.act)
-        gates.get(self.gate)
         super().__post_init__()
 
     def _width_rule(self) -> WidthRule:
@@ -134,11 +122,9 @@ class CoordinateAttention(nn.Module):
         )
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Reweigh the rows and the columns of every channel of (N, H, W, C)."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         height, channels = x.shape[1], x.shape[-1]
         layer = {
             "use_bias": self.preset == "official" if self.use_bias is None else self.use_bias,

@@ -10,16 +10,14 @@ softmax(max E - E), which is softmax(-E): those least like them win ("official",
 published numbers come; mmsegmentation follows it). Energies and softmax are float32.
 """
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention.core import refuse_condition, sow_weights
+from chanattn.attention.module import Attention, sow_weights
 from chanattn.attention.registry import register
 from chanattn.errors import UsageError
-from chanattn.layers import softmax
+from chanattn.layers.softmax import softmax
 
 CITATION = (
     "Fu, Liu, Tian, Li, Bao, Fang, Lu. Dual Attention Network for Scene Segmentation. CVPR 2019. "
@@ -42,11 +40,10 @@ def energies(x: jax.Array) -> jax.Array:
     placement="head",
     identity_at_init=True,
     citation=CITATION,
+    parameters="1",
 )
-class DANetChannelAttention(nn.Module):
+class DANetChannelAttention(Attention):
     """Self-attention among channels: each adds a mixture of all, chosen by their inner products.
-
-    Parameters: 1
 
     The identity at initialisation.
 
@@ -56,7 +53,6 @@ class DANetChannelAttention(nn.Module):
     """
 
     preset: str = "official"
-    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
@@ -66,11 +62,9 @@ class DANetChannelAttention(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Mix the channels of (N, H, W, C)."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         beta = self.param("beta", nn.initializers.zeros, (), self.param_dtype)
         weights = softmax(PRESETS[self.preset] * energies(x), axis=-1)
         sow_weights(self, weights)

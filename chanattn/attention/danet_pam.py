@@ -8,17 +8,15 @@ Time and memory grow with P^2. The bias of W_S adds the same to a whole row of t
 zero. The channel attention beside it is `danet_cam`.
 """
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention.core import refuse_condition, sow_weights
 from chanattn.attention.danet_cam import CITATION
+from chanattn.attention.module import Attention, sow_weights
 from chanattn.attention.non_local import affinities
 from chanattn.attention.registry import register
-from chanattn.attention.widths import WidthRule, width_rule
+from chanattn.attention.widths import WidthRule, width_rule_of
 from chanattn.layers import Conv
 
 
@@ -29,11 +27,10 @@ from chanattn.layers import Conv
     placement="head",
     identity_at_init=True,
     citation=CITATION,
+    parameters="C^2 + 2 C d + C + 2 d + 1",
 )
-class DANetPositionAttention(nn.Module):
+class DANetPositionAttention(Attention):
     """Self-attention among positions: each adds a mixture of all, chosen by their inner products.
-
-    Parameters: C^2 + 2 C d + C + 2 d + 1
 
     d = max(C // 8, 1). The identity at initialisation.
 
@@ -43,7 +40,6 @@ class DANetPositionAttention(nn.Module):
         rounding: As in `se`.
         divisor: Of "timm" and "mobile"; None: 8.
         min_width: Least d; None: 1, or the divisor.
-        param_dtype: Type of the parameters.
     """
 
     reduction: int = 8
@@ -51,28 +47,18 @@ class DANetPositionAttention(nn.Module):
     rounding: str = "paper"
     divisor: int | None = None
     min_width: int | None = None
-    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         self._width_rule()
         super().__post_init__()
 
     def _width_rule(self) -> WidthRule:
-        return width_rule(
-            self.rounding,
-            self.reduction,
-            owner="danet_pam",
-            width=self.width,
-            divisor=self.divisor,
-            min_width=self.min_width,
-        )
+        return width_rule_of(self, "danet_pam")
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Add to every position of (N, H, W, C) a mixture of all."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         channels = x.shape[-1]
 
         def project(name: str, width: int) -> jax.Array:

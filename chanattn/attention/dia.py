@@ -20,10 +20,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention import squeeze
-from chanattn.attention.core import over_space, refuse_condition, sow_weights
+from chanattn.attention.functional import squeeze
+from chanattn.attention.functional.fuse import over_space
+from chanattn.attention.module import Attention, sow_weights
 from chanattn.attention.registry import register
-from chanattn.attention.widths import WidthRule, width_rule
+from chanattn.attention.widths import WidthRule, width_rule_of
 from chanattn.layers import dense
 
 
@@ -81,11 +82,10 @@ class Logits(nn.Module):
     shared=True,
     citation="Huang, Liang, Liang, Yang. DIANet: Dense-and-Implicit Attention Network. AAAI 2020. "
     "arXiv:1905.10671",
+    parameters="10 C d + 8 C + 2 d",
 )
-class DIA(nn.Module):
+class DIA(Attention):
     """Dense-and-implicit attention: one LSTM cell, shared by all blocks of a stage, weighs their channels.
-
-    Parameters: 10 C d + 8 C + 2 d
 
     A stage, not a block; d = C / 4.
 
@@ -95,7 +95,6 @@ class DIA(nn.Module):
         rounding: As in `se`.
         divisor: Of "timm" and "mobile"; None: 8.
         min_width: Least d; None: 1, or the divisor.
-        param_dtype: Type of the parameters.
     """
 
     reduction: int = 4
@@ -103,27 +102,16 @@ class DIA(nn.Module):
     rounding: str = "paper"
     divisor: int | None = None
     min_width: int | None = None
-    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         self._width_rule()
         super().__post_init__()
 
     def _width_rule(self) -> WidthRule:
-        return width_rule(
-            self.rounding,
-            self.reduction,
-            owner="dia",
-            width=self.width,
-            divisor=self.divisor,
-            min_width=self.min_width,
-        )
+        return width_rule_of(self, "dia")
 
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Reweigh the channels of (N, H, W, C) as in the first block of a stage."""
-        refuse_condition(self, condition)
         return self.step(x, None, train)[0]
 
     @nn.compact
@@ -133,6 +121,7 @@ class DIA(nn.Module):
         The weights are sown as `weights` by the first block of a stage and as `weights2` and so on by
         those after it.
         """
+        x = self.feature_map(x)
         channels = x.shape[-1]
         state = state or start(x.shape[0], channels)
         width = self._width_rule()(channels)

@@ -10,13 +10,11 @@ common ports, biases off as in the paper's equations. One of the ports (External
 the descriptors instead of the positions, so that it gathers no means, and it leaves out the sum with x.
 """
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention.core import refuse_condition, sow_weights
+from chanattn.attention.module import Attention, sow_weights
 from chanattn.attention.registry import register
 from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
@@ -40,11 +38,10 @@ def distribute(descriptors: jax.Array, attention: jax.Array) -> jax.Array:
     placement="stage_end",
     citation="Chen, Kalantidis, Li, Yan, Feng. A2-Nets: Double Attention Networks. NeurIPS 2018. "
     "arXiv:1810.11579",
+    parameters="4 C d",
 )
-class DoubleAttention(nn.Module):
+class DoubleAttention(Attention):
     """Gather descriptors of the whole map, then distribute them to every position.
-
-    Parameters: 4 C d
 
     d = m = n = max(C / 4, 1).
 
@@ -56,7 +53,6 @@ class DoubleAttention(nn.Module):
         min_width: Least m and n; None: 1, or the divisor.
         descriptors: n itself, the number of descriptors.
         use_bias: Biases of the four layers.
-        param_dtype: Type of the parameters.
     """
 
     reduction: int = 4
@@ -66,7 +62,6 @@ class DoubleAttention(nn.Module):
     min_width: int | None = None
     descriptors: int | None = None
     use_bias: bool = False
-    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         if self.descriptors is not None and self.descriptors < 1:
@@ -85,11 +80,9 @@ class DoubleAttention(nn.Module):
         )
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Add global context to every position of (N, H, W, C)."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         channels = x.shape[-1]
         m = self._width_rule(self.width)(channels)
         n = self.descriptors or self._width_rule()(channels)

@@ -16,14 +16,16 @@ Relatives: `eca_ns` (taps of its own for every channel) in `se_variants`, `ceca`
 
 import math
 from functools import partial
-from typing import Any
+from typing import ClassVar
 
-import jax.numpy as jnp
+import flax.linen as nn
+import jax
 
-from chanattn.attention import gate as gates
-from chanattn.attention import squeeze
-from chanattn.attention.core import ChannelAttention
+from chanattn.attention.functional import gate as gates
+from chanattn.attention.functional import squeeze
+from chanattn.attention.functional.fuse import over_space
 from chanattn.attention.mix import Conv1d, check_odd
+from chanattn.attention.module import Attention
 from chanattn.attention.registry import register
 from chanattn.attention.widths import WidthRule
 from chanattn.errors import UsageError
@@ -62,44 +64,49 @@ def kernel_rule(kernel_size: int | None, gamma: float, b: float) -> int | WidthR
     "eca",
     year=2020,
     axes=("mean", "1-D convolution over channels", "sigmoid"),
+    parameters="k",
     order_matters=True,
     citation=CITATION,
 )
-def eca(
-    kernel_size: int | None = None,
-    gamma: float = 2.0,
-    b: float = 1.0,
-    use_bias: bool = False,
-    gate: str | gates.Gate = "sigmoid",
-    param_dtype: Any = jnp.float32,
-    **module: Any,
-) -> ChannelAttention:
+class ECA(Attention):
     """Efficient channel attention: one 1-D convolution over the channels.
-
-    Parameters: k
 
     k from C by the formula: 3 up to C = 64, 5 up to 1024, 7 at 2048. 0.5 at zero logits.
 
-    Args:
+    Attributes:
         kernel_size: k, odd; None: from the number of channels by the formula.
         gamma: Slope of the formula.
         b: Offset of the formula.
         use_bias: One number is added to all logits.
-        gate: A soft or hard gate of `attention.gate`.
-        param_dtype: Type of the parameters.
-        **module: `name` and `parent` of the Flax module.
+        gate: A soft or hard gate of `functional.gate`.
 
     Raises:
         UsageError: k is even, or gamma not positive.
     """
-    return ChannelAttention(
-        squeeze=squeeze.mean,
-        mix=partial(
-            Conv1d,
-            kernel_size=kernel_rule(kernel_size, gamma, b),
-            use_bias=use_bias,
-            param_dtype=param_dtype,
-        ),
-        gate=gates.get(gate),
-        **module,
-    )
+
+    kernel_size: int | None = None
+    gamma: float = 2.0
+    b: float = 1.0
+    use_bias: bool = False
+    gate: str | gates.Gate = "sigmoid"
+
+    _circular: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        kernel_rule(self.kernel_size, self.gamma, self.b)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Reweigh the channels of (N, H, W, C)."""
+        x = self.feature_map(x)
+        s = squeeze.mean(x)
+        conv = Conv1d(
+            kernel_rule(self.kernel_size, self.gamma, self.b),
+            circular=self._circular,
+            use_bias=self.use_bias,
+            param_dtype=self.param_dtype,
+            name="mix",
+        )
+        w = self.weigh(conv(s), train)
+        return x * over_space(w, x)

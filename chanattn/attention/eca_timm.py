@@ -11,18 +11,19 @@ timm's cECA takes an activation, adds a bias if it is given one, and never appli
 here.
 """
 
-from functools import partial
-from typing import Any
+from typing import ClassVar
 
-import jax.numpy as jnp
+import flax.linen as nn
+import jax
 
-from chanattn.attention import gate as gates
-from chanattn.attention import squeeze
-from chanattn.attention.core import ChannelAttention
-from chanattn.attention.eca import kernel_rule
-from chanattn.attention.mix import Conv1d, ConvBottleneck
+from chanattn.attention.eca import ECA, kernel_rule
+from chanattn.attention.functional import gate as gates
+from chanattn.attention.functional import squeeze
+from chanattn.attention.functional.fuse import over_space
+from chanattn.attention.mix import ConvBottleneck
+from chanattn.attention.module import Attention
 from chanattn.attention.registry import register
-from chanattn.attention.widths import width_rule
+from chanattn.attention.widths import width_rule_of
 from chanattn.layers import activation
 
 
@@ -30,106 +31,77 @@ from chanattn.layers import activation
     "ceca",
     year=2020,
     axes=("mean", "circular 1-D convolution over channels", "sigmoid"),
+    parameters="k",
     order_matters=True,
     citation="Ha. Circular ECA module. In: Wightman. PyTorch Image Models, layers/eca.py. 2020",
 )
-def ceca(
-    kernel_size: int | None = None,
-    gamma: float = 2.0,
-    b: float = 1.0,
-    use_bias: bool = False,
-    gate: str | gates.Gate = "sigmoid",
-    param_dtype: Any = jnp.float32,
-    **module: Any,
-) -> ChannelAttention:
+class CECA(ECA):
     """Efficient channel attention over a ring of channels.
 
-    Parameters: k
-
-    k from C by ECA's formula: 3 up to C = 64, 5 up to 1024, 7 at 2048. 0.5 at zero logits.
-
-    Args:
-        kernel_size: k, odd; None: from the number of channels by the formula.
-        gamma: Slope of the formula.
-        b: Offset of the formula.
-        use_bias: One number is added to all logits.
-        gate: A soft or hard gate of `attention.gate`.
-        param_dtype: Type of the parameters.
-        **module: `name` and `parent` of the Flax module.
-
-    Raises:
-        UsageError: k is even, or gamma not positive. When called: k > 2 C + 1, more than once round the ring.
+    Options, and k from C, as of `ECA`. 0.5 at zero logits. When called, a k > 2 C + 1 is refused, which would
+    go round the ring more than once.
     """
-    return ChannelAttention(
-        squeeze=squeeze.mean,
-        mix=partial(
-            Conv1d,
-            kernel_size=kernel_rule(kernel_size, gamma, b),
-            circular=True,
-            use_bias=use_bias,
-            param_dtype=param_dtype,
-        ),
-        gate=gates.get(gate),
-        **module,
-    )
+
+    _circular: ClassVar[bool] = True
 
 
 @register(
     "eca_mlp",
     year=2020,
     axes=("mean", "two 1-D convolutions over channels", "sigmoid"),
+    parameters="k d + 2 d + 1",
     order_matters=True,
     citation="Wightman. PyTorch Image Models, layers/eca.py (use_mlp). 2020",
 )
-def eca_mlp(
-    reduction: int = 8,
-    width: int | None = None,
-    rounding: str = "mobile",
-    divisor: int | None = None,
-    min_width: int | None = None,
-    kernel_size: int | None = None,
-    gamma: float = 2.0,
-    b: float = 1.0,
-    act: str = "relu",
-    gate: str | gates.Gate = "sigmoid",
-    param_dtype: Any = jnp.float32,
-    **module: Any,
-) -> ChannelAttention:
+class ECAMLP(Attention):
     """Efficient channel attention with hidden features: lift, activation, 1-D convolution.
-
-    Parameters: k d + 2 d + 1
 
     d = C / 8 as a multiple of 8, at least 8 and never 10 % below C / 8; k as in ECA. 0.5 at zero logits.
 
-    Args:
+    Attributes:
         reduction: r of the number of features d = C / r.
         width: d itself, whatever C is.
-        rounding: As in `se`.
-        divisor: As in `se`.
-        min_width: As in `se`.
+        rounding: As in `SE`.
+        divisor: As in `SE`.
+        min_width: As in `SE`.
         kernel_size: k, odd; None: from the number of channels by the formula.
         gamma: Slope of the formula.
         b: Offset of the formula.
         act: Activation of the features.
-        gate: A soft or hard gate of `attention.gate`.
-        param_dtype: Type of the parameters.
-        **module: `name` and `parent` of the Flax module.
+        gate: A soft or hard gate of `functional.gate`.
 
     Raises:
         UsageError: k is even, gamma or a width not positive, or the activation unknown.
     """
-    activation(act)
-    return ChannelAttention(
-        squeeze=squeeze.mean,
-        mix=partial(
-            ConvBottleneck,
-            width=width_rule(
-                rounding, reduction, width=width, divisor=divisor, min_width=min_width
-            ),
-            kernel_size=kernel_rule(kernel_size, gamma, b),
-            act=act,
-            param_dtype=param_dtype,
-        ),
-        gate=gates.get(gate),
-        **module,
-    )
+
+    reduction: int = 8
+    width: int | None = None
+    rounding: str = "mobile"
+    divisor: int | None = None
+    min_width: int | None = None
+    kernel_size: int | None = None
+    gamma: float = 2.0
+    b: float = 1.0
+    act: str = "relu"
+    gate: str | gates.Gate = "sigmoid"
+
+    def __post_init__(self) -> None:
+        width_rule_of(self)
+        kernel_rule(self.kernel_size, self.gamma, self.b)
+        activation(self.act)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Reweigh the channels of (N, H, W, C)."""
+        x = self.feature_map(x)
+        s = squeeze.mean(x)
+        layers = ConvBottleneck(
+            width_rule_of(self),
+            kernel_rule(self.kernel_size, self.gamma, self.b),
+            self.act,
+            self.param_dtype,
+            name="mix",
+        )
+        w = self.weigh(layers(s), train)
+        return x * over_space(w, x)

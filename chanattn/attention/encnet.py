@@ -21,8 +21,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from chanattn.attention import gate as gates
-from chanattn.attention.core import over_space, refuse_condition, residual, sow_weights, weigh
+from chanattn.attention.functional import gate as gates
+from chanattn.attention.functional.fuse import over_space, residual
+from chanattn.attention.module import Attention
 from chanattn.attention.registry import register
 from chanattn.errors import UsageError
 from chanattn.layers import BatchNorm, Conv, dense, softmax
@@ -85,11 +86,10 @@ def _uniform(low: float, high: float, factor: float = 1.0) -> nn.initializers.In
     placement="head",
     citation="Zhang, Dana, Shi, Zhang, Wang, Tyagi, Agrawal. Context Encoding for Semantic Segmentation. "
     "CVPR 2018. arXiv:1803.08904",
+    parameters="2 C^2 + 3 C + K C + 3 K",
 )
-class EncNet(nn.Module):
+class EncNet(Attention):
     """Weights from a residual encoding of the features with learnt codewords.
-
-    Parameters: 2 C^2 + 3 C + K C + 3 K
 
     K = 32 codewords. Multiplies by 1.5 at zero logits. `se_loss` adds (C + 1) for every class.
 
@@ -97,9 +97,8 @@ class EncNet(nn.Module):
         codes: Number of codewords K.
         preset: "official" averages over the codewords, "paper" adds.
         se_loss: Also predict which classes are present.
-        gate: A soft or hard gate of `attention.gate`.
+        gate: A soft or hard gate of `functional.gate`.
         num_classes: Of the network; needed for `se_loss`.
-        param_dtype: Type of the parameters.
     """
 
     codes: int = 32
@@ -107,26 +106,22 @@ class EncNet(nn.Module):
     se_loss: bool = False
     gate: str | gates.Gate = "sigmoid"
     num_classes: int = 0
-    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         if self.codes < 1:
             raise UsageError(f"encnet: codes must be positive, not {self.codes}")
         if self.preset not in PRESETS:
             raise UsageError(f"encnet: unknown preset {self.preset!r}; valid: {', '.join(PRESETS)}")
-        gates.get(self.gate)
         super().__post_init__()
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Reweigh the channels of (N, H, W, C) and rectify; the shape and the type stay.
 
         Raises:
             UsageError: `se_loss` without `num_classes`.
         """
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         channels = x.shape[-1]
         own = {"param_dtype": self.param_dtype}
         features = Conv(channels, 1, dtype=x.dtype, name="conv", **own)(x)
@@ -137,8 +132,7 @@ class EncNet(nn.Module):
         encoded = PRESETS[self.preset](nn.relu(codes), axis=-1)
 
         logits = dense(channels, name="expand", **own)(encoded)
-        weights = weigh(self, gates.get(self.gate), logits, train)
-        sow_weights(self, weights)
+        weights = self.weigh(logits, train)
         if self.se_loss:
             self._sow_presence(encoded)
         return nn.relu(residual(x, over_space(weights, x)))

@@ -14,17 +14,16 @@ batch norm and a ReLU after the module, which here belong to it; `use_norm=False
 """
 
 import math
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from chanattn.attention import mix
-from chanattn.attention import squeeze as squeezes
-from chanattn.attention.core import refuse_condition, refuse_unused, sow_weights
+from chanattn.attention.functional import squeeze as squeezes
+from chanattn.attention.module import ConvAttention, refuse_unused, sow_weights
 from chanattn.attention.registry import register
-from chanattn.attention.widths import WidthRule, width_rule
+from chanattn.attention.widths import WidthRule, width_rule_of
 from chanattn.errors import UsageError
 from chanattn.layers import BatchNorm, Conv, activation
 
@@ -45,19 +44,15 @@ def branch_softmax(logits: jax.Array) -> jax.Array:
     order_matters=True,
     citation="Zhang, Zu, Lu, Zou, Meng. EPSANet: An Efficient Pyramid Squeeze Attention Block on "
     "Convolutional Neural Network. ACCV 2022. arXiv:2105.14447",
+    parameters="9 I C/4 + 25 I C/(4 E) + 49 I C/(4 F) + 81 I C/(4 G) + C d/2 + d + C/4 + 2 C",
 )
-class PyramidSqueezeAttention(nn.Module):
+class PyramidSqueezeAttention(ConvAttention):
     """Branches with growing kernels, each a slice of the channels, weighed against each other.
-
-    Parameters: 9 I C/4 + 25 I C/(4 E) + 49 I C/(4 F) + 81 I C/(4 G) + C d/2 + d + C/4 + 2 C
 
     I input channels, d = max(C / 64, 1); E, F, G = 4, 8, 16 the groups of the last three branches, fewer in
     narrow networks, see `branch_groups`.
 
     Attributes:
-        filters: Output channels C, a multiple of the number of branches.
-        stride: Of every branch.
-        groups: Of the block, must be 1: the branches have groups of their own.
         kernel_sizes: Of the branches, odd.
         branch_groups: Groups of each branch; where they do not divide I and C / 4, the greatest common
             divisor of the three is taken (C = 16: 1, 4, 4, 4).
@@ -69,13 +64,8 @@ class PyramidSqueezeAttention(nn.Module):
         preset: "official" concatenates from the last branch to the first, "paper" from the first to the last.
         use_norm: Batch norm and activation after the concatenation.
         act: That activation.
-        dtype: Type of the convolutions.
-        param_dtype: Type of the parameters.
     """
 
-    filters: int
-    stride: int = 1
-    groups: int = 1
     kernel_sizes: tuple[int, ...] = (3, 5, 7, 9)
     branch_groups: tuple[int, ...] = (1, 4, 8, 16)
     reduction: int = 16
@@ -86,8 +76,6 @@ class PyramidSqueezeAttention(nn.Module):
     preset: str = "official"
     use_norm: bool = True
     act: str = "relu"
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         if len(self.kernel_sizes) < 2 or any(k < 1 or k % 2 == 0 for k in self.kernel_sizes):
@@ -113,21 +101,12 @@ class PyramidSqueezeAttention(nn.Module):
         super().__post_init__()
 
     def _width_rule(self) -> WidthRule:
-        return width_rule(
-            self.rounding,
-            self.reduction,
-            owner="epsa",
-            width=self.width,
-            divisor=self.divisor,
-            min_width=self.min_width,
-        )
+        return width_rule_of(self, "epsa")
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Map (N, H, W, I) to (N, H', W', filters), H' = ceil(H / stride)."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         if self.filters % len(self.kernel_sizes):
             raise UsageError(
                 f"epsa: {self.filters} filters do not divide among {len(self.kernel_sizes)} branches"
@@ -140,7 +119,7 @@ class PyramidSqueezeAttention(nn.Module):
                 kernel_size,
                 self.stride,
                 groups=math.gcd(groups, x.shape[-1], slice_width),
-                dtype=self.dtype,
+                dtype=x.dtype,
                 name=f"conv{number}",
                 **own,
             )(x)
@@ -160,5 +139,5 @@ class PyramidSqueezeAttention(nn.Module):
         y = jnp.concatenate(slices[::-1] if self.preset == "official" else slices, axis=-1)
         if not self.use_norm:
             return y
-        y = BatchNorm(train, name="bn", dtype=self.dtype, **own)(y)
+        y = BatchNorm(train, name="bn", dtype=x.dtype, **own)(y)
         return activation(self.act)(y)

@@ -8,13 +8,14 @@ the same module. VoVNetV2 has it after the 1x1 convolution that closes a block, 
 only.
 """
 
-from typing import Any
+import flax.linen as nn
+import jax
 
-import jax.numpy as jnp
-
-from chanattn.attention import gate as gates
-from chanattn.attention.channel import channel
-from chanattn.attention.core import ChannelAttention
+from chanattn.attention import mix
+from chanattn.attention.functional import gate as gates
+from chanattn.attention.functional import squeeze as squeezes
+from chanattn.attention.functional.fuse import over_space
+from chanattn.attention.module import Attention
 from chanattn.attention.registry import register
 
 
@@ -22,37 +23,37 @@ from chanattn.attention.registry import register
     "ese",
     year=2020,
     axes=("mean", "dense", "hard sigmoid"),
+    parameters="C^2 + C",
     citation="Lee, Park. CenterMask: Real-Time Anchor-Free Instance Segmentation. CVPR 2020. "
     "arXiv:1911.06667",
 )
-def ese(
-    squeeze: str = "mean",
-    gate: str | gates.Gate = "hard_sigmoid",
-    use_bias: bool = True,
-    param_dtype: Any = jnp.float32,
-    **module: Any,
-) -> ChannelAttention:
+class ESE(Attention):
     """Effective SE: one full layer in place of the bottleneck, hard sigmoid.
-
-    Parameters: C^2 + C
 
     0.5 at zero logits.
 
-    Args:
-        squeeze: A name of `attention.squeeze`; "blend" is timm's `add_maxpool`.
-        gate: A soft or hard gate of `attention.gate`.
+    Attributes:
+        squeeze: A name of `functional.squeeze`; "blend" is timm's `add_maxpool`.
+        gate: A soft or hard gate of `functional.gate`.
         use_bias: Whether b is there.
-        param_dtype: Type of the parameters.
-        **module: `name` and `parent` of the Flax module.
 
     Raises:
         UsageError: An unknown squeeze or gate.
     """
-    return channel(
-        squeeze=squeeze,
-        mix="dense",
-        gate=gate,
-        use_bias=use_bias,
-        param_dtype=param_dtype,
-        **module,
-    )
+
+    squeeze: str = "mean"
+    gate: str | gates.Gate = "hard_sigmoid"
+    use_bias: bool = True
+
+    def __post_init__(self) -> None:
+        squeezes.get(self.squeeze)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Reweigh the channels of (N, H, W, C)."""
+        x = self.feature_map(x)
+        s = squeezes.get(self.squeeze)(x)
+        z = mix.Dense(self.use_bias, param_dtype=self.param_dtype, name="mix")(s)
+        w = self.weigh(z, train)
+        return x * over_space(w, x)

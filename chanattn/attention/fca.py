@@ -26,7 +26,6 @@ at initialisation: "random" stays as it was drawn and is kept with the running s
 sigmoid saturates.
 """
 
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -34,81 +33,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from chanattn.attention import gate as gates
 from chanattn.attention import mix
-from chanattn.attention.core import ChannelAttention
+from chanattn.attention.functional import fca as dct
+from chanattn.attention.functional import gate as gates
+from chanattn.attention.functional.fuse import over_space
+from chanattn.attention.module import Attention
 from chanattn.attention.registry import register
-from chanattn.attention.widths import width_rule
+from chanattn.attention.widths import width_rule_of
 from chanattn.errors import UsageError
-from chanattn.layers.pool import adaptive_avg_pool
-
-Component = tuple[int, int]
 
 BASES = ("fixed", "learned", "random", "learned_random")
 
-_SIDE = 7
-
-# Rows of (u, v) in the order of the authors' model/layer.py (github.com/cfzd/FcaNet).
-_RANKINGS: dict[str, str] = {
-    "top": "00 01 60 05 02 10 12 40 50 16 30 04 06 03 35 22 46 63 33 53 55 21 61 52 54 32 31 41 23 20 65 13",
-    "low": "00 01 10 11 02 20 21 12 22 03 30 40 04 13 31 05 14 23 32 41 50 06 15 24 33 42 51 60 16 25 34 43",
-    "bot": "66 14 34 36 26 43 11 24 44 45 56 15 42 62 25 51 64 13 65 20 23 41 31 32 54 52 61 21 55 53 33 63",
-}
-
-
-def components(frequencies: str) -> tuple[Component, ...]:
-    """Components (u, v) on the 7x7 grid: "top16" the first 16 of that ranking, "0,1" a single one.
-
-    Raises:
-        UsageError: There is no such thing.
-    """
-    ranking, count = frequencies[:3], frequencies[3:]
-    if ranking in _RANKINGS and count.isdecimal() and 1 <= int(count) <= 32:
-        return tuple(
-            (int(pair[0]), int(pair[1])) for pair in _RANKINGS[ranking].split()[: int(count)]
-        )
-    u, _, v = frequencies.partition(",")
-    single = [int(index) for index in (u, v) if index.isdecimal() and int(index) < _SIDE]
-    if len(single) != 2:
-        raise UsageError(
-            f"fca: unknown frequencies {frequencies!r}; valid: top, low or bot with a number from 1 to 32 "
-            "('top16'), or one component u,v with both from 0 to 6 ('0,1')"
-        )
-    return ((single[0], single[1]),)
-
-
-def dct_basis(chosen: tuple[Component, ...], height: int, width: int) -> np.ndarray:
-    """Basis (height, width, n) of the n components, spread from the 7x7 grid to this one."""
-    rows = [_cosine(u * (height // _SIDE), height) for u, _ in chosen]
-    columns = [_cosine(v * (width // _SIDE), width) for _, v in chosen]
-    return np.einsum("nh,nw->hwn", rows, columns).astype(np.float32)
-
-
-def _cosine(frequency: int, length: int) -> np.ndarray:
-    wave = np.cos(np.pi * frequency * (np.arange(length) + 0.5) / length) / np.sqrt(length)
-    return wave if frequency == 0 else wave * np.sqrt(2)
-
-
-def project(x: jax.Array, basis: jax.Array | np.ndarray) -> jax.Array:
-    """Descriptor (N, C) of (N, H, W, C): contiguous group i of the channels on component i of (H', W', n).
-
-    A map of another size than H' x W' is pooled to it first.
-    """
-    height, width, count = basis.shape
-    x = x.astype(jnp.float32)
-    if x.shape[1:3] != (height, width):
-        x = adaptive_avg_pool(x, (height, width))
-    groups = x.reshape(*x.shape[:3], count, x.shape[-1] // count)
-    return jnp.sum(groups * basis[..., None], axis=(1, 2)).reshape(x.shape[0], x.shape[-1])
-
 
 def squeeze(
-    x: jax.Array, chosen: tuple[Component, ...], grid: tuple[int, ...] | None = None
+    x: jax.Array, chosen: tuple[dct.Component, ...], grid: tuple[int, ...] | None = None
 ) -> jax.Array:
     """Descriptor (N, C) from the fixed basis on `grid`, or on the default one of the map."""
     _check_channels(x.shape[-1], len(chosen))
     height, width = grid or _default_grid(x)
-    return project(x, dct_basis(chosen, height, width))
+    return dct.project(x, dct.basis(chosen, height, width))
 
 
 class StoredBasis(nn.Module):
@@ -121,7 +64,7 @@ class StoredBasis(nn.Module):
         param_dtype: Type of the parameters.
     """
 
-    chosen: tuple[Component, ...]
+    chosen: tuple[dct.Component, ...]
     learned: bool = True
     grid: tuple[int, ...] | None = None
     param_dtype: Any = jnp.float32
@@ -139,20 +82,20 @@ class StoredBasis(nn.Module):
         def init(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
             if not self.chosen:
                 return jax.random.uniform(key, shape, dtype)
-            start = dct_basis(self.chosen, height, width)
+            start = dct.basis(self.chosen, height, width)
             return jnp.asarray(np.repeat(start, channels // count, axis=-1), dtype)
 
         shape = (height, width, channels)
         if self.learned:
-            return project(x, self.param("basis", init, shape, self.param_dtype))
+            return dct.project(x, self.param("basis", init, shape, self.param_dtype))
         drawn = self.variable(
             "batch_stats", "basis", lambda: init(self.make_rng("params"), shape, jnp.float32)
         )
-        return project(x, drawn.value)
+        return dct.project(x, drawn.value)
 
 
 def _default_grid(x: jax.Array) -> tuple[int, int]:
-    return max(x.shape[1], _SIDE), max(x.shape[2], _SIDE)
+    return max(x.shape[1], dct.SIDE), max(x.shape[2], dct.SIDE)
 
 
 def _check_channels(channels: int, count: int) -> None:
@@ -166,29 +109,16 @@ def _check_channels(channels: int, count: int) -> None:
     "fca",
     year=2021,
     axes=("components of the cosine transform, by groups of channels", "bottleneck", "sigmoid"),
+    parameters="2 C d",
     order_matters=True,
     citation="Qin, Zhang, Wu, Li. FcaNet: Frequency Channel Attention Networks. ICCV 2021. arXiv:2012.11879",
 )
-def fca(
-    frequencies: str | None = None,
-    basis: str = "fixed",
-    grid: tuple[int, ...] | None = None,
-    reduction: int = 16,
-    width: int | None = None,
-    rounding: str = "paper",
-    divisor: int | None = None,
-    min_width: int | None = None,
-    gate: str | gates.Gate = "sigmoid",
-    param_dtype: Any = jnp.float32,
-    **module: Any,
-) -> ChannelAttention:
+class FCA(Attention):
     """Squeeze-and-excitation on components of the cosine transform instead of the mean.
-
-    Parameters: 2 C d
 
     d = max(C / 16, 1). 0.5 at zero logits. C must be a multiple of the number of frequencies.
 
-    Args:
+    Attributes:
         frequencies: "top", "low" or "bot" with a number from 1 to 32, or one component "u,v" of the 7x7 grid;
             None: "top16".
         basis: "fixed" or "learned", of these frequencies, or "random" or "learned_random", of none. What is
@@ -196,45 +126,59 @@ def fca(
         grid: (H_dct, W_dct); None: the map's size, at least 7.
         reduction: r of the bottleneck width d = C / r.
         width: d itself, whatever C is.
-        rounding: As in `se`.
+        rounding: As in `SE`.
         divisor: Of "timm" and "mobile"; None: 8.
         min_width: Least d; None: 1, or the divisor.
-        gate: A soft or hard gate of `attention.gate`.
-        param_dtype: Type of the parameters.
-        **module: `name` and `parent` of the Flax module.
+        gate: A soft or hard gate of `functional.gate`.
 
     Raises:
-        UsageError: A value that there is no such thing as.
+        UsageError: A basis, component, grid or gate that does not exist, or a number that is not positive.
+            When called: C is no multiple of the number of frequencies.
     """
-    if basis not in BASES:
-        raise UsageError(f"fca: unknown basis {basis!r}; valid: {', '.join(BASES)}")
-    if frequencies is not None and basis.endswith("random"):
-        raise UsageError(f"fca: basis {basis!r} has no frequencies; leave {frequencies!r} out")
-    chosen = (
-        ()
-        if basis.endswith("random")
-        else components("top16" if frequencies is None else frequencies)
-    )
-    if grid is not None and (len(grid) != 2 or min(grid) < 1):
-        raise UsageError(f"fca: grid must be two positive numbers, height and width, not {grid}")
-    return ChannelAttention(
-        squeeze=partial(squeeze, chosen=chosen, grid=grid)
-        if basis == "fixed"
-        # Without a parent it becomes a submodule of the ChannelAttention, wherever this is called.
-        else StoredBasis(chosen, basis.startswith("learned"), grid, param_dtype, parent=None),
-        mix=partial(
-            mix.Bottleneck,
-            width=width_rule(
-                rounding,
-                reduction,
-                owner="fca",
-                width=width,
-                divisor=divisor,
-                min_width=min_width,
-            ),
-            use_bias=False,
-            param_dtype=param_dtype,
-        ),
-        gate=gates.get(gate),
-        **module,
-    )
+
+    frequencies: str | None = None
+    basis: str = "fixed"
+    grid: tuple[int, ...] | None = None
+    reduction: int = 16
+    width: int | None = None
+    rounding: str = "paper"
+    divisor: int | None = None
+    min_width: int | None = None
+    gate: str | gates.Gate = "sigmoid"
+
+    def __post_init__(self) -> None:
+        if self.basis not in BASES:
+            raise UsageError(f"fca: unknown basis {self.basis!r}; valid: {', '.join(BASES)}")
+        if self.frequencies is not None and self.basis.endswith("random"):
+            raise UsageError(
+                f"fca: basis {self.basis!r} has no frequencies; leave {self.frequencies!r} out"
+            )
+        if self.grid is not None and (len(self.grid) != 2 or min(self.grid) < 1):
+            raise UsageError(
+                f"fca: grid must be two positive numbers, height and width, not {self.grid}"
+            )
+        self._components()
+        width_rule_of(self, "fca")
+        super().__post_init__()
+
+    def _components(self) -> tuple[dct.Component, ...]:
+        return (
+            ()
+            if self.basis.endswith("random")
+            else dct.components("top16" if self.frequencies is None else self.frequencies)
+        )
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Reweigh the channels of (N, H, W, C)."""
+        x = self.feature_map(x)
+        own = {"param_dtype": self.param_dtype}
+        chosen = self._components()
+        if self.basis == "fixed":
+            s = squeeze(x, chosen, self.grid)
+        else:
+            learned = self.basis.startswith("learned")
+            s = StoredBasis(chosen, learned, self.grid, **own, name="squeeze")(x)
+        bottleneck = mix.Bottleneck(width_rule_of(self, "fca"), use_bias=False, **own, name="mix")
+        w = self.weigh(bottleneck(s, train), train)
+        return x * over_space(w, x)

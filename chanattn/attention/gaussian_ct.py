@@ -14,15 +14,15 @@ Two other copies multiply by c where the paper divides by c^2: with c = 2, exp(-
 exp(-n^2 / 8). The paper calls it GCT, a name that `gct` here has had a year longer.
 """
 
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention import squeeze
-from chanattn.attention.core import ChannelAttention
+from chanattn.attention.functional import squeeze
+from chanattn.attention.functional.fuse import over_space
+from chanattn.attention.module import Attention, sow_weights
 from chanattn.attention.registry import register
 from chanattn.errors import UsageError
 
@@ -71,46 +71,47 @@ class Standardization(nn.Module):
     "gaussian_ct",
     year=2021,
     axes=("mean", "standardisation over channels", "Gaussian"),
+    parameters="0",
     citation="Ruan, Wang, Zheng, Zheng. Gaussian Context Transformer. CVPR 2021",
 )
-def gaussian_ct(
-    preset: str = "paper",
-    learned: bool = False,
-    deviation: float | None = None,
-    param_dtype: Any = jnp.float32,
-    **module: Any,
-) -> ChannelAttention:
+class GaussianCT(Attention):
     """Gaussian context transformer: channels near the mean of all channels count most.
 
-    Parameters: 0
+    One parameter with `learned`.
 
-    One with `learned`.
-
-    Args:
+    Attributes:
         preset: "paper" or "thirdparty", see the head of this file.
         learned: Learn c (GCT-B1) in place of fixing it (GCT-B0).
         deviation: c, if it is fixed; None: 2.
-        param_dtype: Type of the parameter.
-        **module: `name` and `parent` of the Flax module.
 
     Raises:
         UsageError: Unknown preset, or a deviation that is not positive or is to be learned.
     """
-    if preset not in PRESETS:
-        raise UsageError(f"gaussian_ct: unknown preset {preset!r}; valid: {', '.join(PRESETS)}")
-    if learned and deviation is not None:
-        raise UsageError(f"gaussian_ct: deviation {deviation} is fixed, so it cannot be learned")
-    if deviation is not None and deviation <= 0:
-        raise UsageError(f"gaussian_ct: deviation must be positive, not {deviation}")
-    fixed = 2.0 if deviation is None else deviation
-    return ChannelAttention(
-        squeeze=squeeze.mean,
-        mix=partial(
-            Standardization,
-            preset=preset,
-            deviation=None if learned else fixed,
-            param_dtype=param_dtype,
-        ),
-        gate=gaussian,
-        **module,
-    )
+
+    preset: str = "paper"
+    learned: bool = False
+    deviation: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise UsageError(
+                f"gaussian_ct: unknown preset {self.preset!r}; valid: {', '.join(PRESETS)}"
+            )
+        if self.learned and self.deviation is not None:
+            raise UsageError(
+                f"gaussian_ct: deviation {self.deviation} is fixed, so it cannot be learned"
+            )
+        if self.deviation is not None and self.deviation <= 0:
+            raise UsageError(f"gaussian_ct: deviation must be positive, not {self.deviation}")
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Reweigh the channels of (N, H, W, C)."""
+        x = self.feature_map(x)
+        fixed = 2.0 if self.deviation is None else self.deviation
+        deviation = None if self.learned else fixed
+        z = Standardization(self.preset, deviation, self.param_dtype, name="mix")(squeeze.mean(x))
+        w = gaussian(z)
+        sow_weights(self, w)
+        return x * over_space(w, x)

@@ -24,9 +24,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention import gate as gates
-from chanattn.attention import squeeze
-from chanattn.attention.core import over_space, refuse_condition, sow_weights, weigh
+from chanattn.attention.functional import gate as gates
+from chanattn.attention.functional import squeeze
+from chanattn.attention.functional.fuse import over_space
+from chanattn.attention.module import Attention, sow_weights
 from chanattn.attention.registry import register
 from chanattn.attention.widths import WidthRule, of_block_input, width_rule
 from chanattn.errors import UsageError
@@ -99,11 +100,10 @@ class Transform(nn.Module):
     identity_if=lambda module: module.fuse == "add",
     citation="Cao, Xu, Lin, Wei, Hu. GCNet: Non-local Networks Meet Squeeze-Excitation Networks and Beyond. "
     "ICCV Workshops 2019. arXiv:1904.11492",
+    parameters="2 C d + 2 C + 3 d + 1",
 )
-class GlobalContext(nn.Module):
+class GlobalContext(Attention):
     """Global context: positions pooled by a softmax, a bottleneck, and its result added to every position.
-
-    Parameters: 2 C d + 2 C + 3 d + 1
 
     d = max(C // 16, 4). A second transform ("both") adds 2 C d + C + 3 d, average pooling saves C + 1.
 
@@ -118,9 +118,8 @@ class GlobalContext(nn.Module):
         min_width: Least d; None: the preset's, 4 (official) or 1 (timm).
         reduce_from: As in `se`: "channels" (of x), or "block_input".
         act: Name of the activation in the bottleneck.
-        gate: What makes a weight of t in "mul" and "both", a soft or hard gate of `attention.gate`.
+        gate: What makes a weight of t in "mul" and "both", a soft or hard gate of `functional.gate`.
         block_input: Channels of the block's input, which the block gives.
-        param_dtype: Type of the parameters.
     """
 
     preset: str = "official"
@@ -135,7 +134,6 @@ class GlobalContext(nn.Module):
     act: str = "relu"
     gate: str | gates.Gate = "sigmoid"
     block_input: int | None = None
-    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         for option, valid in (("preset", PRESETS), ("fuse", FUSES), ("pooling", POOLINGS)):
@@ -164,11 +162,9 @@ class GlobalContext(nn.Module):
         return of_block_input(rule, self.reduce_from, self.block_input)
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Bring the context of (N, H, W, C) to every position; the shape and the type stay."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         context = self._context(x)
         preset = PRESETS[self.preset]
 
@@ -180,8 +176,7 @@ class GlobalContext(nn.Module):
         y = x
         if self.fuse != "add":
             logits = transform(preset.zero_scale, "mul")
-            weights = weigh(self, gates.get(self.gate), logits, train)
-            sow_weights(self, weights)
+            weights = self.weigh(logits, train)
             y = y * over_space(weights, x)
         if self.fuse != "mul":
             shift = transform(True, "add")

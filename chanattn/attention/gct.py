@@ -18,18 +18,18 @@ here, has it beside the mean, C times as much. It shows only where activations a
 "GCT" has also been given to the Gaussian context transformer, which is `gaussian_ct` here.
 """
 
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention import gate as gates
-from chanattn.attention.core import ChannelAttention
+from chanattn.attention.functional import gate as gates
+from chanattn.attention.functional.fuse import over_space
+from chanattn.attention.module import Attention
 from chanattn.attention.registry import register
 from chanattn.errors import UsageError
-from chanattn.layers import maximum
+from chanattn.layers.maximum import maximum
 
 NORMS = ("l2", "l1", "mean_var")
 EMBEDDINGS = ("l2", "l1", "linf")
@@ -84,57 +84,62 @@ class Competition(nn.Module):
     "gct",
     year=2020,
     axes=("l2, l1 or maximum norm", "normalisation over channels, per-channel scale", "1 + tanh"),
+    parameters="3 C",
     placement="pre_conv",
     identity_at_init=True,
-    identity_if=lambda module: module.gate.is_open_at(0.0),
+    identity_if=lambda module: gates.is_open_at(gates.of(module), 0.0),
     citation="Yang, Zhu, Wu, Yang. Gated Channel Transformation for Visual Recognition. CVPR 2020. "
     "arXiv:1909.11519",
 )
-def gct(
-    norm: str = "l2",
-    embedding: str | None = None,
-    after_relu: bool = False,
-    epsilon: float = 1e-5,
-    gate: str | gates.Gate = "one_plus_tanh",
-    param_dtype: Any = jnp.float32,
-    **module: Any,
-) -> ChannelAttention:
+class GCT(Attention):
     """Gated channel transformation: channels compete by their norms.
 
-    Parameters: 3 C
-
-    Args:
+    Attributes:
         norm: Of the embedding over the channels: "l2", "l1" or "mean_var".
         embedding: Of the positions: "l2", "l1" or "linf"; None: as `norm`, with "mean_var" l2.
         after_relu: With the embedding l1: x is not negative, so the absolute value is left out.
         epsilon: eps of both steps.
-        gate: A soft or hard gate of `attention.gate`; the identity at the start needs the default.
-        param_dtype: Type of the parameters.
-        **module: `name` and `parent` of the Flax module.
+        gate: A soft or hard gate of `functional.gate`; the identity at the start needs the default.
 
     Raises:
         UsageError: Unknown norm or embedding, an `after_relu` that only l1 has a use for, or an epsilon that
             is not positive.
     """
-    if norm not in NORMS:
-        raise UsageError(f"gct: unknown norm {norm!r}; valid: {', '.join(NORMS)}")
-    if embedding is None:
-        embedding = "l1" if norm == "l1" else "l2"
-    if embedding not in EMBEDDINGS:
-        raise UsageError(f"gct: unknown embedding {embedding!r}; valid: {', '.join(EMBEDDINGS)}")
-    if after_relu and embedding != "l1":
-        raise UsageError(
-            f"gct: after_relu makes no difference to embedding {embedding!r}; valid: embedding 'l1'"
-        )
-    if epsilon <= 0:
-        raise UsageError(f"gct: epsilon must be positive, not {epsilon}")
-    return ChannelAttention(
-        squeeze={
-            "l2": partial(l2_embedding, epsilon=epsilon),
-            "l1": partial(l1_embedding, after_relu=after_relu),
-            "linf": linf_embedding,
-        }[embedding],
-        mix=partial(Competition, norm=norm, epsilon=epsilon, param_dtype=param_dtype),
-        gate=gates.get(gate),
-        **module,
-    )
+
+    norm: str = "l2"
+    embedding: str | None = None
+    after_relu: bool = False
+    epsilon: float = 1e-5
+    gate: str | gates.Gate = "one_plus_tanh"
+
+    def __post_init__(self) -> None:
+        if self.norm not in NORMS:
+            raise UsageError(f"gct: unknown norm {self.norm!r}; valid: {', '.join(NORMS)}")
+        if self.embedding not in (*EMBEDDINGS, None):
+            raise UsageError(
+                f"gct: unknown embedding {self.embedding!r}; valid: {', '.join(EMBEDDINGS)}"
+            )
+        if self.after_relu and self._embedding != "l1":
+            raise UsageError(
+                f"gct: after_relu makes no difference to embedding {self._embedding!r}; valid: embedding 'l1'"
+            )
+        if self.epsilon <= 0:
+            raise UsageError(f"gct: epsilon must be positive, not {self.epsilon}")
+        super().__post_init__()
+
+    @property
+    def _embedding(self) -> str:
+        return self.embedding or ("l1" if self.norm == "l1" else "l2")
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Reweigh the channels of (N, H, W, C)."""
+        x = self.feature_map(x)
+        z = Competition(self.norm, self.epsilon, self.param_dtype, name="mix")(self._embed(x))
+        w = self.weigh(z, train)
+        return x * over_space(w, x)
+
+    def _embed(self, x: jax.Array) -> jax.Array:
+        if self._embedding == "l2":
+            return l2_embedding(x, self.epsilon)
+        return l1_embedding(x, self.after_relu) if self._embedding == "l1" else linf_embedding(x)

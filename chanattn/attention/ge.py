@@ -34,9 +34,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from chanattn.attention import gate as gates
-from chanattn.attention import mix, squeeze
-from chanattn.attention.core import over_space, refuse_condition, sow_weights, weigh
+from chanattn.attention import mix
+from chanattn.attention.functional import gate as gates
+from chanattn.attention.functional import squeeze
+from chanattn.attention.functional.fuse import over_space
+from chanattn.attention.module import Attention
 from chanattn.attention.registry import register
 from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
@@ -180,11 +182,10 @@ class Gather(nn.Module):
     axes=("mean, or depthwise convolutions, over an extent", "identity or bottleneck", "sigmoid"),
     citation="Hu, Shen, Albanie, Sun, Vedaldi. Gather-Excite: Exploiting Feature Context in Convolutional "
     "Neural Networks. NeurIPS 2018. arXiv:1810.12348",
+    parameters="0",
 )
-class GatherExcite(nn.Module):
+class GatherExcite(Attention):
     """Gather-excite: a context gathered around every position gates it.
-
-    Parameters: 0
 
     theta adds 11 C log2(e), or (P + 2) C at the global extent on maps of P positions; theta_plus and mlp
     add 2 C d + C + d, d = C / 16.
@@ -199,8 +200,7 @@ class GatherExcite(nn.Module):
         divisor: Of "timm" and "mobile"; None: 1.
         min_width: Least d; None: 1, or the divisor.
         use_bias: Biases of the gather's convolutions.
-        gate: A soft or hard gate of `attention.gate`, applied to every gathered cell.
-        param_dtype: Type of the parameters.
+        gate: A soft or hard gate of `functional.gate`, applied to every gathered cell.
     """
 
     variant: str = "theta_minus"
@@ -213,7 +213,6 @@ class GatherExcite(nn.Module):
     min_width: int | None = None
     use_bias: bool = False
     gate: str | gates.Gate = "sigmoid"
-    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         for option, valid in (("variant", VARIANTS), ("extent", EXTENTS), ("preset", PRESETS)):
@@ -247,15 +246,13 @@ class GatherExcite(nn.Module):
         )
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Reweigh (N, H, W, C).
 
         Raises:
             UsageError: A global kernel meets a map of another size.
         """
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         variant, preset = VARIANTS[self.variant], PRESETS[self.preset]
         if variant.learned:
             gather = Gather(
@@ -274,8 +271,7 @@ class GatherExcite(nn.Module):
                 self._width_rule(), param_dtype=self.param_dtype, name="mix"
             )
             logits = bottleneck(logits, train=train)
-        weights = weigh(self, gates.get(self.gate), logits, train)
-        sow_weights(self, weights)
+        weights = self.weigh(logits, train)
         if weights.ndim == x.ndim:
             weights = nearest(weights, x.shape[1:3])
         return x * over_space(weights, x)

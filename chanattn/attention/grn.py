@@ -7,14 +7,13 @@ inverted bottleneck; the place nearest to that in a ResNet block is "mid". Autho
 all-zero channel has the gradient 0 through its norm, as in PyTorch.
 """
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention import squeeze
-from chanattn.attention.core import over_space, refuse_condition, sow_weights
+from chanattn.attention.functional import squeeze
+from chanattn.attention.functional.fuse import over_space
+from chanattn.attention.module import Attention, sow_weights
 from chanattn.attention.registry import register
 
 
@@ -36,24 +35,15 @@ def response(x: jax.Array) -> jax.Array:
     identity_at_init=True,
     citation="Woo, Debnath, Hu, Chen, Liu, Kweon, Xie. ConvNeXt V2: Co-designing and Scaling ConvNets with "
     "Masked Autoencoders. CVPR 2023. arXiv:2301.00808",
+    parameters="2 C",
 )
-class GlobalResponseNorm(nn.Module):
-    """Global response normalisation: channels compete by their norms, plus a shift.
-
-    Parameters: 2 C
-
-    Attributes:
-        param_dtype: Type of the parameters.
-    """
-
-    param_dtype: Any = jnp.float32
+class GlobalResponseNorm(Attention):
+    """Global response normalisation: channels compete by their norms, plus a shift."""
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Reweigh the channels of (N, H, W, C)."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         shape = x.shape[-1:]
         gamma = self.param("gamma", nn.initializers.zeros, shape, self.param_dtype)
         beta = self.param("beta", nn.initializers.zeros, shape, self.param_dtype)

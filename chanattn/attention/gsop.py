@@ -12,15 +12,14 @@ d = 128 there, on C = 256 .. 2048; here d is at most C / 2, so that narrow netwo
 which is the network's business; the paper's position attention is not here.
 """
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from chanattn.attention import gate as gates
-from chanattn.attention.core import over_space, refuse_condition, sow_weights, weigh
+from chanattn.attention.functional import gate as gates
+from chanattn.attention.functional.fuse import over_space
+from chanattn.attention.module import Attention
 from chanattn.attention.registry import register
 from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
@@ -44,11 +43,10 @@ def covariance(z: jax.Array) -> jax.Array:
     axes=("covariance of reduced channels", "row-wise layer, dense", "sigmoid"),
     citation="Gao, Xie, Wang, Li. Global Second-order Pooling Convolutional Networks. CVPR 2019. "
     "arXiv:1811.12006",
+    parameters="C d + 9 d + 4 d^2 + 4 d C + C",
 )
-class GSoP(nn.Module):
+class GSoP(Attention):
     """Weights from the covariances of the channels.
-
-    Parameters: C d + 9 d + 4 d^2 + 4 d C + C
 
     d = 128, at most C / 2. 0.5 at zero logits.
 
@@ -59,8 +57,7 @@ class GSoP(nn.Module):
         divisor: Of "timm" and "mobile"; None: 8.
         min_width: Least d; None: 1, or the divisor.
         reduce_stride: Stride of the 1x1 convolution; None: 2 up to C = 256, else 1.
-        gate: A soft or hard gate of `attention.gate`.
-        param_dtype: Type of the parameters.
+        gate: A soft or hard gate of `functional.gate`.
     """
 
     reduction: int | None = None
@@ -70,7 +67,6 @@ class GSoP(nn.Module):
     min_width: int | None = None
     reduce_stride: int | None = None
     gate: str | gates.Gate = "sigmoid"
-    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         if self.reduce_stride is not None and self.reduce_stride < 1:
@@ -81,7 +77,6 @@ class GSoP(nn.Module):
                     f"gsop: {option} is of the rule C / reduction; give a reduction too"
                 )
         self._width_rule()
-        gates.get(self.gate)
         super().__post_init__()
 
     def _width_rule(self) -> WidthRule:
@@ -98,11 +93,9 @@ class GSoP(nn.Module):
         return rule
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Reweigh the channels of (N, H, W, C); the shape and the type stay."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         channels = x.shape[-1]
         width = self._width_rule()(channels)
         stride = self.reduce_stride or (2 if channels <= _STRIDED_CHANNELS else 1)
@@ -115,6 +108,5 @@ class GSoP(nn.Module):
         rows = jnp.swapaxes(rows, 1, 2).reshape(-1, width * width)
         t = GroupedDense(_OUTPUTS * width, groups=width, name="rows", **own)(rows)
         logits = dense(channels, name="expand", **own)(t)
-        weights = weigh(self, gates.get(self.gate), logits, train)
-        sow_weights(self, weights)
+        weights = self.weigh(logits, train)
         return x * over_space(weights, x)

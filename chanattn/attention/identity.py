@@ -3,21 +3,22 @@
 import flax.linen as nn
 import jax
 
-from chanattn.attention.core import refuse_condition
+from chanattn.attention.module import Attention
 from chanattn.attention.registry import register
 
 
-@register("identity", citation="none", axes=("none", "none", "1"), identity_at_init=True)
-class Identity(nn.Module):
-    """No attention: y = x.
-
-    Parameters: 0
-    """
+@register(
+    "identity",
+    citation="none",
+    axes=("none", "none", "1"),
+    identity_at_init=True,
+    parameters="0",
+)
+class Identity(Attention):
+    """No attention: y = x."""
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Return x."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         return x

@@ -12,17 +12,17 @@ start:
     normalized   1, 0            sigmoid(n)
 """
 
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention import gate as gates
-from chanattn.attention import squeeze
-from chanattn.attention.core import ChannelAttention
+from chanattn.attention.functional import gate as gates
+from chanattn.attention.functional import squeeze
+from chanattn.attention.functional.fuse import over_space
 from chanattn.attention.grouping import check_groups, count_groups
+from chanattn.attention.module import Attention
 from chanattn.attention.registry import register
 from chanattn.errors import UsageError
 
@@ -62,45 +62,43 @@ class GroupContext(nn.Module):
         return norm(s)
 
 
-def _is_identity(module: Any) -> bool:
-    return bool(module.mix.keywords["preset"] == "constant" and module.gate.is_open_at(1.0))
-
-
 @register(
     "lct",
     year=2020,
     axes=("mean", "group norm, per-channel scale", "sigmoid"),
+    parameters="2 C",
     order_matters=True,
-    identity_if=_is_identity,
+    identity_if=lambda module: (
+        module.preset == "constant" and gates.is_open_at(gates.of(module), 1.0)
+    ),
     citation="Ruan, Wen, Zheng, Zheng. Linear Context Transform Block. AAAI 2020. arXiv:1909.03834",
 )
-def lct(
-    groups: int | None = None,
-    preset: str = "constant",
-    gate: str | gates.Gate = "sigmoid",
-    param_dtype: Any = jnp.float32,
-    **module: Any,
-) -> ChannelAttention:
+class LCT(Attention):
     """Linear context transform: a group norm of the pooled vector.
 
-    Parameters: 2 C
-
-    Args:
+    Attributes:
         groups: Number of groups; None: 64, or C / 4 where that is less (the nearest divisor of C below it).
         preset: "constant" or "normalized", see the head of this file.
-        gate: A soft or hard gate of `attention.gate`.
-        param_dtype: Type of the parameters.
-        **module: `name` and `parent` of the Flax module.
+        gate: A soft or hard gate of `functional.gate`.
 
     Raises:
         UsageError: Unknown preset, or a number of groups that is not positive.
     """
-    if preset not in PRESETS:
-        raise UsageError(f"lct: unknown preset {preset!r}; valid: {', '.join(PRESETS)}")
-    check_groups("lct", groups)
-    return ChannelAttention(
-        squeeze=squeeze.mean,
-        mix=partial(GroupContext, groups=groups, preset=preset, param_dtype=param_dtype),
-        gate=gates.get(gate),
-        **module,
-    )
+
+    groups: int | None = None
+    preset: str = "constant"
+    gate: str | gates.Gate = "sigmoid"
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise UsageError(f"lct: unknown preset {self.preset!r}; valid: {', '.join(PRESETS)}")
+        check_groups("lct", self.groups)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Reweigh the channels of (N, H, W, C)."""
+        x = self.feature_map(x)
+        context = GroupContext(self.groups, self.preset, self.param_dtype, name="mix")
+        w = self.weigh(context(squeeze.mean(x)), train)
+        return x * over_space(w, x)

@@ -1,6 +1,5 @@
 """What is known of a mechanism: its place, options, axes, citation; and what can be measured of it."""
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -50,42 +49,43 @@ class Mechanism:
 
     Attributes:
         name: As registered.
+        module: The class of Flax modules.
         slot: "gate" (shape-preserving, x -> x) or "conv" (replaces a 3x3 convolution with its norm and
             activation).
         placement: Default place in a block, a key of `PLACEMENTS`.
         options: What `create` accepts for it.
+        context: What of that which a network tells its mechanisms this one has a field for.
         axes: Squeeze, mix and gate, in words.
-        parameters: Closed formula of the number of parameters at default options, from its documentation.
+        parameters: Closed formula of the number of parameters at default options.
         order_matters: Whether the result depends on the order of the channels. If not, a permutation of the
             channels of x, and of every parameter axis of that length, permutes the result.
         identity_at_init: Whether it promises to be the identity at initialisation, at its default options.
         identity_if: Whether one of its modules is the identity at initialisation, whatever the options.
+        takes_condition: Whether its weights can depend on more than the map: it is then called as
+            `module(x, condition, train)`, with a condition (N, q) or None.
         shared: Whether one module, with a state, serves all blocks of a stage in turn: it then has a method
             `step(x, state, train) -> (y, state)`.
         year: Of the citation.
         citation: Authors, venue, arXiv number.
         summary: First line of its documentation.
-        build: The module class or function behind `create`.
-        fixed: Options that the name stands for, which nobody can change.
-        defaults: Options whose default is another than that of `build`.
     """
 
     name: str
+    module: type[nn.Module]
     slot: str
     placement: str
     options: Mapping[str, Option]
+    context: frozenset[str]
     axes: tuple[str, str, str]
     parameters: str
     order_matters: bool
     identity_at_init: bool
     identity_if: Callable[[nn.Module], bool]
+    takes_condition: bool
     shared: bool
     year: int
     citation: str
     summary: str
-    build: Callable[..., nn.Module]
-    fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __repr__(self) -> str:
         """The facts, a line each."""
@@ -119,7 +119,7 @@ class Mechanism:
     def _shapes(self, channels: int, size: int) -> tuple[nn.Module, jax.ShapeDtypeStruct, Any]:
         """The module at default options, the shape of its input, and those of its variables."""
         context: dict[str, Any] = {"filters": channels} if self.slot == "conv" else {}
-        module = self.build(**self.fixed, **self.defaults, **context)
+        module = self.module(**context)
         shape = jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32)
         return module, shape, jax.eval_shape(module.init, jax.random.key(0), shape)
 

@@ -16,13 +16,11 @@ memory grow with P^2: at 56 x 56 A has 9.8 million entries a picture. The bias o
 row of the softmax, so its gradient is zero.
 """
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention.core import refuse_condition, sow_weights
+from chanattn.attention.module import Attention, sow_weights
 from chanattn.attention.registry import register
 from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
@@ -44,11 +42,10 @@ def affinities(query: jax.Array, key: jax.Array, factor: float) -> jax.Array:
     placement="after_sum",
     identity_at_init=True,
     citation="Wang, Girshick, Gupta, He. Non-local Neural Networks. CVPR 2018. arXiv:1711.07971",
+    parameters="4 C d + 3 d + 3 C",
 )
-class NonLocal(nn.Module):
+class NonLocal(Attention):
     """Self-attention among positions, added to the map.
-
-    Parameters: 4 C d + 3 d + 3 C
 
     d = C / 2. The identity at initialisation.
 
@@ -60,7 +57,6 @@ class NonLocal(nn.Module):
         divisor: Of "timm" and "mobile"; None: 8.
         min_width: Least d; None: 1, or the divisor.
         use_scale: Multiply the inner products by f.
-        param_dtype: Type of the parameters.
     """
 
     preset: str = "official"
@@ -70,7 +66,6 @@ class NonLocal(nn.Module):
     divisor: int | None = None
     min_width: int | None = None
     use_scale: bool = True
-    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
@@ -92,11 +87,9 @@ class NonLocal(nn.Module):
         )
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Add to every position of (N, H, W, C) a mixture of all."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         channels = x.shape[-1]
         width = self._width_rule()(channels)
         scaled_by = width if self.preset == "official" else channels

@@ -28,11 +28,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention import gate as gates
-from chanattn.attention import squeeze
-from chanattn.attention.core import over_space, refuse_condition, sow_weights, weigh
+from chanattn.attention.functional import gate as gates
+from chanattn.attention.functional import squeeze
+from chanattn.attention.functional.fuse import over_space
+from chanattn.attention.module import Attention, sow_weights, weigh
 from chanattn.attention.registry import register
-from chanattn.attention.widths import WidthRule, floor_width, width_rule
+from chanattn.attention.widths import WidthRule, floor_width, width_rule_of
 from chanattn.errors import UsageError
 from chanattn.layers import Conv, dense
 
@@ -135,11 +136,10 @@ class SpatialBranch(nn.Module):
     axes=("attention-weighted mean", "two layers", "sigmoid; beside a spatial gate"),
     citation="Liu, Liu, Fan, Huang. Polarized Self-Attention: Towards High-quality Pixel-wise Regression. "
     "2021. arXiv:2107.00782",
+    parameters="4 C d + C",
 )
-class PolarizedSelfAttention(nn.Module):
+class PolarizedSelfAttention(Attention):
     """A channel gate from an attention-weighted mean, and a spatial gate from inner products with the mean.
-
-    Parameters: 4 C d + C
 
     d = max(C / 2, 1). Parallel at zero logits: 1 (0.5 from each branch).
 
@@ -152,8 +152,7 @@ class PolarizedSelfAttention(nn.Module):
         min_width: Least d; None: 1, or the divisor.
         combine: "parallel" (sum of both results) or "sequential" (channels first).
         spatial: False leaves the channel branch of the chosen form.
-        gate: Of the channels: a soft or hard gate of `attention.gate`.
-        param_dtype: Type of the parameters.
+        gate: Of the channels: a soft or hard gate of `functional.gate`.
     """
 
     preset: str = "official"
@@ -165,7 +164,6 @@ class PolarizedSelfAttention(nn.Module):
     combine: str = "parallel"
     spatial: bool = True
     gate: str | gates.Gate = "sigmoid"
-    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         for option, valid in (("preset", PRESETS), ("combine", COMBINATIONS)):
@@ -179,21 +177,12 @@ class PolarizedSelfAttention(nn.Module):
         super().__post_init__()
 
     def _width_rule(self) -> WidthRule:
-        return width_rule(
-            self.rounding,
-            self.reduction,
-            owner="polarized",
-            width=self.width,
-            divisor=self.divisor,
-            min_width=self.min_width,
-        )
+        return width_rule_of(self, "polarized")
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Reweigh the channels and the positions of (N, H, W, C)."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         form = FORMS[self.preset, self.combine]
         width = self._width_rule()(x.shape[-1])
         channel = ChannelBranch(form, width, gates.get(self.gate), self.param_dtype, name="channel")

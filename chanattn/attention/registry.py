@@ -1,36 +1,30 @@
-"""The registry: names of mechanisms, and how they are built."""
+"""The registry: names of mechanisms, and how they are built by name."""
 
 import dataclasses
 import inspect
-import re
 import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import flax.linen as nn
-import jax.numpy as jnp
 
-from chanattn.attention import gate as gates
 from chanattn.attention import start as starts
+from chanattn.attention.functional import gate as gates
 from chanattn.attention.mechanism import PLACEMENTS, Mechanism, Option
 from chanattn.errors import UsageError, did_you_mean
 
-# What a block gives to a mechanism, as against what a user chooses; what a builder does not take is dropped.
+# What a block gives to a mechanism, as against what a user chooses; what one has no field for is dropped.
 _CONTEXT = {
-    "gate": ("block_input", "num_classes", "param_dtype", "parent", "name"),
+    "gate": ("block_input", "num_classes", "dtype", "param_dtype", "parent", "name"),
     "conv": (
-        "filters",
-        "stride",
-        "groups",
-        "num_classes",
-        "dtype",
-        "param_dtype",
-        "parent",
-        "name",
+        *("filters", "stride", "groups", "num_classes"),
+        *("dtype", "param_dtype", "parent", "name"),
     ),
 }
 
+# Fields of `model.attention` in a config that are no options.
+_OF_THE_CONFIG = ("placement", "stages", "start")
 
 # What says the same as others do by a rule: given together, one of them would not count.
 _OVERRIDES = {
@@ -39,9 +33,11 @@ _OVERRIDES = {
     "kernel_size": ("gamma", "b"),
 }
 
+_KINDS = (bool, int, float, str, tuple)
+
 _MECHANISMS: dict[str, Mechanism] = {}
 
-_Builder = TypeVar("_Builder", bound=Callable[..., nn.Module])
+_Module = TypeVar("_Module", bound=type[nn.Module])
 
 
 def register(
@@ -50,137 +46,141 @@ def register(
     citation: str,
     year: int = 0,
     slot: str = "gate",
-    placement: str = "post",
+    placement: str = "",
     axes: tuple[str, str, str] = ("", "", ""),
+    parameters: str = "",
     order_matters: bool = False,
     identity_at_init: bool = False,
     identity_if: Callable[[Any], bool] | None = None,
     shared: bool = False,
-) -> Callable[[_Builder], _Builder]:
-    """Decorator: make a module class, or a function that returns a module, known under `name`.
+) -> Callable[[_Module], _Module]:
+    """Decorator: make a class of Flax modules known under `name`, here or in a package of your own.
 
-    Its keyword arguments are the options. What comes from the block is none: `param_dtype`, the network's
-    `num_classes`, `block_input` (channels of the block's input), and in the conv slot `filters`, `stride`,
-    `groups` and `dtype`. A function also passes `**module` on (the module's `name` and `parent`).
-    A mechanism with the option `gate` takes those of the gate as well. The line "Parameters: FORMULA" of its
-    documentation is what `describe` tells. The other arguments are the fields of `Mechanism`;
-    `identity_if` is needed where `identity_at_init` depends on options.
+        @attention.register("mine", citation="none yet")
+        class Mine(attention.Attention):
+            strength: float = 1.0
+
+            @nn.compact
+            def __call__(self, x, train=False): ...
+
+    Its fields are the options, of the types bool, int, float, str or a tuple, each with a default. What comes
+    from the network is none: `param_dtype`, `dtype`, `num_classes`, `block_input` (channels of the block's
+    input), and in the conv slot `filters`, `stride` and `groups`. A field that is no argument of the class
+    (`field(default=..., init=False)`) is a choice that the name stands for. A class with an option `gate`
+    is created with the options of gates as well. The first line of its docstring is the summary that
+    `describe` gives; the other arguments are fields of `Mechanism`. `identity_if` is needed where
+    `identity_at_init` depends on options.
+
+    Raises:
+        UsageError: Name, class or facts do not fit; said when the class is made.
     """
 
-    def decorate(build: _Builder) -> _Builder:
-        _add(
-            Mechanism(
-                name=name,
-                slot=slot,
-                placement=placement,
-                options=types.MappingProxyType(_options_of(build, slot)),
-                axes=axes,
-                order_matters=order_matters,
-                identity_at_init=identity_at_init,
-                identity_if=identity_if or (lambda module: identity_at_init),
-                shared=shared,
-                year=year,
-                citation=citation,
-                build=build,
-                summary=_summary(inspect.getdoc(build)),
-                parameters=_formula(inspect.getdoc(build)),
-            )
+    def decorate(module: _Module) -> _Module:
+        placed = placement or ("conv" if slot == "conv" else "post")
+        _check(name, module, slot, placed)
+        _MECHANISMS[name] = Mechanism(
+            name=name,
+            module=module,
+            slot=slot,
+            placement=placed,
+            options=types.MappingProxyType(_options_of(name, module, slot)),
+            context=frozenset(_CONTEXT[slot]) & {*_fields(module), "name", "parent"},
+            axes=axes,
+            parameters=parameters,
+            order_matters=order_matters,
+            identity_at_init=identity_at_init,
+            identity_if=identity_if or (lambda module: identity_at_init),
+            takes_condition="condition" in inspect.signature(module.__call__).parameters,
+            shared=shared,
+            year=year,
+            citation=citation,
+            summary=(inspect.getdoc(module) or "").partition("\n")[0],
         )
-        return build
+        return module
 
     return decorate
 
 
-def preset(
-    name: str,
-    base: Callable[..., nn.Module],
-    documentation: str,
-    *,
-    citation: str,
-    year: int,
-    axes: tuple[str, str, str],
-    fixed: Mapping[str, Any] = types.MappingProxyType({}),
-    defaults: Mapping[str, Any] = types.MappingProxyType({}),
-    **facts: Any,
-) -> None:
-    """Make a registered mechanism known under a second name that stands for some of its options.
-
-    Args:
-        name: The new name.
-        base: What builds the mechanism, registered before.
-        documentation: As the docstring of a mechanism: a summary line, and a line "Parameters: FORMULA".
-        fixed: Options that the name stands for, and that it does not take. With a fixed `gate`, of the
-            options of gates those of that gate alone are left.
-        citation: As for `register`; so are the rest.
-        year: Of the citation.
-        axes: Squeeze, mix and gate, in words.
-        defaults: Options with another default under this name.
-        **facts: Fields of `Mechanism` that differ from those of `base`.
-    """
-    (mechanism,) = (
-        m for m in _MECHANISMS.values() if m.build is base and not (m.fixed or m.defaults)
-    )
-    options = {k: v for k, v in mechanism.options.items() if k not in fixed}
-    if "gate" in fixed:
-        options = {k: v for k, v in options.items() if k not in gates.OPTIONS}
-        for option, default in gates.options_of(fixed["gate"]).items():
-            options[option] = Option(gates.OPTIONS[option], default)
-    for option, default in defaults.items():
-        options[option] = Option(options[option].kind, default)
-    _add(
-        dataclasses.replace(
-            mechanism,
-            name=name,
-            options=types.MappingProxyType(options),
-            fixed=dict(fixed),
-            defaults=dict(defaults),
-            citation=citation,
-            year=year,
-            axes=axes,
-            **facts,
-            summary=_summary(inspect.cleandoc(documentation)),
-            parameters=_formula(documentation),
-        )
-    )
-
-
-def _add(mechanism: Mechanism) -> None:
-    slot, placement = mechanism.slot, mechanism.placement
+def _check(name: str, module: Any, slot: str, placement: str) -> None:
+    if not (inspect.isclass(module) and issubclass(module, nn.Module)):
+        raise UsageError(f"mechanism {name!r}: only a class of Flax modules can be registered")
+    if slot not in _CONTEXT:
+        raise UsageError(f"mechanism {name!r}: unknown slot {slot!r}; valid: {', '.join(_CONTEXT)}")
     if placement not in PLACEMENTS or (placement == "conv") != (slot == "conv"):
-        raise ValueError(
-            f"{mechanism.name}: placement {placement!r} does not fit the slot {slot!r}"
+        raise UsageError(
+            f"mechanism {name!r}: placement {placement!r} does not fit the slot {slot!r}"
         )
-    if mechanism.name in _MECHANISMS:
-        raise ValueError(f"mechanism {mechanism.name!r} is registered twice")
-    _MECHANISMS[mechanism.name] = mechanism
+    if "train" not in inspect.signature(module.__call__).parameters:
+        raise UsageError(
+            f"mechanism {name!r}: {module.__name__}.__call__ must take `train`, a bool, which tells training"
+            " from evaluation"
+        )
+    missing = {"filters", "stride", "groups"} - _fields(module).keys() if slot == "conv" else set()
+    if missing:
+        raise UsageError(
+            f"mechanism {name!r} stands in place of a convolution: {module.__name__} needs the fields"
+            f" {', '.join(sorted(missing))}, as `attention.ConvAttention` has them"
+        )
+    before = _MECHANISMS.get(name)
+    if before is not None and not _is_same(before.module, module):
+        raise UsageError(
+            f"mechanism {name!r} is registered twice, by {before.module.__module__} and by"
+            f" {module.__module__}"
+        )
 
 
-def _summary(documentation: str | None) -> str:
-    return (documentation or "").partition("\n")[0]
+def _is_same(one: type, other: type) -> bool:
+    """Whether a class is defined anew, by a cell of a notebook or a module that is loaded again."""
+    return (one.__module__, one.__qualname__) == (other.__module__, other.__qualname__)
 
 
-def _formula(documentation: str | None) -> str:
-    match = re.search(r"^\s*Parameters: (.*)$", documentation or "", re.MULTILINE)
-    return match[1] if match else ""
-
-
-def _options_of(build: Callable[..., nn.Module], slot: str) -> dict[str, Option]:
-    hints = typing.get_type_hints(build if not inspect.isclass(build) else build.__init__)
-    own = {
-        name: Option(_plain_type(hints[name]), parameter.default)
-        for name, parameter in inspect.signature(build).parameters.items()
-        if name not in _CONTEXT[slot] and parameter.kind is not parameter.VAR_KEYWORD
+def _fields(module: Any) -> dict[str, Any]:
+    """The arguments of a class of modules that are no part of every Flax module."""
+    return {
+        field.name: field.default
+        for field in dataclasses.fields(module)
+        if field.init and field.name not in ("parent", "name")
     }
+
+
+def _options_of(name: str, module: Any, slot: str) -> dict[str, Option]:
+    hints = typing.get_type_hints(module)
+    own = {
+        option: Option(_kind(name, option, hints[option]), default)
+        for option, default in _fields(module).items()
+        if option not in _CONTEXT[slot]
+    }
+    for option, spec in own.items():
+        if option in _OF_THE_CONFIG:
+            raise UsageError(f"mechanism {name!r}: an option cannot be called {option!r}")
+        if spec.default is dataclasses.MISSING:
+            raise UsageError(f"mechanism {name!r}: option {option!r} needs a default")
+        taken = options().get(option, spec.kind)
+        if taken is not spec.kind:
+            raise UsageError(
+                f"mechanism {name!r}: option {option!r} is a {spec.kind.__name__}, and a {taken.__name__} of"
+                " another mechanism, which cannot both stand in a config; choose another name"
+            )
     # None stands for the default of the gate that is chosen.
     of_gate = gates.OPTIONS if "gate" in own else {}
     return own | {name: Option(kind, None) for name, kind in of_gate.items() if name not in own}
 
 
-def _plain_type(hint: Any) -> type:
+def _kind(name: str, option: str, hint: Any) -> type:
     """`int` of `int | None`, `str` of `str | Gate`, `tuple` of `tuple[int, ...]`: what a config can hold."""
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        (hint,) = [part for part in typing.get_args(hint) if part not in (type(None), gates.Gate)]
-    return typing.get_origin(hint) or hint
+    parts = typing.get_args(hint) if _is_union(hint) else (hint,)
+    kinds = [kind for part in parts if (kind := typing.get_origin(part) or part) in _KINDS]
+    if len(kinds) != 1:
+        raise UsageError(
+            f"mechanism {name!r}: option {option!r} must be of one of the types"
+            f" {', '.join(kind.__name__ for kind in _KINDS)}, which a config can hold"
+        )
+    (kind,) = kinds
+    return typing.cast("type", kind)
+
+
+def _is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) in (typing.Union, types.UnionType)
 
 
 def names() -> list[str]:
@@ -201,14 +201,20 @@ def describe(name: str) -> Mechanism:
     return _MECHANISMS[name]
 
 
+def is_mechanism(module: nn.Module) -> bool:
+    """Whether a module of a network is a mechanism that is registered, or one that starts as the identity."""
+    return isinstance(
+        module, (starts.FromIdentity, *(known.module for known in _MECHANISMS.values()))
+    )
+
+
 def options() -> dict[str, type]:
     """Every option that any mechanism takes, with its type; one name has one type throughout."""
-    union: dict[str, type] = {}
-    for name in names():
-        for option, spec in _MECHANISMS[name].options.items():
-            if union.setdefault(option, spec.kind) is not spec.kind:
-                raise TypeError(f"{name}: option {option!r} has two types among the mechanisms")
-    return dict(sorted(union.items()))
+    return {
+        option: spec.kind
+        for name in names()
+        for option, spec in sorted(_MECHANISMS[name].options.items())
+    }
 
 
 def overridden(given: Mapping[str, Any]) -> set[str]:
@@ -256,21 +262,17 @@ def extra_losses(name: str, given: Mapping[str, Any]) -> tuple[str, ...]:
     """
     context: dict[str, Any] = {"filters": 1} if describe(name).slot == "conv" else {}
     module = create(name, parent=None, **given, **context)
-    gate = getattr(module, "gate", None)
+    gate = gates.of(module) if hasattr(module, "gate") else None
     losses = ("rate",) if isinstance(gate, gates.Gate) and gate.has_penalty else ()
     return (*losses, "presence") if getattr(module, "se_loss", False) else losses
 
 
-def create(
-    name: str, /, *, param_dtype: Any = jnp.float32, start: str = "", **given: Any
-) -> nn.Module:
-    """Build a mechanism, e.g. `create("se", reduction=8)`.
+def create(name: str, /, *, start: str = "", **given: Any) -> nn.Module:
+    """Build a mechanism by name: `create("se", reduction=8)` is `SE(reduction=8)`.
 
-    A mechanism of the gate slot is called as `module(x, condition=None, train=False)` and keeps the shape
-    (N, H, W, C). One of the conv slot is built with `filters`, `stride`, `groups` and `dtype` as well and
-    maps (N, H, W, I) to (N, H', W', filters). Gates that draw noise need the random stream `dropout` in
-    training. An option that is None takes the mechanism's default. Inside
-    another module's compact method, `name="..."` names the submodule, as usual in Flax.
+    Options of a gate are given beside it, `create("se", gate="top_k", fraction=0.25)`, and an option that is
+    None takes the mechanism's default. One of the conv slot needs `filters`, and takes `stride` and `groups`;
+    all take `dtype`, `param_dtype` and, inside another module's compact method, `name`, as usual in Flax.
 
     `start="identity"` makes a mechanism of the gate slot start as the identity (`attention.start`): it is
     left as it is where its own initialisation does that already, and gets a residual weight elsewhere.
@@ -280,26 +282,22 @@ def create(
     """
     mechanism = describe(name)
     starts.check(mechanism, start)
-    accepted = {*inspect.signature(mechanism.build).parameters, "name", "parent"}
-    names_of_context = _CONTEXT[mechanism.slot]
-    context = {k: given.pop(k) for k in names_of_context if k in given} | {
-        "param_dtype": param_dtype
-    }
+    context = {k: given.pop(k) for k in _CONTEXT[mechanism.slot] if k in given}
     chosen = {option: value for option, value in given.items() if value is not None}
     check_options(name, chosen)
-    chosen = dict(mechanism.fixed) | dict(mechanism.defaults) | chosen
     if mechanism.slot == "conv" and "filters" not in context:
         raise UsageError(
             f"attention {name!r} stands in place of a convolution: it needs filters=..."
         )
-    if "gate" in accepted:
-        of_gate = {k: chosen.pop(k) for k in gates.OPTIONS if k in chosen and k not in accepted}
-        default = inspect.signature(mechanism.build).parameters["gate"].default
-        chosen["gate"] = gates.get(chosen.get("gate", default), **of_gate)
-    context = {k: v for k, v in context.items() if k in accepted}
+    if "gate" in mechanism.options:
+        own = _fields(mechanism.module)
+        of_gate = {k: chosen.pop(k) for k in gates.OPTIONS if k in chosen and k not in own}
+        if of_gate:
+            chosen["gate"] = gates.get(chosen.get("gate", own["gate"]), **of_gate)
+    context = {k: v for k, v in context.items() if k in mechanism.context}
     if start:
-        outside = {k: v for k, v in context.items() if k in ("name", "parent")}
-        module = mechanism.build(**chosen, **context | {"name": None, "parent": None})
+        outside = {k: context[k] for k in ("name", "parent", "param_dtype") if k in context}
+        module = mechanism.module(**chosen, **context | {"name": None, "parent": None})
         if not mechanism.identity_if(module):
-            return starts.FromIdentity(module, param_dtype=param_dtype, **outside)
-    return mechanism.build(**chosen, **context)
+            return starts.FromIdentity(module, **outside)
+    return mechanism.module(**chosen, **context)

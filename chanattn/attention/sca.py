@@ -23,9 +23,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention import gate as gates
-from chanattn.attention import squeeze as squeezes
-from chanattn.attention.core import over_space, sow_weights, weigh
+from chanattn.attention.functional import gate as gates
+from chanattn.attention.functional import squeeze as squeezes
+from chanattn.attention.functional.fuse import over_space
+from chanattn.attention.module import Attention, sow_weights, weigh
 from chanattn.attention.registry import register
 from chanattn.errors import UsageError
 
@@ -78,11 +79,10 @@ class Score(nn.Module):
     placement="head",
     citation="Chen, Zhang, Xiao, Nie, Shao, Liu, Chua. SCA-CNN: Spatial and Channel-wise Attention in "
     "Convolutional Networks for Image Captioning. CVPR 2017. arXiv:1611.05594",
+    parameters="C k + 5 k",
 )
-class SCA(nn.Module):
+class SCA(Attention):
     """Channel and spatial attention by softmaxes, on the features and a decoder's state.
-
-    Parameters: C k + 5 k
 
     k = 512. A condition of width q adds 2 q k; its parameters exist only if one is given at initialisation.
 
@@ -91,8 +91,7 @@ class SCA(nn.Module):
         order: "cs", channels first, or "sc".
         spatial: False leaves the channel attention alone.
         rescale: The mean weight is 1; False: divided by C and by P, the weights of the paper's equations.
-        gate: Of the channels: a soft or hard gate of `attention.gate`.
-        param_dtype: Type of the parameters.
+        gate: Of the channels: a soft or hard gate of `functional.gate`.
     """
 
     width: int = 512
@@ -100,7 +99,6 @@ class SCA(nn.Module):
     spatial: bool = True
     rescale: bool = True
     gate: str | gates.Gate = "softmax"
-    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         if self.width < 1:
@@ -111,7 +109,6 @@ class SCA(nn.Module):
             raise UsageError(
                 "sca: order 'sc' starts with the spatial attention, which spatial=False omits"
             )
-        gates.get(self.gate)
         super().__post_init__()
 
     @nn.compact
@@ -123,6 +120,7 @@ class SCA(nn.Module):
         Raises:
             UsageError: The condition has not this shape, or was missing at initialisation.
         """
+        x = self.feature_map(x)
         if condition is not None and (condition.ndim != 2 or len(condition) != len(x)):
             raise UsageError(
                 f"sca: condition must have shape ({len(x)}, width of the state), not {condition.shape}"

@@ -21,10 +21,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention import gate as gates
-from chanattn.attention.core import over_space, refuse_condition, sow_weights
-from chanattn.attention.registry import preset, register
-from chanattn.attention.se import se
+from chanattn.attention.functional import gate as gates
+from chanattn.attention.functional.fuse import over_space
+from chanattn.attention.module import Attention, sow_weights
+from chanattn.attention.registry import register
+from chanattn.attention.se import SE
 from chanattn.errors import UsageError
 from chanattn.layers import Conv
 
@@ -38,20 +39,21 @@ COMBINE: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
     "mul": jnp.multiply,
 }
 
-preset(
+
+@register(
     "cse",
-    se,
-    """Spatial squeeze, channel excitation: SE with a reduction of 2.
-
-    Parameters: 2 C d + C + d
-
-    d = max(C // 2, 1).
-    """,
-    defaults={"reduction": 2},
     axes=("mean", "bottleneck", "sigmoid"),
+    parameters="2 C d + C + d",
     year=2018,
     citation=CITATION,
 )
+class ChannelSE(SE):
+    """Spatial squeeze, channel excitation: SE with a reduction of 2.
+
+    d = max(C // 2, 1). Options as of `SE`.
+    """
+
+    reduction: int = 2
 
 
 @register(
@@ -59,26 +61,18 @@ preset(
     year=2018,
     axes=("none", "1x1 convolution to one map", "sigmoid, a weight a position"),
     citation=CITATION,
+    parameters="C + 1",
 )
-class SpatialSE(nn.Module):
+class SpatialSE(Attention):
     """Channel squeeze, spatial excitation: one weight a position from a 1x1 convolution.
 
-    Parameters: C + 1
-
     0.5 at zero logits.
-
-    Attributes:
-        param_dtype: Type of the parameters.
     """
 
-    param_dtype: Any = jnp.float32
-
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Reweigh the positions of (N, H, W, C)."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         z = Conv(1, 1, use_bias=True, dtype=x.dtype, param_dtype=self.param_dtype, name="conv")(x)
         weights = gates.sigmoid(z.astype(jnp.float32))
         sow_weights(self, weights)
@@ -90,11 +84,10 @@ class SpatialSE(nn.Module):
     year=2018,
     axes=("mean; none", "bottleneck; 1x1 convolution to one map", "maximum of two sigmoids"),
     citation=CITATION,
+    parameters="2 C d + 2 C + d + 1",
 )
-class ConcurrentSE(nn.Module):
+class ConcurrentSE(Attention):
     """Channel and spatial excitation side by side, the larger result at every place.
-
-    Parameters: 2 C d + 2 C + d + 1
 
     d = max(C // 2, 1). At zero logits 0.5, or 1 with "add".
 
@@ -105,8 +98,7 @@ class ConcurrentSE(nn.Module):
         width: d itself, whatever C is.
         divisor: As in `se`.
         min_width: As in `se`.
-        gate: Of the channel part: a soft or hard gate of `attention.gate`.
-        param_dtype: Type of the parameters.
+        gate: Of the channel part: a soft or hard gate of `functional.gate`.
     """
 
     combine: str = "max"
@@ -116,7 +108,6 @@ class ConcurrentSE(nn.Module):
     divisor: int | None = None
     min_width: int | None = None
     gate: str | gates.Gate = "sigmoid"
-    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         if self.combine not in COMBINE:
@@ -125,7 +116,7 @@ class ConcurrentSE(nn.Module):
         super().__post_init__()
 
     def _channel(self, **module: Any) -> nn.Module:
-        return se(
+        return SE(
             reduction=self.reduction,
             rounding=self.rounding,
             width=self.width,
@@ -137,11 +128,9 @@ class ConcurrentSE(nn.Module):
         )
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Reweigh the channels and the positions of (N, H, W, C)."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         by_channel = self._channel(name="channel")(x, train=train)
-        by_position = SpatialSE(self.param_dtype, name="spatial")(x, train=train)
+        by_position = SpatialSE(param_dtype=self.param_dtype, name="spatial")(x, train=train)
         return COMBINE[self.combine](by_channel, by_position)

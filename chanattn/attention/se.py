@@ -25,19 +25,16 @@ In the first and the third, the width is relative to the input of the block, not
 channels that the module sits on.
 """
 
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
-
+import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
-from chanattn.attention import gate as gates
 from chanattn.attention import mix
-from chanattn.attention import squeeze as squeezes
-from chanattn.attention.core import ChannelAttention
+from chanattn.attention.functional import gate as gates
+from chanattn.attention.functional import squeeze as squeezes
+from chanattn.attention.functional.fuse import over_space
+from chanattn.attention.module import Attention
 from chanattn.attention.registry import register
-from chanattn.attention.widths import of_block_input, width_rule
+from chanattn.attention.widths import WidthRule, of_block_input, width_rule_of
 from chanattn.errors import UsageError
 from chanattn.layers import activation
 
@@ -46,65 +43,19 @@ CITATION = (
 )
 
 
-@dataclass(frozen=True)
-class _Amplified(gates.Gate):
-    """A gate whose weights are multiplied by a constant."""
-
-    gain: float = 1.0
-
-    def __call__(
-        self,
-        z: jax.Array,
-        key: jax.Array | None = None,
-        temperature: float | jax.Array | None = None,
-        place: str = "",
-    ) -> jax.Array:
-        """Weights of logits (..., C), times `gain`."""
-        return self.gain * super().__call__(z, key, temperature, place)
-
-
-def amplified(gate: str | gates.Gate, gain: float) -> gates.Gate:
-    """The gate with its weights multiplied by `gain`.
-
-    Raises:
-        UsageError: The gain is not positive, or there is no such gate.
-    """
-    if gain <= 0:
-        raise UsageError(f"gain must be positive, not {gain}")
-    bound = gates.get(gate)
-    return bound if gain == 1 else _Amplified(**vars(bound), gain=gain)
-
-
 @register(
     "se",
     citation=CITATION,
     year=2018,
     axes=("mean", "bottleneck", "sigmoid"),
+    parameters="2 C d + C + d",
 )
-def se(
-    reduction: int = 16,
-    rounding: str = "paper",
-    width: int | None = None,
-    divisor: int | None = None,
-    min_width: int | None = None,
-    reduce_from: str = "channels",
-    use_bias: bool = True,
-    squeeze: str = "mean",
-    gate: str | gates.Gate = "sigmoid",
-    gain: float = 1.0,
-    act: str = "relu",
-    use_norm: bool = False,
-    block_input: int | None = None,
-    param_dtype: Any = jnp.float32,
-    **module: Any,
-) -> ChannelAttention:
+class SE(Attention):
     """Squeeze-and-excitation: mean, two-layer bottleneck, sigmoid.
-
-    Parameters: 2 C d + C + d
 
     d = max(C // 16, 1). 0.5 at zero logits.
 
-    Args:
+    Attributes:
         reduction: r of the bottleneck width d = C / r.
         rounding: "paper" (floor), "timm" (multiple of 8) or "mobile" (the same, never 10 % below C / r).
         width: d itself, whatever C is (timm's `rd_channels`).
@@ -113,29 +64,50 @@ def se(
         reduce_from: "channels" (of x), or "block_input": d = block_input / r.
         use_bias: Biases of the two layers.
         squeeze: mean, max, blend (half each), none (no pooling), mean+max (shared layers, logits added).
-        gate: A soft or hard gate of `attention.gate`.
+        gate: A soft or hard gate of `functional.gate`.
         gain: Factor of the weights; NFNet's 2 makes up for the 0.5 of the sigmoid at the start.
         act: Activation between the layers.
         use_norm: Batch norm between the layers (timm's `norm_layer`).
         block_input: Channels of the block's input, which the block gives.
-        param_dtype: Type of the parameters.
-        **module: `name` and `parent` of the Flax module.
 
     Raises:
-        UsageError: A value that there is no such thing as.
+        UsageError: A squeeze, gate, rounding or activation that does not exist, or a number that is not
+            positive.
     """
-    activation(act)
-    rule = width_rule(rounding, reduction, width=width, divisor=divisor, min_width=min_width)
-    return ChannelAttention(
-        squeeze=squeezes.get(squeeze),
-        mix=partial(
-            mix.Bottleneck,
-            width=of_block_input(rule, reduce_from, block_input),
-            use_bias=use_bias,
-            act=act,
-            use_norm=use_norm,
-            param_dtype=param_dtype,
-        ),
-        gate=amplified(gate, gain),
-        **module,
-    )
+
+    reduction: int = 16
+    rounding: str = "paper"
+    width: int | None = None
+    divisor: int | None = None
+    min_width: int | None = None
+    reduce_from: str = "channels"
+    use_bias: bool = True
+    squeeze: str = "mean"
+    gate: str | gates.Gate = "sigmoid"
+    gain: float = 1.0
+    act: str = "relu"
+    use_norm: bool = False
+    block_input: int | None = None
+
+    def __post_init__(self) -> None:
+        self._width_rule()
+        squeezes.get(self.squeeze)
+        gates.of(self)
+        activation(self.act)
+        if self.gain <= 0:
+            raise UsageError(f"gain must be positive, not {self.gain}")
+        super().__post_init__()
+
+    def _width_rule(self) -> WidthRule:
+        return of_block_input(width_rule_of(self), self.reduce_from, self.block_input)
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Reweigh the channels of (N, H, W, C)."""
+        x = self.feature_map(x)
+        s = squeezes.get(self.squeeze)(x)
+        bottleneck = mix.Bottleneck(
+            self._width_rule(), self.use_bias, self.act, self.use_norm, self.param_dtype, name="mix"
+        )
+        w = self.weigh(bottleneck(s, train), train, self.gain)
+        return x * over_space(w, x)

@@ -19,151 +19,173 @@ ECA's formula here. The others are given by their equations; they start as the l
 se_var2, normal W in se_var3 and se_gc.
 """
 
-from functools import partial
-from typing import Any
+import flax.linen as nn
+import jax
 
-import jax.numpy as jnp
-
-from chanattn.attention import gate as gates
-from chanattn.attention import mix, squeeze
-from chanattn.attention.channel import OF_MIXES, channel
-from chanattn.attention.core import ChannelAttention
+from chanattn.attention import mix
 from chanattn.attention.eca import CITATION, kernel_rule
-from chanattn.attention.registry import preset, register
+from chanattn.attention.functional import gate as gates
+from chanattn.attention.functional import squeeze
+from chanattn.attention.functional.fuse import over_space
+from chanattn.attention.module import Attention
+from chanattn.attention.registry import register
 from chanattn.errors import UsageError
 
-_UNUSED = dict.fromkeys(OF_MIXES)
 
-preset(
-    "se_var1",
-    channel,
+@register("se_var1", year=2020, axes=("mean", "none", "sigmoid"), parameters="0", citation=CITATION)
+class SEVar1(Attention):
     """The sigmoid of each channel's mean: no parameters, no interaction between the channels.
 
-    Parameters: 0
-    """,
-    fixed={"squeeze": "mean", "mix": "identity", "fuse": "scale"} | _UNUSED,
-    axes=("mean", "none", "sigmoid"),
+    Attributes:
+        gate: A soft or hard gate of `functional.gate`.
+    """
+
+    gate: str | gates.Gate = "sigmoid"
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Reweigh the channels of (N, H, W, C)."""
+        x = self.feature_map(x)
+        w = self.weigh(squeeze.mean(x), train)
+        return x * over_space(w, x)
+
+
+@register(
+    "se_var2",
     year=2020,
+    axes=("mean", "per-channel scale", "sigmoid"),
+    parameters="C",
     citation=CITATION,
 )
-
-preset(
-    "se_var2",
-    channel,
+class SEVar2(Attention):
     """One learned factor for each channel's mean: no interaction between the channels.
 
-    Parameters: C
-    """,
-    fixed={"squeeze": "mean", "mix": "per_channel", "fuse": "scale"} | _UNUSED,
-    axes=("mean", "per-channel scale", "sigmoid"),
-    year=2020,
-    citation=CITATION,
-)
+    Attributes:
+        gate: A soft or hard gate of `functional.gate`.
+    """
 
-preset(
-    "se_var3",
-    channel,
+    gate: str | gates.Gate = "sigmoid"
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Reweigh the channels of (N, H, W, C)."""
+        x = self.feature_map(x)
+        z = mix.PerChannel(param_dtype=self.param_dtype, name="mix")(squeeze.mean(x))
+        w = self.weigh(z, train)
+        return x * over_space(w, x)
+
+
+@register(
+    "se_var3", year=2020, axes=("mean", "dense", "sigmoid"), parameters="C^2", citation=CITATION
+)
+class SEVar3(Attention):
     """A full matrix between the means: every channel sees every other, without a bottleneck.
 
-    Parameters: C^2
-    """,
-    fixed={"squeeze": "mean", "mix": "dense", "fuse": "scale"} | _UNUSED,
-    axes=("mean", "dense", "sigmoid"),
-    year=2020,
-    citation=CITATION,
-)
+    Attributes:
+        gate: A soft or hard gate of `functional.gate`.
+    """
+
+    gate: str | gates.Gate = "sigmoid"
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Reweigh the channels of (N, H, W, C)."""
+        x = self.feature_map(x)
+        z = mix.Dense(param_dtype=self.param_dtype, name="mix")(squeeze.mean(x))
+        w = self.weigh(z, train)
+        return x * over_space(w, x)
 
 
 @register(
     "se_gc",
     year=2020,
     axes=("mean", "grouped dense", "sigmoid"),
+    parameters="C^2 / G",
     order_matters=True,
     citation=CITATION,
 )
-def se_gc(
-    groups: int = 16,
-    group_width: int | None = None,
-    gate: str | gates.Gate = "sigmoid",
-    param_dtype: Any = jnp.float32,
-    **module: Any,
-) -> ChannelAttention:
+class SEGC(Attention):
     """A block-diagonal matrix between the means: a channel sees those of its group.
-
-    Parameters: C^2 / G
 
     G groups. 0.5 at zero logits.
 
-    Args:
+    Attributes:
         groups: G; it divides C.
         group_width: Channels in a group, whatever `groups` is: G = C / group_width.
-        gate: A soft or hard gate of `attention.gate`.
-        param_dtype: Type of the parameters.
-        **module: `name` and `parent` of the Flax module.
+        gate: A soft or hard gate of `functional.gate`.
 
     Raises:
         UsageError: A number that is not positive. When called: one that does not divide C.
     """
-    if groups < 1:
-        raise UsageError(f"groups must be positive, not {groups}")
-    if group_width is not None and group_width < 1:
-        raise UsageError(f"group_width must be positive, not {group_width}")
 
-    def groups_of(channels: int) -> int:
-        if group_width is None:
-            return groups
-        if channels % group_width:
-            raise UsageError(f"group_width={group_width} does not divide {channels} channels")
-        return channels // group_width
+    groups: int = 16
+    group_width: int | None = None
+    gate: str | gates.Gate = "sigmoid"
 
-    return ChannelAttention(
-        squeeze=squeeze.mean,
-        mix=partial(mix.Grouped, groups=groups_of, param_dtype=param_dtype),
-        gate=gates.get(gate),
-        **module,
-    )
+    def __post_init__(self) -> None:
+        if self.groups < 1:
+            raise UsageError(f"groups must be positive, not {self.groups}")
+        if self.group_width is not None and self.group_width < 1:
+            raise UsageError(f"group_width must be positive, not {self.group_width}")
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Reweigh the channels of (N, H, W, C)."""
+        x = self.feature_map(x)
+        blocks = mix.Grouped(self._count(x.shape[-1]), self.param_dtype, name="mix")
+        w = self.weigh(blocks(squeeze.mean(x)), train)
+        return x * over_space(w, x)
+
+    def _count(self, channels: int) -> int:
+        if self.group_width is None:
+            return self.groups
+        if channels % self.group_width:
+            raise UsageError(f"group_width={self.group_width} does not divide {channels} channels")
+        return channels // self.group_width
 
 
 @register(
     "eca_ns",
     year=2020,
     axes=("mean", "band matrix over channels", "sigmoid"),
+    parameters="k C",
     order_matters=True,
     citation=CITATION,
 )
-def eca_ns(
-    kernel_size: int | None = None,
-    gamma: float = 2.0,
-    b: float = 1.0,
-    gate: str | gates.Gate = "sigmoid",
-    param_dtype: Any = jnp.float32,
-    **module: Any,
-) -> ChannelAttention:
+class ECANS(Attention):
     """Efficient channel attention with taps of its own for every channel: a band matrix.
-
-    Parameters: k C
 
     k from C by ECA's formula: 3 up to C = 64, 5 up to 1024, 7 at 2048. 0.5 at zero logits.
 
-    Args:
+    Attributes:
         kernel_size: k, odd; None: from the number of channels by the formula.
         gamma: Slope of the formula.
         b: Offset of the formula.
-        gate: A soft or hard gate of `attention.gate`.
-        param_dtype: Type of the parameters.
-        **module: `name` and `parent` of the Flax module.
+        gate: A soft or hard gate of `functional.gate`.
 
     Raises:
         UsageError: k is even, or gamma not positive.
     """
-    return ChannelAttention(
-        squeeze=squeeze.mean,
-        mix=partial(
-            mix.Conv1d,
-            kernel_size=kernel_rule(kernel_size, gamma, b),
+
+    kernel_size: int | None = None
+    gamma: float = 2.0
+    b: float = 1.0
+    gate: str | gates.Gate = "sigmoid"
+
+    def __post_init__(self) -> None:
+        kernel_rule(self.kernel_size, self.gamma, self.b)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Reweigh the channels of (N, H, W, C)."""
+        x = self.feature_map(x)
+        band = mix.Conv1d(
+            kernel_rule(self.kernel_size, self.gamma, self.b),
             shared=False,
-            param_dtype=param_dtype,
-        ),
-        gate=gates.get(gate),
-        **module,
-    )
+            param_dtype=self.param_dtype,
+            name="mix",
+        )
+        w = self.weigh(band(squeeze.mean(x)), train)
+        return x * over_space(w, x)

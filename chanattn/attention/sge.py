@@ -11,15 +11,14 @@ The paper's Table 2 has other starts (`init_gamma`, `init_beta`), its Table 3 n 
 """
 
 import math
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention import squeeze
-from chanattn.attention.core import refuse_condition, sow_weights
+from chanattn.attention.functional import squeeze
 from chanattn.attention.grouping import check_groups, count_groups
+from chanattn.attention.module import Attention, sow_weights
 from chanattn.attention.registry import register
 from chanattn.errors import UsageError
 
@@ -49,11 +48,10 @@ def over_positions(c: jax.Array) -> jax.Array:
     order_matters=True,
     citation="Li, Hu, Yang. Spatial Group-wise Enhance: Improving Semantic Feature Learning in Convolutional "
     "Networks. 2019. arXiv:1905.09646",
+    parameters="2 G",
 )
-class SpatialGroupEnhance(nn.Module):
+class SpatialGroupEnhance(Attention):
     """Spatial group-wise enhance: one weight a position and group of channels.
-
-    Parameters: 2 G
 
     G is the largest divisor of C up to 64 that leaves four channels a group.
 
@@ -62,14 +60,12 @@ class SpatialGroupEnhance(nn.Module):
         init_gamma: Start of the scales gamma.
         init_beta: Start of the shifts beta.
         use_norm: Normalise the agreement over the positions.
-        param_dtype: Type of the parameters.
     """
 
     groups: int | None = None
     init_gamma: float = 0.0
     init_beta: float = 1.0
     use_norm: bool = True
-    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         check_groups("sge", self.groups)
@@ -80,11 +76,9 @@ class SpatialGroupEnhance(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Reweigh the positions of every group of (N, H, W, C)."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         groups = count_groups("sge", x.shape[-1], self.groups)
         start = nn.initializers.constant
         gamma = self.param("gamma", start(self.init_gamma), (groups,), self.param_dtype)

@@ -18,9 +18,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention import squeeze
-from chanattn.attention.core import refuse_condition, sow_weights
+from chanattn.attention.functional import squeeze
 from chanattn.attention.grouping import check_groups, count_groups
+from chanattn.attention.module import Attention, sow_weights
 from chanattn.attention.registry import register
 
 
@@ -63,32 +63,27 @@ class Affine(nn.Module):
     order_matters=True,
     citation="Zhang, Yang. SA-Net: Shuffle Attention for Deep Convolutional Neural Networks. ICASSP 2021. "
     "arXiv:2102.00240",
+    parameters="3 C / G",
 )
-class ShuffleAttention(nn.Module):
+class ShuffleAttention(Attention):
     """Shuffle attention: in every group half the channels get channel, half spatial attention.
-
-    Parameters: 3 C / G
 
     G is the largest number up to 64 that leaves groups of four channels or more, of even size.
 
     Attributes:
         groups: Number of groups G; None: as above.
-        param_dtype: Type of the parameters.
     """
 
     groups: int | None = None
-    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         check_groups("shuffle", self.groups)
         super().__post_init__()
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Reweigh and reorder the channels of (N, H, W, C)."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         groups = count_groups("shuffle", x.shape[-1], self.groups, multiple=2)
         grouped = x.reshape(*x.shape[:3], groups, 2, -1)
         x0, x1 = grouped[..., 0, :], grouped[..., 1, :]

@@ -13,7 +13,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention.core import over_space, refuse_condition, sow_weights
+from chanattn.attention.functional.fuse import over_space
+from chanattn.attention.module import Attention, sow_weights
 from chanattn.attention.registry import register
 from chanattn.errors import UsageError
 
@@ -34,11 +35,10 @@ def energy(x: jax.Array, regularization: float) -> jax.Array:
     placement="pre_norm",
     citation="Yang, Zhang, Li, Xie. SimAM: A Simple, Parameter-Free Attention Module for Convolutional "
     "Neural Networks. ICML 2021",
+    parameters="0",
 )
-class SimAM(nn.Module):
+class SimAM(Attention):
     """Weights from an energy function, one for every channel and position, in [0.62, 1).
-
-    Parameters: 0
 
     Attributes:
         regularization: lambda of the energy; 1e-4 for CIFAR, 0.1 for ImageNet.
@@ -52,11 +52,9 @@ class SimAM(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Reweigh every value of (N, H, W, C)."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         weights = jax.nn.sigmoid(energy(x, self.regularization))
         sow_weights(self, weights)
         return x * over_space(weights, x)

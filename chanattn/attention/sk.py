@@ -28,7 +28,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention.core import refuse_condition, refuse_unused, sow_weights
+from chanattn.attention.module import ConvAttention, refuse_unused, sow_weights
 from chanattn.attention.registry import register
 from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
@@ -74,18 +74,14 @@ class BranchAttention(nn.Module):
     year=2019,
     axes=("mean of the sum of branches", "bottleneck", "softmax over branches"),
     citation="Li, Wang, Hu, Yang. Selective Kernel Networks. CVPR 2019. arXiv:1903.06586",
+    parameters="18 I C + 4 C + 3 C d + 2 d",
 )
-class SelectiveKernel(nn.Module):
+class SK(ConvAttention):
     """Branches with different receptive fields, mixed by a softmax over the branches for every channel.
-
-    Parameters: 18 I C + 4 C + 3 C d + 2 d
 
     I input channels, d = max(C / 16, 32).
 
     Attributes:
-        filters: Output channels C.
-        stride: Of every branch.
-        groups: Of every branch's convolution.
         preset: "paper" or "timm", see the head of this file.
         reduction: r of the bottleneck width d = C / r.
         width: d itself, whatever C is (timm's `rd_channels`).
@@ -100,13 +96,8 @@ class SelectiveKernel(nn.Module):
         branches: "dilation", or "groups": a dense 3x3 and one with 32 groups (PytorchInsight).
         fuse: "select": the softmax; "sum": the plain sum of the branches, the control without attention.
         split_input: Each branch sees its own slice of the input channels; None: the preset's choice.
-        dtype: Type of the convolutions.
-        param_dtype: Type of the parameters.
     """
 
-    filters: int
-    stride: int = 1
-    groups: int = 1
     preset: str = "paper"
     reduction: int = 16
     width: int | None = None
@@ -119,8 +110,6 @@ class SelectiveKernel(nn.Module):
     branches: str = "dilation"
     fuse: str = "select"
     split_input: bool | None = None
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
@@ -181,11 +170,9 @@ class SelectiveKernel(nn.Module):
         return list(zip(self.kernel_sizes, groups, self.dilations, strict=True))
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Map (N, H, W, I) to (N, H', W', filters), H' = ceil(H / stride)."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         kinds = self._branches()
         split = self.preset == "timm" if self.split_input is None else self.split_input
         if split and x.shape[-1] % len(kinds):
@@ -202,7 +189,7 @@ class SelectiveKernel(nn.Module):
                 stride=self.stride,
                 groups=groups,
                 dilation=dilation,
-                dtype=self.dtype,
+                dtype=x.dtype,
                 param_dtype=self.param_dtype,
                 name=f"conv{number}",
             )(source)
@@ -210,7 +197,7 @@ class SelectiveKernel(nn.Module):
                 train,
                 name=f"bn{number}",
                 act="relu",
-                dtype=self.dtype,
+                dtype=x.dtype,
                 param_dtype=self.param_dtype,
             )
             outputs.append(norm(u))

@@ -19,7 +19,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention.core import refuse_condition, sow_weights
+from chanattn.attention.module import ConvAttention, sow_weights
 from chanattn.attention.registry import register
 from chanattn.attention.widths import WidthRule, width_rule
 from chanattn.errors import UsageError
@@ -79,16 +79,14 @@ class RadixAttention(nn.Module):
     order_matters=True,
     citation="Zhang, Wu, Zhang, Zhu, Lin, Zhang, Sun, He, Mueller, Manmatha, Li, Smola. ResNeSt: "
     "Split-Attention Networks. CVPRW 2022. arXiv:2004.08955",
+    parameters="9 I C + 2 R C + C d + d + 2 d + R C d + R C",
 )
-class SplitAttention(nn.Module):
+class SplitAttention(ConvAttention):
     """R splits of a grouped convolution, mixed by a softmax over the splits for every channel.
-
-    Parameters: 9 I C + 2 R C + C d + d + 2 d + R C d + R C
 
     I input channels, R splits, d = max(I R / 4, 32).
 
     Attributes:
-        filters: Output channels C.
         stride: Of the convolution, or of the pool with `avd`.
         groups: Cardinality K.
         radix: Number of splits R; 1 is squeeze-and-excitation with a norm.
@@ -101,13 +99,8 @@ class SplitAttention(nn.Module):
         avd_first: Pool before the convolution instead of after ("fast" ResNeSts).
         use_norm: Batch norms after the convolution and in the bottleneck.
         use_bias: Bias of the 3x3 convolution.
-        dtype: Type of the convolution.
-        param_dtype: Type of the parameters.
     """
 
-    filters: int
-    stride: int = 1
-    groups: int = 1
     radix: int = 2
     reduction: int = 4
     width: int | None = None
@@ -118,8 +111,6 @@ class SplitAttention(nn.Module):
     avd_first: bool = False
     use_norm: bool = True
     use_bias: bool = False
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         if self.radix < 1:
@@ -139,11 +130,9 @@ class SplitAttention(nn.Module):
         )
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Map (N, H, W, I) to (N, H', W', filters), H' = ceil(H / stride)."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         width = self._width_rule()(x.shape[-1] * self.radix)
         self._check_groups(x.shape[-1], width)
         pooled = self.avd and self.stride > 1
@@ -154,12 +143,12 @@ class SplitAttention(nn.Module):
             stride=1 if pooled else self.stride,
             groups=self.groups * self.radix,
             use_bias=self.use_bias,
-            dtype=self.dtype,
+            dtype=x.dtype,
             param_dtype=self.param_dtype,
             name="conv",
         )(x)
         if self.use_norm:
-            u = BatchNorm(train, name="bn", dtype=self.dtype, param_dtype=self.param_dtype)(u)
+            u = BatchNorm(train, name="bn", dtype=x.dtype, param_dtype=self.param_dtype)(u)
         splits = nn.relu(u).reshape(*u.shape[:3], self.radix, self.filters)
 
         weights = RadixAttention(

@@ -8,16 +8,16 @@ of the batch, and of a batch of one nothing but its shift is left. With a single
 reference is NaN; here the variance is 0.
 """
 
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention import gate as gates
-from chanattn.attention import squeeze as squeezes
-from chanattn.attention.core import ChannelAttention
+from chanattn.attention.functional import gate as gates
+from chanattn.attention.functional import squeeze as squeezes
+from chanattn.attention.functional.fuse import over_space
+from chanattn.attention.module import Attention
 from chanattn.attention.registry import register
 from chanattn.errors import UsageError
 from chanattn.layers import BatchNorm
@@ -41,34 +41,37 @@ class StyleIntegration(nn.Module):
     "srm",
     year=2019,
     axes=("mean and standard deviation", "per-channel scales, batch norm", "sigmoid"),
-    identity_if=lambda module: module.gate.is_open_at(0.0),
+    parameters="4 C",
+    identity_if=lambda module: gates.is_open_at(gates.of(module), 0.0),
     citation="Lee, Kim, Nam. SRM: A Style-Based Recalibration Module for Convolutional Neural Networks. "
     "ICCV 2019. arXiv:1903.10829",
 )
-def srm(
-    squeeze: str = "mean+std",
-    gate: str | gates.Gate = "sigmoid",
-    param_dtype: Any = jnp.float32,
-    **module: Any,
-) -> ChannelAttention:
+class SRM(Attention):
     """Style-based recalibration: mean and deviation of each channel, weighed and batch-normalised.
 
-    Parameters: 4 C
-
-    Args:
+    Attributes:
         squeeze: Statistics joined by "+"; "mean", "std" or "max" alone for the paper's ablation.
-        gate: A soft or hard gate of `attention.gate`.
-        param_dtype: Type of the parameters.
-        **module: `name` and `parent` of the Flax module.
+        gate: A soft or hard gate of `functional.gate`.
 
     Raises:
         UsageError: No such squeeze, or one that does not pool.
     """
-    if squeeze == "none":
-        raise UsageError("srm: squeeze 'none' does not pool; valid: statistics such as 'mean+std'")
-    return ChannelAttention(
-        squeeze=squeezes.get(squeeze),
-        mix=partial(StyleIntegration, param_dtype=param_dtype),
-        gate=gates.get(gate),
-        **module,
-    )
+
+    squeeze: str = "mean+std"
+    gate: str | gates.Gate = "sigmoid"
+
+    def __post_init__(self) -> None:
+        if self.squeeze == "none":
+            raise UsageError(
+                "srm: squeeze 'none' does not pool; valid: statistics such as 'mean+std'"
+            )
+        squeezes.get(self.squeeze)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Reweigh the channels of (N, H, W, C)."""
+        x = self.feature_map(x)
+        s = squeezes.get(self.squeeze)(x)
+        w = self.weigh(StyleIntegration(self.param_dtype, name="mix")(s, train), train)
+        return x * over_space(w, x)

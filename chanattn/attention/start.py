@@ -47,11 +47,9 @@ class FromIdentity(nn.Module):
         nn.share_scope(self, self.mechanism)
         self.a = self.param(RESIDUAL_WEIGHT, nn.initializers.zeros, (), self.param_dtype)
 
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
-        """Reweigh (N, H, W, C); the shape and the type stay."""
-        return self._blend(x, self.mechanism(x, condition, train))
+    def __call__(self, x: jax.Array, *args: Any, **kwargs: Any) -> jax.Array:
+        """Reweigh (N, H, W, C), on what the mechanism takes beside it; the shape and the type stay."""
+        return self._blend(x, self.mechanism(x, *args, **kwargs))
 
     def step(self, x: jax.Array, state: Any, train: bool) -> tuple[jax.Array, Any]:
         """The same with a mechanism that all blocks of a stage share; they share a, too."""
@@ -59,6 +57,7 @@ class FromIdentity(nn.Module):
         return self._blend(x, y), state
 
     def _blend(self, x: jax.Array, y: jax.Array) -> jax.Array:
+        x = x.astype(y.dtype)
         return x + self.a.astype(x.dtype) * (y - x)
 
 

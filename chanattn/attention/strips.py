@@ -19,7 +19,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention import gate as gates
 from chanattn.attention.coord import (
     TWO_OF_THREE,
     apply_map,
@@ -27,10 +26,11 @@ from chanattn.attention.coord import (
     strip_means,
     weigh_strips,
 )
-from chanattn.attention.core import refuse_condition, refuse_unused, sow_weights, weigh
+from chanattn.attention.functional import gate as gates
 from chanattn.attention.mix import check_odd
+from chanattn.attention.module import Attention, refuse_unused
 from chanattn.attention.registry import register
-from chanattn.attention.widths import WidthRule, width_rule
+from chanattn.attention.widths import WidthRule, width_rule_of
 from chanattn.errors import UsageError
 from chanattn.layers import activation, dense
 
@@ -100,11 +100,10 @@ class SlideNorm(nn.Module):
     year=2025,
     axes=("mean of every row and column", "bottleneck shared by rows and columns", "sigmoid"),
     citation="Wightman. PyTorch Image Models (SimpleCoordAttn), after Hou, Zhou, Feng, arXiv:2103.02907",
+    parameters="3 C d + 2 C + d",
 )
-class SimpleCoordinateAttention(nn.Module):
+class SimpleCoordinateAttention(Attention):
     """Coordinate attention without a norm, with one gate of the sum of the row's and the column's logits.
-
-    Parameters: 3 C d + 2 C + d
 
     d = C / 4 * 2/3, to a multiple of 8, at least 8. 0.5 at zero logits.
 
@@ -116,9 +115,8 @@ class SimpleCoordinateAttention(nn.Module):
         min_width: Least d; None: 1 of "paper", else the divisor.
         use_bias: Biases of the three layers.
         act: Activation of the bottleneck.
-        gate: A soft or hard gate of `attention.gate`.
+        gate: A soft or hard gate of `functional.gate`.
         skip: Add x to the result.
-        param_dtype: Type of the parameters.
     """
 
     reduction: int = 4
@@ -130,31 +128,19 @@ class SimpleCoordinateAttention(nn.Module):
     act: str = "silu"
     gate: str | gates.Gate = "sigmoid"
     skip: bool = False
-    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         self._width_rule()
         activation(self.act)
-        gates.get(self.gate)
         super().__post_init__()
 
     def _width_rule(self) -> WidthRule:
-        return width_rule(
-            self.rounding,
-            self.reduction,
-            owner="simple_coord",
-            width=self.width,
-            divisor=self.divisor,
-            min_width=self.min_width,
-            share=TWO_OF_THREE,
-        )
+        return width_rule_of(self, "simple_coord", share=TWO_OF_THREE)
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Reweigh every value of (N, H, W, C)."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         channels = x.shape[-1]
         layer = {"use_bias": self.use_bias, "param_dtype": self.param_dtype}
         reduce = dense(self._width_rule()(channels), name="reduce", **layer)
@@ -163,8 +149,7 @@ class SimpleCoordinateAttention(nn.Module):
             dense(channels, name="rows", **layer)(u),
             dense(channels, name="columns", **layer)(v),
         )
-        weights = weigh(self, gates.get(self.gate), a + b, train)
-        sow_weights(self, weights)
+        weights = self.weigh(a + b, train)
         return apply_map(x, weights, self.skip)
 
 
@@ -174,11 +159,10 @@ class SimpleCoordinateAttention(nn.Module):
     axes=("mean of every row and column", "depthwise convolution, group norm", "sigmoid"),
     citation="Xu, Wan. ELA: Efficient Local Attention for Deep Convolutional Neural Networks. 2024. "
     "arXiv:2403.01123",
+    parameters="2 k C + 4 C",
 )
-class EfficientLocalAttention(nn.Module):
+class EfficientLocalAttention(Attention):
     """Row and column gates from depthwise convolutions along the two strips, without a bottleneck.
-
-    Parameters: 2 k C + 4 C
 
     k = 7 taps. The paper's preset has half as many, since both strips share the layers. 0.25 at zero logits.
 
@@ -186,9 +170,8 @@ class EfficientLocalAttention(nn.Module):
         preset: "timm" or "paper", see the head of this file.
         kernel_size: k, odd.
         use_bias: Biases of the convolutions.
-        gate: A soft or hard gate of `attention.gate`.
+        gate: A soft or hard gate of `functional.gate`.
         skip: Add x to the result.
-        param_dtype: Type of the parameters.
     """
 
     preset: str = "timm"
@@ -196,21 +179,17 @@ class EfficientLocalAttention(nn.Module):
     use_bias: bool = False
     gate: str | gates.Gate = "sigmoid"
     skip: bool = False
-    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
             raise UsageError(f"ela: unknown preset {self.preset!r}; valid: {', '.join(PRESETS)}")
         check_odd(self.kernel_size)
-        gates.get(self.gate)
         super().__post_init__()
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Reweigh the rows and the columns of every channel of (N, H, W, C)."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         u, v = strip_means(x)
         options = (self.kernel_size, self.use_bias, self.param_dtype)
         if self.preset == "timm":
@@ -228,11 +207,10 @@ class EfficientLocalAttention(nn.Module):
     year=2025,
     axes=("mean of every row and column", "depthwise convolution", "sigmoid"),
     citation="Wightman. PyTorch Image Models (StripAttn)",
+    parameters="2 k C",
 )
-class StripAttention(nn.Module):
+class StripAttention(Attention):
     """One gate of the sum of a row's and a column's mean, each smoothed along its strip.
-
-    Parameters: 2 k C
 
     k = 3 taps.
 
@@ -240,9 +218,8 @@ class StripAttention(nn.Module):
         kernel_size: k, odd.
         use_conv: False takes the means as they are, without parameters.
         use_bias: Biases of the convolutions.
-        gate: A soft or hard gate of `attention.gate`.
+        gate: A soft or hard gate of `functional.gate`.
         skip: Add x to the result.
-        param_dtype: Type of the parameters.
     """
 
     kernel_size: int = 3
@@ -250,7 +227,6 @@ class StripAttention(nn.Module):
     use_bias: bool = False
     gate: str | gates.Gate = "sigmoid"
     skip: bool = False
-    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         check_odd(self.kernel_size)
@@ -260,16 +236,13 @@ class StripAttention(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Reweigh every value of (N, H, W, C)."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         u, v = strip_means(x)
         if self.use_conv:
             layer = (self.kernel_size, self.use_bias, self.param_dtype)
             u, v = Slide(*layer, name="conv_rows")(u), Slide(*layer, name="conv_columns")(v)
         a, b = outer(u, v)
-        weights = weigh(self, gates.get(self.gate), a + b, train)
-        sow_weights(self, weights)
+        weights = self.weigh(a + b, train)
         return apply_map(x, weights, self.skip)

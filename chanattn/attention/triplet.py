@@ -13,15 +13,12 @@ channels are an axis that a kernel slides over, so their order matters. In the a
 class takes other arguments than in the file of the module itself, which here is the reference.
 """
 
-from typing import Any
-
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from chanattn.attention import mix
 from chanattn.attention.cbam import SpatialAttention
-from chanattn.attention.core import refuse_condition
+from chanattn.attention.module import Attention
 from chanattn.attention.registry import register
 
 # Order of the axes (N, H, W, C) in which the pooled one is last; each is its own inverse.
@@ -35,34 +32,29 @@ SIDES = {"cw": (0, 3, 2, 1), "hc": (0, 1, 3, 2), "hw": (0, 1, 2, 3)}
     order_matters=True,
     citation="Misra, Nalamada, Arasanipalai, Hou. Rotate to Attend: Convolutional Triplet Attention Module. "
     "WACV 2021. arXiv:2010.03045",
+    parameters="6 k^2 + 6",
 )
-class TripletAttention(nn.Module):
+class TripletAttention(Attention):
     """Mean of three spatial gates, on the planes C x W, H x C and H x W.
-
-    Parameters: 6 k^2 + 6
 
     k = 7. 0.5 at zero logits.
 
     Attributes:
         spatial: False leaves the two gates that look at the channels.
         kernel_size: k of the convolutions, odd.
-        param_dtype: Type of the parameters.
     """
 
     spatial: bool = True
     kernel_size: int = 7
-    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         mix.check_odd(self.kernel_size)
         super().__post_init__()
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, condition: jax.Array | None = None, train: bool = False
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Reweigh every value of (N, H, W, C)."""
-        refuse_condition(self, condition)
+        x = self.feature_map(x)
         sides = [side for side in SIDES if self.spatial or side != "hw"]
         results = []
         for side in sides:

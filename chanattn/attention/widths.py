@@ -1,6 +1,7 @@
 """How wide the bottleneck of a mechanism is: papers, official code and timm round differently."""
 
 from collections.abc import Callable
+from typing import Any
 
 from chanattn.errors import UsageError
 
@@ -83,6 +84,28 @@ def width_rule(
         )
 
     return rule
+
+
+def width_rule_of(module: Any, owner: str = "", **more: Any) -> WidthRule:
+    """The rule that `reduction`, `width`, `rounding`, `divisor` and `min_width` of a mechanism give.
+
+    Args:
+        module: The mechanism, which has these fields.
+        owner: As of `width_rule`.
+        **more: As of `width_rule`.
+
+    Raises:
+        UsageError: As `width_rule`.
+    """
+    return width_rule(
+        module.rounding,
+        module.reduction,
+        owner=owner,
+        width=module.width,
+        divisor=module.divisor,
+        min_width=module.min_width,
+        **more,
+    )
 
 
 def of_block_input(rule: WidthRule, reduce_from: str, block_input: int | None) -> WidthRule:

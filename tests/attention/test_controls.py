@@ -10,7 +10,7 @@ import pytest
 
 from chanattn import attention
 from chanattn.attention.cbam import maps_over_channels
-from chanattn.attention.selection import fixed_numbers
+from chanattn.attention.functional.select import fixed_numbers
 from chanattn.errors import UsageError
 
 RNG = np.random.default_rng(0)

@@ -1,5 +1,7 @@
 """What holds for every registered mechanism."""
 
+import contextlib
+import dataclasses
 import re
 import sys
 from functools import cache
@@ -16,7 +18,7 @@ from members import CHANNELS, SHAPE, build, feature_map, random_like, variables_
 from sampling import only
 
 from chanattn import attention
-from chanattn.attention.registry import register
+from chanattn.attention.functional import gate as gates
 from chanattn.errors import UsageError
 
 NAMES = attention.names()
@@ -175,10 +177,51 @@ def test_sowing_costs_nothing_when_nobody_looks(name: str, monkeypatch: pytest.M
         assert len(seen.out_avals) > len(unseen.out_avals)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in TAKE_A_CONDITION])
-def test_a_condition_is_never_silently_dropped(name: str) -> None:
-    with pytest.raises(UsageError, match="takes no condition"):
-        build(name).apply(variables_of(name), feature_map(*SHAPE), condition=jnp.ones((3, 3)))
+@pytest.mark.parametrize("name", NAMES)
+def test_a_condition_is_taken_or_refused_but_never_dropped(name: str) -> None:
+    takes = name in TAKE_A_CONDITION
+    assert attention.describe(name).takes_condition is takes
+    told = {} if takes else {"condition": jnp.ones((3, 3))}
+    with pytest.raises(TypeError, match="condition") if told else contextlib.nullcontext():
+        build(name).apply(variables_of(name), feature_map(*SHAPE), **told)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_by_name_and_by_class_it_is_the_same_module(name: str) -> None:
+    mechanism = attention.describe(name)
+    assert getattr(attention, mechanism.module.__name__) is mechanism.module
+    context = {"filters": CHANNELS} if mechanism.slot == "conv" else {}
+    assert mechanism.module(**context) == build(name)
+    # What a user chooses are fields with types, for editors and for `clone`.
+    own = {field.name for field in dataclasses.fields(mechanism.module) if field.init}
+    gate_options = set(gates.OPTIONS) if "gate" in own else set()
+    assert mechanism.options.keys() <= own | gate_options
+    assert build(name).clone(param_dtype=jnp.bfloat16).param_dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_dtype_is_that_of_the_map_that_is_returned(name: str) -> None:
+    x = jax.ShapeDtypeStruct(SHAPE, jnp.float32)
+    module = build(name, dtype=jnp.bfloat16)
+    y, variables = jax.eval_shape(module.init_with_output, jax.random.key(0), x)
+    assert y.dtype == jnp.bfloat16
+    leaves = jax.tree.leaves(variables.get("params", {}))
+    assert {leaf.dtype for leaf in leaves} <= {jnp.dtype(jnp.float32)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_have_the_type_that_they_are_given(name: str) -> None:
+    x = jax.ShapeDtypeStruct(SHAPE, jnp.float32)
+    variables = jax.eval_shape(build(name, param_dtype=jnp.bfloat16).init, jax.random.key(0), x)
+    leaves = jax.tree.leaves(variables.get("params", {}))
+    assert {leaf.dtype for leaf in leaves} <= {jnp.dtype(jnp.bfloat16)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_map_without_a_batch_is_refused_in_words(name: str) -> None:
+    x = jax.ShapeDtypeStruct(SHAPE[1:], jnp.float32)
+    with pytest.raises(UsageError, match=r"takes a feature map \(N, H, W, C\).*x\[None\]"):
+        jax.eval_shape(build(name).init, jax.random.key(0), x)
 
 
 @pytest.mark.parametrize("name", GATES)
@@ -427,13 +470,3 @@ def test_the_generic_member_equals_the_named_one() -> None:
         np.testing.assert_allclose(
             generic.apply(variables_of(name), x), evaluated(name)["output"], rtol=1e-6
         )
-
-
-def test_a_name_can_be_registered_once() -> None:
-    class Module(nn.Module):
-        """Anything."""
-
-    with pytest.raises(ValueError, match="registered twice"):
-        register("se", citation="")(Module)
-    with pytest.raises(ValueError, match="does not fit the slot"):
-        register("new", citation="", placement="conv")(Module)

@@ -118,9 +118,3 @@ def test_filters_that_do_not_divide_among_the_branches_are_refused() -> None:
     module = attention.create("epsa", filters=30)
     with pytest.raises(UsageError, match="30 filters do not divide among 4 branches"):
         jax.eval_shape(module.init, jax.random.key(0), feature_map(1, 4, 4, 32))
-
-
-def test_a_condition_is_refused() -> None:
-    module = attention.create("epsa", filters=32)
-    with pytest.raises(UsageError, match="takes no condition"):
-        jax.eval_shape(module.init, jax.random.key(0), feature_map(1, 4, 4, 32), jnp.ones((1, 3)))

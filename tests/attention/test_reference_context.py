@@ -10,7 +10,7 @@ import parity
 import pytest
 
 from chanattn import attention
-from chanattn.attention import gate
+from chanattn.attention.functional import gate
 from chanattn.attention.gc import attention_pool
 from chanattn.attention.ge import gather_mean
 from chanattn.errors import UsageError

@@ -229,10 +229,3 @@ def test_presence_logits_need_the_number_of_classes() -> None:
     module = attention.create("encnet", se_loss=True)
     with pytest.raises(UsageError, match="se_loss needs the number of classes, num_classes"):
         jax.eval_shape(module.init, jax.random.key(0), feature_map(1, 4, 4, 8))
-
-
-@pytest.mark.parametrize("name", ["encnet", "gsop"])
-def test_a_condition_is_refused(name: str) -> None:
-    module, x = attention.create(name), feature_map(1, 4, 4, 8)
-    with pytest.raises(UsageError, match="takes no condition"):
-        jax.eval_shape(module.init, jax.random.key(0), x, jnp.ones((1, 3)))

@@ -11,7 +11,8 @@ import parity
 import pytest
 
 from chanattn import attention
-from chanattn.attention.fca import components, dct_basis, squeeze
+from chanattn.attention.fca import squeeze
+from chanattn.attention.functional import fca
 from chanattn.errors import UsageError
 from chanattn.layers.pool import adaptive_avg_pool
 
@@ -62,40 +63,40 @@ def test_the_default_grid_is_the_size_of_the_map(file: str, golden: Path) -> Non
 def test_the_basis_equals_the_reference(file: str, golden: Path) -> None:
     frequencies, (height, width), _ = FILES[file]
     buffer = parity.load(golden / "modules" / f"{file}.npz")["p:dct_layer.weight"]
-    basis = dct_basis(components(frequencies), height, width)
+    basis = fca.basis(fca.components(frequencies), height, width)
     repeated = np.repeat(basis, buffer.shape[0] // basis.shape[-1], axis=-1)
     parity.assert_close(repeated.transpose(2, 0, 1), buffer, 1e-6, "basis")
 
 
 @pytest.mark.parametrize("ranking", ["top", "low", "bot"])
 def test_rankings_are_nested_lists_of_distinct_components(ranking: str) -> None:
-    every = components(f"{ranking}32")
+    every = fca.components(f"{ranking}32")
     assert len(set(every)) == 32
     for count in (1, 2, 4, 8, 16):
-        assert components(f"{ranking}{count}") == every[:count]
+        assert fca.components(f"{ranking}{count}") == every[:count]
 
 
 def test_low_frequencies_come_in_the_order_of_their_sum_at_first() -> None:
-    assert components("low6") == ((0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (2, 0))
-    assert components("top1") == components("0,0") == ((0, 0),)
+    assert fca.components("low6") == ((0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (2, 0))
+    assert fca.components("top1") == fca.components("0,0") == ((0, 0),)
 
 
 def test_a_basis_of_all_components_is_orthonormal() -> None:
     every = tuple((u, v) for u in range(7) for v in range(7))
-    basis = dct_basis(every, 7, 7).reshape(49, 49)
+    basis = fca.basis(every, 7, 7).reshape(49, 49)
     np.testing.assert_allclose(basis.T @ basis, np.eye(49), atol=1e-6)
 
 
 def test_the_zero_frequency_of_a_constant_map_is_the_root_of_its_size_times_the_value() -> None:
     x = jnp.broadcast_to(jnp.arange(1.0, 9.0), (2, 9, 8, 8))
-    s = squeeze(x, components("top1"))
+    s = squeeze(x, fca.components("top1"))
     np.testing.assert_allclose(s, np.sqrt(72) * x[:, 0, 0], rtol=1e-6)
 
 
 def test_the_first_index_runs_along_the_height() -> None:
     rows = jnp.cos(jnp.pi * (jnp.arange(8) + 0.5) / 8)
     x = jnp.broadcast_to(rows[None, :, None, None], (1, 8, 7, 2))
-    along, across = (squeeze(x, components(name))[0, 0] for name in ("1,0", "0,1"))
+    along, across = (squeeze(x, fca.components(name))[0, 0] for name in ("1,0", "0,1"))
     np.testing.assert_allclose(along, np.sqrt(8 * 7 / 2), rtol=1e-6)
     np.testing.assert_allclose(across, 0, atol=1e-6)
 
@@ -103,15 +104,15 @@ def test_the_first_index_runs_along_the_height() -> None:
 def test_a_small_grid_leaves_the_mean_alone() -> None:
     x = feature_map(2, 6, 6, 32)
     for frequencies in ("top16", "bot4"):
-        s = squeeze(x, components(frequencies), grid=(6, 6))
+        s = squeeze(x, fca.components(frequencies), grid=(6, 6))
         np.testing.assert_allclose(s, 6 * x.mean(axis=(1, 2)), rtol=1e-5, atol=1e-5)
 
 
 def test_small_maps_are_pooled_up_to_the_least_grid_that_tells_frequencies_apart() -> None:
     x = feature_map(2, 4, 9, 32)
     pooled = adaptive_avg_pool(x, (7, 9))
-    s = squeeze(x, components("top16"))
-    np.testing.assert_allclose(s, squeeze(pooled, components("top16")), rtol=1e-5, atol=1e-5)
+    s = squeeze(x, fca.components("top16"))
+    np.testing.assert_allclose(s, squeeze(pooled, fca.components("top16")), rtol=1e-5, atol=1e-5)
     assert not np.allclose(s, np.sqrt(63) * x.mean(axis=(1, 2)), atol=0.1)
 
 

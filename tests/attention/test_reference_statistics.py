@@ -11,7 +11,7 @@ import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from chanattn import attention
-from chanattn.attention import squeeze
+from chanattn.attention.functional import squeeze
 from chanattn.attention.grouping import default_groups
 from chanattn.errors import UsageError
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from chanattn import attention
-from chanattn.attention import gate as gates
-from chanattn.attention import selection
+from chanattn.attention.functional import gate as gates
+from chanattn.attention.functional import select
 from chanattn.errors import UsageError
 
 X = jax.random.normal(jax.random.key(0), (4, 5, 6, 16)) + 0.5
@@ -29,23 +29,23 @@ def run(name: str, train: bool, seed: int = 0, **options: Any) -> Any:
 
 
 def test_gumbel_sigmoid_opens_with_the_probability_of_the_sigmoid() -> None:
-    weights = selection.gumbel_sigmoid(MANY, jax.random.key(3), temperature=0.3)
+    weights = select.gumbel_sigmoid(MANY, jax.random.key(3), temperature=0.3)
     assert set(np.unique(weights)) == {0, 1}
     np.testing.assert_allclose(weights.mean(0), 1 / (1 + np.exp(-MANY[0])), atol=0.015)
 
 
 def test_gumbel_softmax_draws_with_the_probability_of_the_softmax() -> None:
-    weights = np.asarray(selection.gumbel_softmax(MANY, jax.random.key(3), temperature=0.3))
+    weights = np.asarray(select.gumbel_softmax(MANY, jax.random.key(3), temperature=0.3))
     assert set(np.unique(weights)) == {0, 3}
     expected = np.exp(MANY[0]) / np.exp(MANY[0]).sum()
     np.testing.assert_allclose(weights.mean(0) / 3, expected, atol=0.015)
 
 
 def test_hard_concrete_is_open_as_often_as_its_penalty_believes() -> None:
-    weights = selection.hard_concrete(MANY, jax.random.key(3))
+    weights = select.hard_concrete(MANY, jax.random.key(3))
     assert weights.min() == 0
     assert weights.max() == 1
-    believed = selection.concrete_open_probability(MANY[0])
+    believed = select.concrete_open_probability(MANY[0])
     np.testing.assert_allclose((weights > 0).mean(0), believed, atol=0.015)
     # Equation 12 of the paper, written out.
     expected = 1 / (1 + np.exp(-(np.asarray(MANY[0]) - 2 / 3 * np.log(0.1 / 1.1))))
@@ -53,13 +53,13 @@ def test_hard_concrete_is_open_as_often_as_its_penalty_believes() -> None:
 
 
 def test_random_k_keeps_k_whatever_the_logits_and_changes_only_in_training() -> None:
-    kept = [np.asarray(selection.random_k(LOGITS, jax.random.key(s), 0.25)) for s in (0, 1)]
+    kept = [np.asarray(select.random_k(LOGITS, jax.random.key(s), 0.25)) for s in (0, 1)]
     for weights in kept:
         np.testing.assert_array_equal(np.sort(weights, -1)[:, -3:], 4.0)
         np.testing.assert_array_equal((weights > 0).sum(-1), 3)
     assert not np.array_equal(*kept)
-    still = selection.random_k(LOGITS, None, 0.25)
-    np.testing.assert_array_equal(still, selection.random_k(-LOGITS, None, 0.25))
+    still = select.random_k(LOGITS, None, 0.25)
+    np.testing.assert_array_equal(still, select.random_k(-LOGITS, None, 0.25))
     np.testing.assert_array_equal(still, np.broadcast_to(still[0], still.shape))
 
 
@@ -91,17 +91,17 @@ def test_where_logits_do_not_decide_each_block_chooses_for_itself(gate: str, tra
 
 
 def test_without_noise_the_sampled_gates_decide_by_the_logits() -> None:
-    np.testing.assert_array_equal(selection.gumbel_sigmoid(LOGITS), LOGITS > 0)
-    np.testing.assert_array_equal(selection.gumbel_softmax(LOGITS), selection.argmax(LOGITS))
+    np.testing.assert_array_equal(select.gumbel_sigmoid(LOGITS), LOGITS > 0)
+    np.testing.assert_array_equal(select.gumbel_softmax(LOGITS), select.argmax(LOGITS))
     soft = 1 / (1 + np.exp(-np.asarray(LOGITS)))
     np.testing.assert_allclose(
-        selection.hard_concrete(LOGITS), np.clip(1.2 * soft - 0.1, 0, 1), rtol=1e-5, atol=1e-6
+        select.hard_concrete(LOGITS), np.clip(1.2 * soft - 0.1, 0, 1), rtol=1e-5, atol=1e-6
     )
 
 
 @pytest.mark.parametrize("name", ["gumbel_sigmoid", "gumbel_softmax"])
 def test_straight_through_has_the_gradient_of_the_relaxed_sample(name: str) -> None:
-    function = getattr(selection, name)
+    function = getattr(select, name)
     g = jax.random.normal(jax.random.key(5), LOGITS.shape)
 
     def gradient(relaxed: bool) -> jax.Array:
@@ -116,14 +116,14 @@ def test_straight_through_has_the_gradient_of_the_relaxed_sample(name: str) -> N
 
 @pytest.mark.parametrize("name", ["gumbel_sigmoid", "gumbel_softmax"])
 def test_a_cold_relaxed_sample_is_the_hard_one(name: str) -> None:
-    function, key = getattr(selection, name), jax.random.key(2)
+    function, key = getattr(select, name), jax.random.key(2)
     cold = function(LOGITS, key, temperature=1e-4, relaxed=True)
     np.testing.assert_allclose(cold, function(LOGITS, key), atol=1e-4)
 
 
 def test_softmax_from_hot_to_cold_goes_from_no_gate_to_argmax() -> None:
     np.testing.assert_allclose(gates.softmax(LOGITS, 1e6), np.ones_like(LOGITS), atol=1e-4)
-    np.testing.assert_allclose(gates.softmax(LOGITS, 1e-4), selection.argmax(LOGITS), atol=1e-4)
+    np.testing.assert_allclose(gates.softmax(LOGITS, 1e-4), select.argmax(LOGITS), atol=1e-4)
 
 
 @pytest.mark.parametrize("gate", gates.HARD)

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from chanattn.attention import mix, squeeze
+from chanattn.attention import mix
 from chanattn.attention.eca import adaptive_kernel_size
+from chanattn.attention.functional import squeeze
 from chanattn.attention.widths import floor_width, make_divisible, width_rule
 from chanattn.errors import UsageError
 

@@ -13,7 +13,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from sampling import only
 
 from chanattn import attention, models
-from chanattn.attention import gate as gates
+from chanattn.attention.functional import gate as gates
 from chanattn.attention.start import RESIDUAL_WEIGHT, FromIdentity
 from chanattn.errors import UsageError
 from chanattn.interop import to_torch

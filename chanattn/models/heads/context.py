@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from chanattn import attention
-from chanattn.attention.core import sow_weights
+from chanattn.attention.module import sow_weights
 from chanattn.errors import UsageError
 from chanattn.models.heads.parts import ConvNorm
 from chanattn.models.slots import Slot
@@ -252,7 +252,8 @@ class Context(nn.Module):
                 x = self.join(x, seen.shortcut)
             # What is known of the first features is not known of the second.
             known = {"keys": seen.keys} if seen.keys is not None and not number else {}
-            x = attend(x, state, train, **known)
+            told = {} if state is None else {"condition": state}
+            x = attend(x, train=train, **told, **known)
         return x
 
     def _vector(self, x: jax.Array) -> jax.Array:
@@ -274,8 +275,8 @@ def check_mechanism(mechanism: Slot, *, conditioned: bool) -> None:
         conditioned: Whether it is to be given the decoder's state.
 
     Raises:
-        UsageError: It is of the conv slot, or unknown; an option is wrong; it takes no state; or it asks for
-            a loss of its own, which has no place in a loop over words.
+        UsageError: It is of the conv slot, or unknown; an option is wrong; it takes no condition; or it asks
+            for a loss of its own, which has no place in a loop over words.
     """
     name, options = mechanism.name, dict(mechanism.options)
     if name == SPATIAL:
@@ -287,7 +288,7 @@ def check_mechanism(mechanism: Slot, *, conditioned: bool) -> None:
         return
     if attention.describe(name).slot != "gate":
         raise UsageError(f"attention {name!r} is for the conv slot of a block, not for a decoder")
-    module = mechanism.build(None, num_classes=1, parent=None)
+    mechanism.build(None, num_classes=1, parent=None)  # refuses options that are wrong
     if not conditioned or name == "identity":
         return
     losses = attention.extra_losses(name, options)
@@ -296,11 +297,9 @@ def check_mechanism(mechanism: Slot, *, conditioned: bool) -> None:
             f"attention {name!r} with these options asks for a loss of its own ({', '.join(losses)}), which"
             " it cannot have at every word: choose others, or set conditioned=False"
         )
-    features, state = jnp.zeros((1, 4, 4, 64)), jnp.zeros((1, 8))
-    try:
-        jax.eval_shape(module.init, jax.random.key(0), features, state)
-    except UsageError as error:
+    if not attention.describe(name).takes_condition:
+        able = (other for other in attention.names() if attention.describe(other).takes_condition)
         raise UsageError(
-            f"attention {name!r} cannot be given the state of a decoder ({error}); choose sca or spatial, or"
-            " set conditioned=False"
-        ) from error
+            f"attention {name!r} cannot be given the state of a decoder, because it takes no condition;"
+            f" choose {', '.join(able)} or {SPATIAL}, or set conditioned=False"
+        )

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from flax.traverse_util import flatten_dict
 from flax.typing import Out
 
-from chanattn.attention.core import sow_weights
+from chanattn.attention.module import sow_weights
 from chanattn.errors import UsageError
 from chanattn.models.heads.context import SPATIAL, Context, CoordConv, Seen, check_mechanism
 from chanattn.models.heads.parts import Strides

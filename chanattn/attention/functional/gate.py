@@ -1,6 +1,6 @@
 """Gate: one logit a channel becomes one weight a channel.
 
-The soft gates place weights anywhere in a range; the hard ones (`chanattn.attention.selection`) choose
+The soft gates place weights anywhere in a range; the hard ones (`functional.select`) choose
 channels, so that soft and hard selection can be compared on the very same logits. Every gate maps (..., C)
 to (..., C); the docstring gives its range and its value at z = 0, which decides whether a block starts as
 the identity (1), halved (0.5), or silent (0).
@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from chanattn.attention import selection
+from chanattn.attention.functional import select
 from chanattn.errors import UsageError, did_you_mean
 
 
@@ -74,20 +74,22 @@ _FUNCTIONS: dict[str, Callable[..., jax.Array]] = {
     "one_plus_elu": one_plus_elu,
     "linear": linear,
     "softmax": softmax,
-    "top_k": selection.top_k,
-    "argmax": selection.argmax,
-    "gumbel_sigmoid": selection.gumbel_sigmoid,
-    "gumbel_softmax": selection.gumbel_softmax,
-    "hard_concrete": selection.hard_concrete,
-    "random_k": selection.random_k,
+    "top_k": select.top_k,
+    "argmax": select.argmax,
+    "gumbel_sigmoid": select.gumbel_sigmoid,
+    "gumbel_softmax": select.gumbel_softmax,
+    "hard_concrete": select.hard_concrete,
+    "random_k": select.random_k,
 }
+
+_PARAMETERS = {name: inspect.signature(gate).parameters for name, gate in _FUNCTIONS.items()}
 
 HARD = ("top_k", "argmax", "gumbel_sigmoid", "gumbel_softmax", "hard_concrete", "random_k")
 """Gates that choose channels."""
 
 _OPEN_PROBABILITY: dict[str, Callable[..., jax.Array]] = {
-    "gumbel_sigmoid": selection.sigmoid_open_probability,
-    "hard_concrete": selection.concrete_open_probability,
+    "gumbel_sigmoid": select.sigmoid_open_probability,
+    "hard_concrete": select.concrete_open_probability,
 }
 
 _SCHEDULE = {"anneal_rate": 0.0, "min_temperature": 0.1}
@@ -161,11 +163,6 @@ class Gate:
             extra["place"] = place
         return _FUNCTIONS[self.name](z, **dict(self.parameters), **extra)
 
-    def is_open_at(self, z: float) -> bool:
-        """Whether logits that are all z give weights that are all 1, in evaluation."""
-        with jax.ensure_compile_time_eval():
-            return bool(jnp.all(self(jnp.full(4, z)) == 1))
-
     @property
     def has_penalty(self) -> bool:
         """Whether there is a loss that goes with the gate."""
@@ -179,6 +176,10 @@ class Gate:
             z, temperature=self.temperature if temperature is None else temperature
         )
         return self.rate_weight * jnp.square(jnp.mean(chance) - self.rate)
+
+
+Weighing = Gate | Callable[[jax.Array], jax.Array]
+"""What makes weights of logits: a gate, or any function."""
 
 
 def names() -> list[str]:
@@ -210,7 +211,7 @@ def get(gate: str | Gate, **options: float | bool) -> Gate:
             raise UsageError(
                 f"{gate}: {switch}=0 leaves nothing to say to {option}={options[option]}; leave it out"
             )
-    parameters = inspect.signature(_FUNCTIONS[gate]).parameters
+    parameters = _PARAMETERS[gate]
     bound = {k: v for k, v in chosen.items() if k in parameters and k != "temperature"}
     rest = {k: v for k, v in chosen.items() if k not in bound}
     return Gate(
@@ -222,10 +223,30 @@ def get(gate: str | Gate, **options: float | bool) -> Gate:
     )
 
 
+def of(module: Any) -> Weighing:
+    """The gate in the field `gate` of a mechanism, with those of its options that are fields beside it.
+
+    Raises:
+        UsageError: There is no such gate, or it does not take an option, or not that value.
+    """
+    own = {option: getattr(module, option) for option in OPTIONS if hasattr(module, option)}
+    gate = module.gate
+    return gate if callable(gate) else get(gate, **own)
+
+
+def is_open_at(gate: Weighing, z: float) -> bool:
+    """Whether logits that are all z give weights that are all 1, in evaluation."""
+    with jax.ensure_compile_time_eval():
+        return bool(jnp.all(gate(jnp.full(4, z)) == 1))
+
+
 def options_of(gate: str) -> Mapping[str, float | bool]:
     """Options of a gate with their defaults."""
-    signature = inspect.signature(_FUNCTIONS[gate]).parameters
-    own = {name: p.default for name, p in signature.items() if name not in ("z", "key", "place")}
+    own = {
+        name: p.default
+        for name, p in _PARAMETERS[gate].items()
+        if name not in ("z", "key", "place")
+    }
     schedule = _SCHEDULE if "temperature" in own else {}
     penalty = _PENALTY if gate in _OPEN_PROBABILITY else {}
     return own | schedule | penalty

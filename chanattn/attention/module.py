@@ -1,0 +1,133 @@
+"""What mechanisms share: their base classes, how logits become weights, and where the weights are shown."""
+
+import dataclasses
+from dataclasses import field
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from chanattn.attention.functional import gate as gates
+from chanattn.errors import UsageError
+
+
+class Attention(nn.Module):
+    """Base of the mechanisms of the gate slot, called as `module(x, train=False)`: (N, H, W, C) -> the same.
+
+    Attributes:
+        dtype: Type that the map is computed and returned in; None: that of x. Statistics over space, logits
+            and softmaxes are float32 in any case.
+        param_dtype: Type of the parameters.
+    """
+
+    dtype: Any = field(default=None, kw_only=True)
+    param_dtype: Any = field(default=jnp.float32, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if getattr(type(self), "gate", None) is not None:
+            gates.of(self)  # refuses what does not exist
+        super().__post_init__()
+
+    def feature_map(self, x: jax.Array) -> jax.Array:
+        """The map that a mechanism is called with, in the type that it computes in.
+
+        Raises:
+            UsageError: It has not four axes.
+        """
+        x = jnp.asarray(x)
+        if x.ndim != 4:
+            raise UsageError(
+                f"{type(self).__name__} takes a feature map (N, H, W, C), not an array of shape {x.shape};"
+                " one picture alone is x[None]"
+            )
+        return x if self.dtype is None else x.astype(self.dtype)
+
+    def weigh(self, z: jax.Array, train: bool = False, gain: float = 1.0) -> jax.Array:
+        """Weights of logits (..., C) by the mechanism's own gate, times `gain`; shown as `weights`.
+
+        For compact methods of mechanisms with a field `gate`; see the function `weigh` for what a gate does.
+        """
+        weights = weigh(self, gates.of(self), z, train)
+        weights = weights if gain == 1 else gain * weights
+        sow_weights(self, weights)
+        return weights
+
+
+class ConvAttention(Attention):
+    """Base of the mechanisms of the conv slot, which replace a 3x3 convolution, its norm and its activation.
+
+    (N, H, W, I) -> (N, H', W', filters) with H' = ceil(H / stride).
+
+    Attributes:
+        filters: Output channels C.
+        stride: Of the convolution.
+        groups: Of the convolution.
+    """
+
+    filters: int
+    stride: int = 1
+    groups: int = 1
+
+
+def sow_weights(module: nn.Module, weights: jax.Array, name: str = "weights") -> None:
+    """Show the weights in the `attention` collection: `apply(..., mutable=["attention"])` returns them.
+
+    Costs nothing when the collection is not mutable, and leaves no trace in `init`.
+    """
+    if not module.is_initializing():
+        module.sow("attention", name, weights, reduce_fn=lambda _, new: new, init_fn=lambda: None)
+
+
+def refuse_unused(module: nn.Module, because: str, *options: str) -> None:
+    """Options that the others leave without effect are not silently ignored; for `__post_init__`.
+
+    Args:
+        module: A mechanism.
+        because: What leaves them without effect, e.g. "cbam: spatial=false".
+        *options: Names of its fields, which must have their defaults.
+
+    Raises:
+        UsageError: One of them has another value.
+    """
+    defaults = {field.name: field.default for field in dataclasses.fields(module)}
+    for option in options:
+        if getattr(module, option) != defaults[option]:
+            raise UsageError(
+                f"{because} leaves nothing to say to {option}={getattr(module, option)!r}; leave it out"
+            )
+
+
+def weigh(module: nn.Module, gate: gates.Weighing, z: jax.Array, train: bool) -> jax.Array:
+    """Weights of logits (..., C), inside a compact method of `module`.
+
+    In training it takes the noise of the gate from the random stream `dropout`, lets its temperature
+    fall (a variable `temperature` among the running statistics, so that evaluation and checkpoints have the
+    one that training has reached), and sows its penalty in the collection `losses`, which the training
+    step adds to the loss. Where logits do not decide, the gate chooses by the module's path, so that no two
+    places choose alike; the noise differs from place to place because Flax derives a stream of each path.
+    """
+    if not isinstance(gate, gates.Gate):
+        return gate(z)
+    temperature = _temperature(module, gate, train)
+    key = module.make_rng("dropout") if gate.noisy and train else None
+    if train and not module.is_initializing():
+        penalty = gate.penalty(z, temperature)
+        if penalty is not None:
+            module.sow("losses", "rate", penalty, reduce_fn=jnp.add, init_fn=lambda: 0.0)
+    return gate(z, key, temperature, "/".join(module.path))
+
+
+def _temperature(module: nn.Module, gate: gates.Gate, train: bool) -> jax.Array | None:
+    """The gate's temperature now, if it is annealed.
+
+    A forward pass in training multiplies it by exp(-anneal_rate); a training step of several passes keeps
+    what one of them has made of it.
+    """
+    if gate.temperature is None or not gate.anneal_rate:
+        return None
+    state = module.variable("batch_stats", "temperature", lambda: jnp.float32(gate.temperature))
+    now = state.value
+    if train and not module.is_initializing():
+        state.value = jnp.maximum(now * jnp.exp(-gate.anneal_rate), gate.min_temperature)
+    return now
