@@ -1,4 +1,4 @@
-"""The pages of docs/ are true: the catalogue is current, the walk-through works as written."""
+"""The pages of docs/ are true: what is generated is current, and the examples work as written."""
 
 import os
 import re
@@ -6,11 +6,19 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
 import pytest
 
-from chanattn import attention
+from chanattn import attention, layers
 from chanattn.attention import catalogue, mechanism
+from chanattn.models.blocks import BottleneckBlock
+from chanattn.models.slots import resolve
+from docs.generate import config_fields, placements, sown
+from tests.support.pages import blocks
 
 ROOT = Path(__file__).resolve().parent.parent
 CATALOGUE = ROOT / "docs" / "catalogue.md"
@@ -31,6 +39,56 @@ def test_gates_at_initialisation_are_those_of_the_catalogue(name: str) -> None:
     (row,) = re.findall(rf"^\| {name} \|.*$", CATALOGUE.read_text(), re.MULTILINE)
     measured = attention.describe(name).measure(catalogue.CHANNELS, catalogue.SIZE).gate
     assert measured == pytest.approx(float(NUMBER.findall(row)[0]), abs=0.011)
+
+
+def test_what_mechanisms_sow_is_current() -> None:
+    assert sown.PAGE.read_text() == sown.markdown(), "run: python -m docs.generate.sown"
+
+
+def test_the_fields_of_configs_are_current() -> None:
+    again = "run: python -m docs.generate.config_fields"
+    assert config_fields.PAGE.read_text() == config_fields.markdown(), again
+
+
+def test_the_drawing_of_the_places_is_current() -> None:
+    again = "run: python -m docs.generate.placements"
+    assert placements.PICTURE.read_text() == placements.svg(), again
+
+
+@pytest.mark.parametrize("placement", sorted(placements.IN_BRANCH))
+def test_the_drawing_shows_the_places_of_the_network(placement: str) -> None:
+    """What a bottleneck block calls, one after the other, against the row of the drawing."""
+    name = "sk" if placement == "conv" else "eca"
+    block = BottleneckBlock(planes=8, slots=resolve({"name": name, "placement": placement}))
+    called = []
+
+    def listen(call: Any, inputs: Any, options: Any, context: nn.module.InterceptorContext) -> Any:
+        if context.method_name == "__call__" and len(context.module.path) == 1:
+            kinds = {layers.Conv: "conv", layers.BatchNorm: "norm"}
+            called.append(kinds.get(type(context.module), "attention"))
+        return call(*inputs, **options)
+
+    with nn.intercept_methods(listen):
+        jax.eval_shape(block.init, jax.random.key(0), jnp.ones((1, 4, 4, 32)))
+
+    drawn = []
+    for number, layer in enumerate((*placements.BRANCH, "end")):
+        if number in placements.IN_BRANCH[placement]:
+            drawn.append("attention")
+        drawn += {"norm": ["norm"], "act": [], "end": []}.get(layer, ["conv"])
+    if placement in ("identity", "after_sum"):  # beside and behind the branch
+        drawn.append("attention")
+    if placement == "conv":
+        drawn[2:4] = ["attention"]
+    assert called == drawn
+
+
+@pytest.mark.parametrize("page", ["quickstart", "own_model", "attention", "models"], ids=str)
+def test_the_examples_of_a_page_run(page: str) -> None:
+    scope: dict[str, Any] = {}
+    for number, code in enumerate(blocks(f"docs/{page}.md", "python"), start=1):
+        exec(compile(code, f"docs/{page}.md, example {number}", "exec"), scope)
+    assert scope, "there are no examples"
 
 
 def follow(tree: Path) -> None:

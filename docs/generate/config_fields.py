@@ -1,6 +1,6 @@
 """docs/config.md: every field of a config, as `chanattn.config` declares it.
 
-    python -m docs.generate.config_fields
+python -m docs.generate.config_fields
 """
 
 from collections.abc import Iterator
@@ -17,9 +17,10 @@ _HEAD = """\
 
 Written by `python -m docs.generate.config_fields`; a test keeps it up to date.
 
-A recipe, such as `configs/digits.py`, starts from these defaults and changes what it needs; the command line changes any field,
-`--config.optimizer.momentum=0.95`. A value out of range, or a field that does not apply to the task, is refused before anything is written.
-The options of the mechanisms are fields as well, `--config.model.attention.reduction=8`; [the catalogue](catalogue.md) lists them.
+A recipe, such as `configs/digits.py`, starts from these defaults and changes what it needs; the command
+line changes any field, `--config.optimizer.momentum=0.95`. A value out of range, or a field that does
+not apply to the task, is refused before anything is written. The options of the mechanisms are fields as
+well, `--config.model.attention.reduction=8`; [the catalogue](catalogue.md) lists them.
 """
 
 

@@ -1,6 +1,6 @@
 """docs/images/placements.svg: where each placement of `chanattn.attention.PLACEMENTS` is in a network.
 
-    python -m docs.generate.placements
+python -m docs.generate.placements
 """
 
 from pathlib import Path
@@ -30,12 +30,14 @@ _STYLE = """\
   <style>
     .card { fill: #ffffff } text { fill: #1f2933 } .dim { fill: #52606d }
     .line { stroke: #52606d; stroke-width: 1.5; fill: none } .tip { fill: #52606d }
-    .layer { fill: #e8edf3; stroke: #7b8794 } .here { fill: #f28e2b; stroke: #8a4b08 } .rule { stroke: #d9dee4 }
+    .layer { fill: #e8edf3; stroke: #7b8794 } .here { fill: #f28e2b; stroke: #8a4b08 }
+    .rule { stroke: #d9dee4 }
     .onmark { fill: #1f1300 }
     @media (prefers-color-scheme: dark) {
       .card { fill: #1f2430 } text { fill: #e4e7eb } .dim { fill: #a5b1bd }
       .line { stroke: #a5b1bd } .tip { fill: #a5b1bd }
-      .layer { fill: #364152; stroke: #7b8794 } .here { fill: #f2a65a; stroke: #ffd8a8 } .rule { stroke: #3a4353 }
+      .layer { fill: #364152; stroke: #7b8794 } .here { fill: #f2a65a; stroke: #ffd8a8 }
+      .rule { stroke: #3a4353 }
       .onmark { fill: #1f1300 }
     }
   </style>
@@ -94,7 +96,9 @@ def _block(placement: str, top: float) -> list[str]:
             continue
         parts.append(_layer(x, y, text))
     if placement == "conv":
-        parts.append(_layer(first + 4 * _STEP, y, "SK, split attention, EPSA", 2 * _STEP + 42, "here"))
+        parts.append(
+            _layer(first + 4 * _STEP, y, "SK, split attention, EPSA", 2 * _STEP + 42, "here")
+        )
     parts += [_mark(gap(number), y) for number in IN_BRANCH[placement]]
     if placement == "identity":
         parts.append(_mark(first + 3.5 * _STEP, low))
@@ -148,14 +152,20 @@ def svg() -> str:
         "  <!-- Written by python -m docs.generate.placements; a test keeps it up to date. -->",
         _STYLE,
         f'  <rect class="card" width="{_WIDTH}" height="{height}" rx="6"/>',
-        f'  {_mark(24, 23)}<text x="38" y="28" font-size="13">the mechanism; above the thick line one bottleneck block, '
-        "below it a whole network</text>",
+        f'  {_mark(24, 23)}<text x="38" y="28" font-size="13">the mechanism; '
+        "above the thick line one bottleneck block, below it a whole network</text>",
     ]
     inside = [name for name in PLACEMENTS if name in IN_BRANCH]
     for row, name in enumerate([*inside, *(n for n in PLACEMENTS if n not in IN_BRANCH)]):
         top = 42 + row * _ROW
         strong = ' style="stroke-width: 2.5"' if row == len(inside) else ""
-        drawn = _block(name, top) if name in IN_BRANCH else _pyramid(top) if name == "neck" else _network(name, top)
+        drawn = (
+            _block(name, top)
+            if name in IN_BRANCH
+            else _pyramid(top)
+            if name == "neck"
+            else _network(name, top)
+        )
         parts += [
             f'  <path class="rule"{strong} d="M12 {top} H{_WIDTH - 12}"/>',
             f'  <text x="20" y="{top + 26}" font-size="15" font-weight="bold">{name}</text>',

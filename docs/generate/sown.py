@@ -1,10 +1,11 @@
 """docs/sown.md: what each mechanism shows in the collection `attention`, found by running it.
 
-    python -m docs.generate.sown
+python -m docs.generate.sown
 """
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,17 +29,19 @@ y, sown = module.apply(variables, x, mutable=["attention"])
 sown["attention"]  # the arrays of the table, by their names
 ```
 
-They cost nothing when nobody asks for them. The shapes are those of a map (N, H, W, C) = ({PICTURES}, {HEIGHT}, {WIDTH}, {CHANNELS})
-at default options; a mechanism of the conv slot has {CHANNELS} filters. A shape of ({PICTURES}, {CHANNELS}) is one weight for every channel of
-every picture, and ({PICTURES}, {HEIGHT}, {WIDTH}, {CHANNELS}) one for every value of the map. In a network the arrays lie under the path of their module:
-`sown["attention"]["stage1_block1"]["attention"]["weights"]`.
+They cost nothing when nobody asks for them. The shapes are those of a map (N, H, W, C) = ({PICTURES},
+{HEIGHT}, {WIDTH}, {CHANNELS}) at default options; a mechanism of the conv slot has {CHANNELS} filters. A
+shape of ({PICTURES}, {CHANNELS}) is one weight for every channel of every picture, and ({PICTURES},
+{HEIGHT}, {WIDTH}, {CHANNELS}) one for every value of the map. In a network the arrays lie under the path
+of their module: `sown["attention"]["stage1_block1"]["attention"]["weights"]`.
 """
 
 
 def arrays(name: str) -> dict[str, tuple[int, ...]]:
     """Names and shapes of what a mechanism sows; the modules inside of it are joined by `/`."""
     in_conv_slot = attention.describe(name).slot == "conv"
-    module = attention.create(name, **({"filters": CHANNELS} if in_conv_slot else {}))
+    context: dict[str, Any] = {"filters": CHANNELS} if in_conv_slot else {}
+    module = attention.create(name, **context)
     x = jax.ShapeDtypeStruct((PICTURES, HEIGHT, WIDTH, CHANNELS), jnp.float32)
     variables = jax.eval_shape(module.init, jax.random.key(0), x)
     _, changed = jax.eval_shape(

@@ -1,8 +1,9 @@
 """What lies outside of docs/ and is linked to becomes part of the site, without a copy in the repository.
 
-Links are written as they are right on disk, where a code host follows them: `../results/README.md` from a page
-of docs/, `docs/training.md` from the README. On the site, docs/ is the root, and beside its pages lie the files
-of the repository that they link to, under their own names. So the README is its first page.
+Links are written as they are right on disk, where a code host follows them: `../results/README.md` from
+a page of docs/, `docs/training.md` from the README. On the site, docs/ is the root, and beside its pages
+lie the files of the repository that they link to, under their own names. So the README is its first
+page.
 """
 
 import os
