@@ -80,6 +80,7 @@ def draw(name: str, found: dict[str, np.ndarray], labels: np.ndarray, title: str
         shown = panel.imshow(by_class, vmin=0, vmax=1, cmap="viridis", aspect="auto")
         panel.set_title(block.replace("_", ", "), fontsize=9)
         panel.set(xlabel=f"channel, of {w.shape[1]}, sorted", yticks=range(10))
+        panel.xaxis.get_major_locator().set_params(integer=True)
         panel.tick_params(labelsize=8)
     panels[0].set_ylabel("digit")
     figure.colorbar(shown, ax=panels, label="mean weight", pad=0.01)
