@@ -1,20 +1,32 @@
-"""The pages of docs/ are true: the catalogue is current, the walk-through works as written."""
+"""The pages of docs/ are true: what is generated is current, and the examples work as written."""
 
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
 import pytest
 
-from chanattn import attention
-from chanattn.attention import catalogue, mechanism
+from chanattn import attention, layers, models
+from chanattn.analysis.modules import network_cost
+from chanattn.attention import catalogue, mechanism, registry
+from chanattn.models.blocks import BottleneckBlock
+from chanattn.models.slots import resolve
+from chanattn.training.evaluate import evaluate_run
+from chanattn.training.loop import train_and_evaluate
+from docs.generate import config_fields, placements, sown
+from tests.support.pages import blocks
 
 ROOT = Path(__file__).resolve().parent.parent
 CATALOGUE = ROOT / "docs" / "catalogue.md"
-WALK = (ROOT / "docs" / "adding_a_mechanism.md").read_text()
+INSIDE, OUTSIDE = (ROOT / "docs" / "adding_a_mechanism.md").read_text().split("## 5.")
 NUMBER = re.compile(r"(?<=\| )\d+\.\d\d(?= \|)")
 
 
@@ -33,20 +45,71 @@ def test_gates_at_initialisation_are_those_of_the_catalogue(name: str) -> None:
     assert measured == pytest.approx(float(NUMBER.findall(row)[0]), abs=0.011)
 
 
+def test_what_mechanisms_sow_is_current() -> None:
+    assert sown.PAGE.read_text() == sown.markdown(), "run: python -m docs.generate.sown"
+
+
+def test_the_fields_of_configs_are_current() -> None:
+    again = "run: python -m docs.generate.config_fields"
+    assert config_fields.PAGE.read_text() == config_fields.markdown(), again
+
+
+def test_the_drawing_of_the_places_is_current() -> None:
+    again = "run: python -m docs.generate.placements"
+    assert placements.PICTURE.read_text() == placements.svg(), again
+
+
+@pytest.mark.parametrize("placement", sorted(placements.IN_BRANCH))
+def test_the_drawing_shows_the_places_of_the_network(placement: str) -> None:
+    """What a bottleneck block calls, one after the other, against the row of the drawing."""
+    name = "sk" if placement == "conv" else "eca"
+    block = BottleneckBlock(planes=8, slots=resolve({"name": name, "placement": placement}))
+    called = []
+
+    def listen(call: Any, inputs: Any, options: Any, context: nn.module.InterceptorContext) -> Any:
+        if context.method_name == "__call__" and len(context.module.path) == 1:
+            kinds = {layers.Conv: "conv", layers.BatchNorm: "norm"}
+            called.append(kinds.get(type(context.module), "attention"))
+        return call(*inputs, **options)
+
+    with nn.intercept_methods(listen):
+        jax.eval_shape(block.init, jax.random.key(0), jnp.ones((1, 4, 4, 32)))
+
+    drawn = []
+    for number, layer in enumerate((*placements.BRANCH, "end")):
+        if number in placements.IN_BRANCH[placement]:
+            drawn.append("attention")
+        drawn += {"norm": ["norm"], "act": [], "end": []}.get(layer, ["conv"])
+    if placement in ("identity", "after_sum"):  # beside and behind the branch
+        drawn.append("attention")
+    if placement == "conv":
+        drawn[2:4] = ["attention"]
+    assert called == drawn
+
+
+@pytest.mark.parametrize("page", ["quickstart", "own_model", "attention", "models"], ids=str)
+def test_the_examples_of_a_page_run(page: str) -> None:
+    scope: dict[str, Any] = {}
+    for number, code in enumerate(blocks(f"docs/{page}.md", "python"), start=1):
+        exec(compile(code, f"docs/{page}.md, example {number}", "exec"), scope)
+    assert scope, "there are no examples"
+
+
 def follow(tree: Path) -> None:
     """Does in a copy of the project what sections 1, 2 and 3 say."""
-    module, line, commands, test = re.findall(r"```(?:python|text|sh)\n(.*?)```", WALK, re.DOTALL)
+    module, line, commands, test = re.findall(r"```(?:python|text|sh)\n(.*?)```", INSIDE, re.DOTALL)
     assert "python train.py" in commands
     module_path, _, test_path = re.findall(
         r"`(chanattn/attention/spread\.py|chanattn/attention/__init__\.py"
         r"|tests/attention/test_spread\.py)`",
-        WALK,
+        INSIDE,
     )
     (tree / module_path).write_text(module)
     (tree / test_path).write_text(test)
     init = tree / "chanattn" / "attention" / "__init__.py"
     text = init.read_text()
-    init.write_text(text.replace("    triplet,\n", line + "    triplet,\n"))
+    beside = "from chanattn.attention.triplet import"
+    init.write_text(text.replace(beside, line + beside))
     assert init.read_text() != text
 
 
@@ -76,7 +139,74 @@ def test_the_walk_through_of_adding_a_mechanism_works(tmp_path: Path) -> None:
 
     tests = ("tests/attention/test_spread.py", "tests/attention/test_family.py")
     assert " passed" in python("-m", "pytest", "-n", "0", "-k", "spread", *tests)
-    (train,) = re.findall(r"^python (train\.py .*)$", WALK, re.MULTILINE)
+    (train,) = re.findall(r"^python (train\.py .*)$", INSIDE, re.MULTILINE)
     shorter = ("--config.steps=4", "--config.epochs=0", "--config.schedule.warmup_epochs=0")
     python(*train.split(), *shorter)
     assert (tmp_path / "runs" / "spread" / "summary.json").is_file()
+
+
+@pytest.fixture
+def ripple(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with the two files of section 5, importable; the registry is as before afterwards."""
+    for name, code in zip(
+        ("ripple", "digits_ripple"),
+        re.findall(r"```python\n(.*?)```", OUTSIDE, re.DOTALL),
+        strict=True,
+    ):
+        assert f"`{name}.py`" in OUTSIDE
+        (tmp_path / f"{name}.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(registry, "_MECHANISMS", dict(registry._MECHANISMS))
+    yield tmp_path
+    for name in ("ripple", "digits_ripple"):
+        sys.modules.pop(name, None)
+
+
+def test_a_mechanism_from_outside_is_trained_evaluated_and_measured(ripple: Path) -> None:
+    import digits_ripple
+
+    config = digits_ripple.get_config()
+    config.model.attention.strength = 0.25
+    config.epochs, config.steps = 0.0, 3
+    config.schedule.warmup_epochs = 0.0
+    config.logging.tensorboard = False
+    train_and_evaluate(config, ripple / "run")
+    found = evaluate_run(ripple / "run")
+    assert found["examples"] == 355
+
+    described = attention.describe("ripple")
+    assert described.summary.startswith("A fixed wave")
+    assert described.measure(16, 4).parameters == 1
+    model = models.create("resnet8", num_classes=10, attention={"name": "ripple", "strength": 0.1})
+    cost = network_cost(model, (16, 16, 1))
+    assert cost.attention_total.parameters == 3
+
+
+@pytest.mark.slow
+def test_a_mechanism_from_outside_is_swept_and_reported(ripple: Path) -> None:
+    (command,) = re.findall(r"^PYTHONPATH=\$PWD python (.*)$", OUTSIDE, re.MULTILINE)
+    command = command.replace("digits_ripple.py", str(ripple / "digits_ripple.py"))
+    command = command.replace("runs/ripple", str(ripple / "sweep"))
+    short = (
+        "--config.steps=3",
+        "--config.epochs=0",
+        "--config.schedule.warmup_epochs=0",
+        "--seeds=1",
+    )
+    done = subprocess.run(
+        [
+            sys.executable,
+            *command.split(),
+            *short,
+            "--nocost",
+            "--config.logging.tensorboard=false",
+        ],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ripple)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = (ripple / "sweep" / "report" / "table.md").read_text()
+    assert "ripple" in table

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import pytest
 
 from chanattn.attention.functional import gate
+from tests.support.pages import blocks
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
 PAGES = [
     path.relative_to(ROOT)
     for folder in (".", "docs", "results", "benchmarks", "tests/golden")
@@ -25,12 +25,8 @@ COMPLETE = [
 ]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
-
-
 def test_the_library_example_runs() -> None:
-    (example,) = [code for code in blocks("python") if "models.create" in code]
+    (example,) = [code for code in blocks("README.md", "python") if "models.create" in code]
     example = example.replace("resnet50", "resnet8")  # the same, in seconds
     scope: dict[str, Any] = {"x": jnp.ones((2, 4, 4, 16)), "images": jnp.ones((2, 16, 16, 3))}
     exec(example, scope)

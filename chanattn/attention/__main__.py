@@ -6,11 +6,12 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from chanattn import attention, cli
+from chanattn import attention, cli, own_modules
 from chanattn.attention import catalogue
 from chanattn.errors import UsageError
 
 _ROOT = Path(__file__).resolve().parents[2]
+_IMPORTS = flags.DEFINE_list("imports", [], "Modules of your own that register mechanisms.")
 _MARKDOWN = flags.DEFINE_bool("markdown", False, "Write docs/catalogue.md instead of printing.")
 
 
@@ -18,8 +19,10 @@ def main() -> None:
     """Print the table, or write the pages.
 
     Raises:
-        UsageError: The pages are to be written, and this is no checkout of the project.
+        UsageError: A module of --imports is not there; or the pages are to be written, and this is no
+            checkout of the project.
     """
+    own_modules.import_all(_IMPORTS.value, "--imports")
     if not _MARKDOWN.value:
         Console(width=None if Console().is_terminal else 230).print(_table())
         return

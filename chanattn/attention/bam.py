@@ -74,7 +74,7 @@ class BAM(Attention):
     Attributes:
         reduction: r of the bottleneck width d = C / r of both branches.
         width: d itself, whatever C is.
-        rounding: As in `se`.
+        rounding: As in `SE`.
         divisor: Of "timm" and "mobile"; None: 8.
         min_width: Least d; None: 1, or the divisor.
         preset: "official" (product of the branches) or "paper" (sum).

@@ -124,7 +124,7 @@ class BilinearTransform(Attention):
         preset: "official" or "timm", see the head of this file.
         reduction: r of the inner width d = C / r; None: the preset's 2 or 4.
         width: d itself, whatever C is.
-        rounding: As in `se`; None: the preset's.
+        rounding: As in `SE`; None: the preset's.
         divisor: Of "timm" and "mobile"; None: 8.
         min_width: Least d; None: 1, or the divisor.
         block_size: b; None: the largest number up to 7 that divides height and width.

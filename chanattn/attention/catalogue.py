@@ -75,8 +75,9 @@ _HEAD = """\
 
 Written by `python -m chanattn.attention --markdown`; a test keeps it up to date.
 
-Each mechanism is `attention.create(NAME, ...)`, and `--config.model.attention.name=NAME` in a training. C is
-the number of channels, d the width of a bottleneck; the docstrings explain the rest. Where paper, official
+Each mechanism is a class of Flax modules, `attention.CLASS(...)`. By name it is `attention.create(NAME, ...)`
+and `--config.model.attention.name=NAME` in a training. C is the number of channels, d the width of a
+bottleneck; the docstrings explain the rest. Where paper, official
 code and timm disagree, the docstring says how, and each is a named preset.
 """
 _MEASURED = f"""\
@@ -132,7 +133,7 @@ def _sources() -> Iterator[str]:
             if option not in gate.OPTIONS or spec.default is not None
         }
         yield ""
-        yield f"**`{name}`** {mechanism.summary}"
+        yield f"**`{name}`**, `{mechanism.module.__name__}`. {mechanism.summary}"
         if options:
             yield "<br>Options: " + ", ".join(
                 f"`{option}={spec.default!r}`" for option, spec in options.items()

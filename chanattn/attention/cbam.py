@@ -132,7 +132,7 @@ class CBAM(Attention):
     Attributes:
         reduction: r of the bottleneck width d = C / r.
         width: d itself, whatever C is.
-        rounding: As in `se`; None: the preset's.
+        rounding: As in `SE`; None: the preset's.
         divisor: Of "timm" and "mobile"; None: 1.
         min_width: Least d; None: 1, or the divisor.
         preset: "official", "timm" or "light", see the head of this file.

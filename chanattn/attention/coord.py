@@ -80,7 +80,7 @@ class CoordinateAttention(Attention):
         preset: "official" or "timm", see the head of this file.
         reduction: r of the bottleneck width; None: 32, with preset "timm" 16.
         width: d itself, whatever C is.
-        rounding: As in `se`; None: the preset's.
+        rounding: As in `SE`; None: the preset's.
         divisor: Of "timm" and "mobile"; None: 8.
         min_width: Least d; None: 8, or the divisor.
         use_bias: Biases of the three layers; None: the preset's choice.

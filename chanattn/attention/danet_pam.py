@@ -37,7 +37,7 @@ class DANetPositionAttention(Attention):
     Attributes:
         reduction: r of the width d = C / r of the inner products.
         width: d itself, whatever C is.
-        rounding: As in `se`.
+        rounding: As in `SE`.
         divisor: Of "timm" and "mobile"; None: 8.
         min_width: Least d; None: 1, or the divisor.
     """

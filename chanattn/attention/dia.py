@@ -92,7 +92,7 @@ class DIA(Attention):
     Attributes:
         reduction: r of the bottleneck width d = C / r.
         width: d itself, whatever C is.
-        rounding: As in `se`.
+        rounding: As in `SE`.
         divisor: Of "timm" and "mobile"; None: 8.
         min_width: Least d; None: 1, or the divisor.
     """

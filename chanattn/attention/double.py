@@ -48,7 +48,7 @@ class DoubleAttention(Attention):
     Attributes:
         reduction: r of the widths m = n = C / r.
         width: m itself, channels of a descriptor.
-        rounding: As in `se`, of m and n.
+        rounding: As in `SE`, of m and n.
         divisor: Of "timm" and "mobile"; None: 8.
         min_width: Least m and n; None: 1, or the divisor.
         descriptors: n itself, the number of descriptors.

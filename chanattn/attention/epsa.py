@@ -58,7 +58,7 @@ class PyramidSqueezeAttention(ConvAttention):
             divisor of the three is taken (C = 16: 1, 4, 4, 4).
         reduction: r of the bottleneck width d = C / (4 r), C / 4 the channels of a branch.
         width: d itself, whatever C is.
-        rounding: As in `se`, of C / (4 r).
+        rounding: As in `SE`, of C / (4 r).
         divisor: Of "timm" and "mobile"; None: 8.
         min_width: Least d; None: 1, or the divisor.
         preset: "official" concatenates from the last branch to the first, "paper" from the first to the last.

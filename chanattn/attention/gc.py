@@ -113,10 +113,10 @@ class GlobalContext(Attention):
         pooling: "att" (softmax over the positions) or "avg".
         reduction: r of d = C / r; None: the preset's.
         width: d itself, whatever C is.
-        rounding: As in `se`; None: the preset's.
+        rounding: As in `SE`; None: the preset's.
         divisor: Of "timm" and "mobile"; None: 1.
         min_width: Least d; None: the preset's, 4 (official) or 1 (timm).
-        reduce_from: As in `se`: "channels" (of x), or "block_input".
+        reduce_from: As in `SE`: "channels" (of x), or "block_input".
         act: Name of the activation in the bottleneck.
         gate: What makes a weight of t in "mul" and "both", a soft or hard gate of `functional.gate`.
         block_input: Channels of the block's input, which the block gives.

@@ -196,7 +196,7 @@ class GatherExcite(Attention):
         preset: "official" or "timm".
         reduction: r of the bottleneck width d = C / r of theta_plus and mlp, as are the next four; None: 16.
         width: d itself, whatever C is.
-        rounding: As in `se`; None: the preset's.
+        rounding: As in `SE`; None: the preset's.
         divisor: Of "timm" and "mobile"; None: 1.
         min_width: Least d; None: 1, or the divisor.
         use_bias: Biases of the gather's convolutions.

@@ -53,7 +53,7 @@ class GSoP(Attention):
     Attributes:
         reduction: r of d = C / r, as are the next four of this rule; None: d = 128, at most C / 2.
         width: d itself, whatever C is.
-        rounding: As in `se`; None: "paper".
+        rounding: As in `SE`; None: "paper".
         divisor: Of "timm" and "mobile"; None: 8.
         min_width: Least d; None: 1, or the divisor.
         reduce_stride: Stride of the 1x1 convolution; None: 2 up to C = 256, else 1.

@@ -5,9 +5,7 @@ differs, see `chanattn.attention.functional.select` for the equations. Every oth
 `gate` takes the same gates: `create("eca", gate="top_k", fraction=0.25)`. `random_k` does not look at logits,
 so it comes without the layers.
 
-Each has the options of its gate beside those of `SE`. The logits of the soft gate that gradients come from
-are divided by `temperature`, which falls with training step t to max(min_temperature, temperature
-exp(-anneal_rate t)); `rate` is the share of open channels that a penalty of weight `rate_weight` asks for.
+Each has the options of its gate beside those of `SE`.
 """
 
 from dataclasses import field
@@ -42,9 +40,9 @@ class TopK(SE):
 
     Attributes:
         fraction: k / C, in (0, 1].
-        temperature: As the head of this file says.
-        anneal_rate: As the head of this file says.
-        min_temperature: As the head of this file says.
+        temperature: Of the soft gate that gradients come from, at the first step.
+        anneal_rate: r of its fall, temperature exp(-r t) at training step t.
+        min_temperature: Where the fall ends.
     """
 
     gate: str | gates.Gate = field(default="top_k", init=False)
@@ -65,9 +63,9 @@ class Argmax(SE):
     """The one channel with the largest SE logit passes, scaled by C: hard attention in the literal sense.
 
     Attributes:
-        temperature: As the head of this file says.
-        anneal_rate: As the head of this file says.
-        min_temperature: As the head of this file says.
+        temperature: Of the soft gate that gradients come from, at the first step.
+        anneal_rate: r of its fall, temperature exp(-r t) at training step t.
+        min_temperature: Where the fall ends.
     """
 
     gate: str | gates.Gate = field(default="argmax", init=False)
@@ -88,12 +86,12 @@ class GumbelSigmoid(SE):
     """Every channel is open or shut with the probability sigmoid(SE logit); a loss asks for a rate.
 
     Attributes:
-        temperature: As the head of this file says.
+        temperature: Of the soft gate that gradients come from, at the first step.
         relaxed: In training, weights between 0 and 1 in place of a choice.
-        anneal_rate: As the head of this file says.
-        min_temperature: As the head of this file says.
-        rate: As the head of this file says.
-        rate_weight: As the head of this file says.
+        anneal_rate: r of its fall, temperature exp(-r t) at training step t.
+        min_temperature: Where the fall ends.
+        rate: Share of open channels that a penalty, sown in `losses`, asks for.
+        rate_weight: Weight of the penalty; 0: there is none.
     """
 
     gate: str | gates.Gate = field(default="gumbel_sigmoid", init=False)
@@ -117,10 +115,10 @@ class GumbelSoftmax(SE):
     """One channel passes, drawn with the probability softmax(SE logits), scaled by C.
 
     Attributes:
-        temperature: As the head of this file says.
+        temperature: Of the soft gate that gradients come from, at the first step.
         relaxed: In training, weights between 0 and C in place of a choice.
-        anneal_rate: As the head of this file says.
-        min_temperature: As the head of this file says.
+        anneal_rate: r of its fall, temperature exp(-r t) at training step t.
+        min_temperature: Where the fall ends.
     """
 
     gate: str | gates.Gate = field(default="gumbel_softmax", init=False)
@@ -142,11 +140,11 @@ class HardConcrete(SE):
     """Weights in [0, 1] that are exactly 0 or 1 with positive probability; a loss asks for a rate.
 
     Attributes:
-        temperature: As the head of this file says.
-        anneal_rate: As the head of this file says.
-        min_temperature: As the head of this file says.
-        rate: As the head of this file says.
-        rate_weight: As the head of this file says.
+        temperature: Of the soft gate that gradients come from, at the first step.
+        anneal_rate: r of its fall, temperature exp(-r t) at training step t.
+        min_temperature: Where the fall ends.
+        rate: Share of open channels that a penalty, sown in `losses`, asks for.
+        rate_weight: Weight of the penalty; 0: there is none.
     """
 
     gate: str | gates.Gate = field(default="hard_concrete", init=False)

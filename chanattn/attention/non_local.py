@@ -53,7 +53,7 @@ class NonLocal(Attention):
         preset: "official" or "timm", see the head of this file.
         reduction: r of the inner width d = C / r; None: 2, with preset "timm" 8.
         width: d itself, whatever C is.
-        rounding: As in `se`; None: the preset's.
+        rounding: As in `SE`; None: the preset's.
         divisor: Of "timm" and "mobile"; None: 8.
         min_width: Least d; None: 1, or the divisor.
         use_scale: Multiply the inner products by f.

@@ -147,7 +147,7 @@ class PolarizedSelfAttention(Attention):
         preset: "official" or "paper", see the head of this file.
         reduction: r of the inner width d = C / r of both branches.
         width: d itself, whatever C is.
-        rounding: As in `se`.
+        rounding: As in `SE`.
         divisor: Of "timm" and "mobile"; None: 8.
         min_width: Least d; None: 1, or the divisor.
         combine: "parallel" (sum of both results) or "sequential" (channels first).

@@ -94,10 +94,10 @@ class ConcurrentSE(Attention):
     Attributes:
         combine: "max" (authors' code), "add" (MICCAI paper, segmentation_models_pytorch) or "mul".
         reduction: r of the bottleneck width d = C / r of the channel part.
-        rounding: As in `se`.
+        rounding: As in `SE`.
         width: d itself, whatever C is.
-        divisor: As in `se`.
-        min_width: As in `se`.
+        divisor: As in `SE`.
+        min_width: As in `SE`.
         gate: Of the channel part: a soft or hard gate of `functional.gate`.
     """
 

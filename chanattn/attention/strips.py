@@ -110,7 +110,7 @@ class SimpleCoordinateAttention(Attention):
     Attributes:
         reduction: r of the bottleneck width.
         width: d itself, whatever C is.
-        rounding: As in `se`.
+        rounding: As in `SE`.
         divisor: Of "timm" and "mobile"; None: 8.
         min_width: Least d; None: 1 of "paper", else the divisor.
         use_bias: Biases of the three layers.

@@ -1,8 +1,8 @@
 """Backbones with two attention slots.
 
-model = models.create("resnet50", num_classes=10, attention={"name": "eca"})
-variables = model.init(key, images)                 # images: (N, H, W, 3)
-logits, endpoints = model.apply(variables, images)  # see `Network`
+    model = models.create("resnet50", num_classes=10, attention={"name": "eca"})
+    variables = model.init(key, images)                 # images: (N, H, W, 3)
+    logits, endpoints = model.apply(variables, images)  # see `Network`
 
 `num_classes=0` makes a backbone without a head, `head` chooses another one than a classifier.
 """

@@ -65,7 +65,7 @@ class Evaluator:
         self.collected: Answers | None = None
 
     def __call__(
-        self, weights: Weights, told_to_stop: Callable[[], bool] = lambda: False
+        self, weights: Weights, stop_requested: Callable[[], bool] = lambda: False
     ) -> dict[str, Any] | None:
         """`Task.results` of some weights, and `examples`, how many there were; None if it was told to stop.
 
@@ -73,7 +73,7 @@ class Evaluator:
 
         Args:
             weights: {"params", "batch_stats"}, raw or averaged.
-            told_to_stop: asked before every batch.
+            stop_requested: asked before every batch.
 
         Raises:
             RuntimeError: the data pipeline delivered more or fewer examples than it has.
@@ -83,7 +83,7 @@ class Evaluator:
         answers: list[PyTree] = []
         running: deque[Totals] = deque()
         for feed in self._data.feeds():
-            if told_to_stop():
+            if stop_requested():
                 return None
             if program is None:
                 compiling = time.perf_counter()

@@ -68,7 +68,7 @@ class Record:
         """Notes checkpoints that were found damaged and set aside."""
         self.damaged += [{"step": error.step, "reason": error.reason} for error in damaged]
 
-    def gone_back(self, progress: Mapping[str, Any], bad_step: int) -> Self:
+    def rolled_back(self, progress: Mapping[str, Any], bad_step: int) -> Self:
         """The record of an earlier checkpoint, from which the run goes on, with what has happened since."""
         return dataclasses.replace(
             self.from_progress(progress),

@@ -132,7 +132,7 @@ class UnderWay:
             raise diverged
         state, values = restored
         record.add_damaged(damaged)
-        self._record = record.gone_back(values, diverged.step)
+        self._record = record.rolled_back(values, diverged.step)
         self._step = self._saved_step = self._logged_step = step = values["step"]
         checkpoints.delete_after(step)
         self._log.go_back(step, evaluated=self._record.evaluated_step == step)
@@ -148,7 +148,7 @@ class UnderWay:
         self._workers.check()
         if self._due(self._log_every):
             self._report(window)
-        if self._told_to_stop(self._step):
+        if self._stop_requested(self._step):
             self._stop(state, window)
         if self._due(self._eval_every):
             self._check_finite(window)
@@ -187,7 +187,7 @@ class UnderWay:
         scores, best = self._checkpoints.scores, self._checkpoints.retention.best
         return self._step in scores and self._step in ranked(scores, scores)[:best]
 
-    def _told_to_stop(self, count: int) -> bool:
+    def _stop_requested(self, count: int) -> bool:
         """Several processes stop at one step or batch, so they ask each other, at some of them."""
         if jax.process_count() == 1:
             return self._interrupt.received()
@@ -238,7 +238,7 @@ class UnderWay:
         per_class: dict[str, dict[str, Any]] = {}
         with self._progress.paused():
             for split, values in weights.items():
-                found = self._evaluation(values, lambda: self._told_to_stop(next(batches)))
+                found = self._evaluation(values, lambda: self._stop_requested(next(batches)))
                 if found is None:
                     self._stop(state, window)
                 scores = [metric.name for metric in self._experiment.task.metrics]

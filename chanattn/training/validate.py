@@ -5,13 +5,12 @@ Fields one by one are checked as `chanattn.config` declares them. What only the 
 error.
 """
 
-import importlib
 import itertools
 from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
-from chanattn import attention, models, tasks
+from chanattn import attention, models, own_modules, tasks
 from chanattn.config import FIELDS
 from chanattn.data.fit import image_size
 from chanattn.errors import UsageError, did_you_mean
@@ -60,17 +59,8 @@ def import_modules(config: ConfigDict) -> None:
         UsageError: one of them is not there, or raises an error.
     """
     names = config.imports if "imports" in config else ()
-    for name in names if isinstance(names, tuple) else ():
-        if not isinstance(name, str):
-            continue  # told with the other fields
-        try:
-            importlib.import_module(name)
-        except (Exception, SystemExit) as error:
-            why = " ".join(f"{type(error).__name__}: {error}".split())
-            raise UsageError(
-                f"imports names the module {name!r}, which cannot be imported ({why}); install it, or add its"
-                " folder to $PYTHONPATH"
-            ) from error
+    if isinstance(names, tuple):  # what else it is, is told with the other fields
+        own_modules.import_all((name for name in names if isinstance(name, str)), "imports")
 
 
 def field_mistakes(config: ConfigDict) -> Iterator[str]:

@@ -61,6 +61,6 @@ def test_several_processes_ask_each_other_every_few_steps_and_not_at_each(monkey
     run._interrupt = Told()
     monkeypatch.setattr(under_way.jax, "process_count", lambda: 2)
     for start in range(1, 40):
-        stopped = [step for step in range(start, start + 20) if run._told_to_stop(step)]
+        stopped = [step for step in range(start, start + 20) if run._stop_requested(step)]
         assert stopped[0] - start < 10
     assert Told.asked == 39 * 2

@@ -26,7 +26,7 @@ def components(frequencies: str) -> tuple[Component, ...]:
     """Components (u, v) on the 7x7 grid: "top16" the first 16 of that ranking, "0,1" a single one.
 
     Raises:
-        UsageError: There is no such thing.
+        UsageError: They are neither.
     """
     ranking, count = frequencies[:3], frequencies[3:]
     if ranking in _RANKINGS and count.isdecimal() and 1 <= int(count) <= 32:
