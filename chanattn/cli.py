@@ -28,6 +28,7 @@ from chanattn.errors import (
     SaveFailed,
     UsageError,
     did_you_mean,
+    needs_laboratory,
     visible,
 )
 from chanattn.fields import NAMES_OF_KINDS, closest, flatten
@@ -124,10 +125,7 @@ def run(
     except ModuleNotFoundError as error:
         if not _laboratory_lacks():  # then it is a mistake of ours, or of a module of the user's
             raise
-        say(
-            f"error: this program needs {error.name}, which the library does without: in the clone of"
-            " chanattn, pip install -e '.[lab]'"
-        )
+        say(f"error: {needs_laboratory('this program', error.name)}")
         sys.exit(USAGE)
     sys.exit(0)
 

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -212,6 +213,58 @@ def test_a_program_of_the_laboratory_names_what_to_install(environment: Path) ->
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stderr.endswith("pip install -e '.[lab]'\n")
+
+
+PARTS = (
+    "analysis.cost",
+    "data",
+    "data.prepare",
+    "prediction",
+    "tasks",
+    "tasks.detection",
+    "training.loop",
+)
+
+
+def test_importing_a_part_of_the_laboratory_names_what_to_install(environment: Path) -> None:
+    done = python(
+        environment,
+        f"""
+import importlib
+for part in {PARTS!r}:
+    for again in range(2):
+        try:
+            importlib.import_module(f"chanattn.{{part}}")
+        except ModuleNotFoundError as error:
+            print(part, error)
+""",
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.partition(" ")[0] for line in lines] == [part for part in PARTS for _ in range(2)]
+    for line in lines:
+        assert line.endswith("pip install -e '.[lab]'"), line
+
+
+@pytest.mark.parametrize(
+    "command", ["data.prepare cifar10", "demo", "packing pack RUN FILE", "analysis.cost --config=x"]
+)
+def test_it_is_one_line_too_where_python_imports_the_program_s_package_first(
+    environment: Path, command: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-s", "-S", "-m", *f"chanattn.{command}".split()],
+        env={"PYTHONPATH": str(environment)},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=environment,
+    )
+    assert done.returncode == 2, done.stderr
+    assert re.fullmatch(
+        r"error: this program needs \w+, which .*: in the clone of chanattn, pip install -e '\.\[lab\]'\n",
+        done.stderr,
+    ), done.stderr
 
 
 def test_a_module_that_is_missing_beside_the_laboratory_is_no_matter_of_installation(
