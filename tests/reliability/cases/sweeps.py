@@ -37,7 +37,7 @@ CASES = (
         "outside of the clone",
         "python -m chanattn.sweep --config=configs/ablations/se_reduction.py --workdir=S",
         lambda folder: (folder / "configs").unlink(),
-        varies=r"(?<=whole path, ).*(?=\.$)",
+        varies=r"(?<=whole path, ).*",
     ),
     Case(
         "unknown scale",
