@@ -12,12 +12,11 @@ __all__ = ["Predictor", "__version__"]
 def __getattr__(name: str) -> Any:
     """`chanattn.Predictor`, which brings what a training needs, is imported when it is asked for."""
     if name == "Predictor":
+        from chanattn.errors import needs_laboratory
+
         try:
             from chanattn.prediction import Predictor
         except ModuleNotFoundError as error:
-            raise ImportError(
-                f"chanattn.Predictor needs {error.name}, which the library does without: in the clone of"
-                " chanattn, pip install -e '.[lab]'"
-            ) from error
+            raise ImportError(needs_laboratory("chanattn.Predictor", error.name)) from error
         return Predictor
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

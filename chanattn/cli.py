@@ -28,6 +28,7 @@ from chanattn.errors import (
     SaveFailed,
     UsageError,
     did_you_mean,
+    needs_laboratory,
     visible,
 )
 from chanattn.fields import NAMES_OF_KINDS, closest, flatten
@@ -43,6 +44,8 @@ _Item = TypeVar("_Item")
 
 _OVERRIDE = re.compile(r"--?(?P<no>no)?config\.(?P<path>[^=]*)(?P<value>=.*)?", re.DOTALL)
 _LONGEST_REASON = 200  # characters
+_EXAMPLE = "configs/digits.py"
+_CONFIGS = "configs"  # the package in which the recipes of a clone import one another
 
 
 flags.disclaim_key_flags()  # a path flag belongs to the module that asks for it
@@ -88,6 +91,7 @@ def run(
     positionals: bool = False,
     jax: bool = True,
     argv: Sequence[str] | None = None,
+    example: str = _EXAMPLE,
 ) -> NoReturn:
     """Parses the command line, calls `main`, and leaves the program with the project's exit codes.
 
@@ -99,6 +103,7 @@ def run(
             `config.seed=3` without its dashes would be ignored silently.
         jax: the program uses JAX, and refuses environment variables that JAX does not accept.
         argv: the command line, with the program first; `sys.argv` if None.
+        example: a config that the program takes, for who has named none.
     """
     argv = list(sys.argv if argv is None else argv)
     if {"--help", "-h"} & set(argv[1:]):
@@ -109,7 +114,7 @@ def run(
     try:
         if jax and any(name.startswith("JAX_") for name in os.environ):
             _import_jax()
-        loaded, rest = parse(argv, config=config, positionals=positionals)
+        loaded, rest = parse(argv, config=config, positionals=positionals, example=example)
         arguments: list[Any] = [loaded] if config else []
         main(*arguments, *([rest] if positionals else []))
     except UsageError as error:
@@ -124,10 +129,7 @@ def run(
     except ModuleNotFoundError as error:
         if not _laboratory_lacks():  # then it is a mistake of ours, or of a module of the user's
             raise
-        say(
-            f"error: this program needs {error.name}, which the library does without: in the clone of"
-            " chanattn, pip install -e '.[lab]'"
-        )
+        say(f"error: {needs_laboratory('this program', error.name)}")
         sys.exit(USAGE)
     sys.exit(0)
 
@@ -203,6 +205,7 @@ def parse(
     config: bool,
     positionals: bool,
     flag_values: flags.FlagValues = flags.FLAGS,
+    example: str = _EXAMPLE,
 ) -> "tuple[ConfigDict | None, list[str]]":
     """Sets the flags, and returns the config with its overrides and the positional arguments.
 
@@ -212,7 +215,7 @@ def parse(
     argv = list(argv)
     loaded = None
     if config:
-        file, argv = take_config_flag(argv)
+        file, argv = take_config_flag(argv, example)
         loaded = load_config(file)
         _check_overrides(argv, loaded)
         from ml_collections import config_flags  # of no use to --help
@@ -294,7 +297,7 @@ def load_module(name: str) -> ModuleType:
         raise UsageError(f"config file {name or '.'} is a folder; name a file in it")
     if not path.is_file():
         near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.py")], 1)
-        hint = f" Did you mean {path.parent / near[0]}?" if near else ""
+        hint = f" Did you mean {path.parent / near[0]}?" if near else _where_else(path)
         raise UsageError(f"config file {name} does not exist.{hint}")
     spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
     if spec is None or spec.loader is None:
@@ -307,11 +310,36 @@ def load_module(name: str) -> ModuleType:
     return recipe
 
 
+def _where_else(path: Path) -> str:
+    """What to do about a recipe of the clone that is named as from there, in another folder."""
+    if path.is_absolute() or path.parts[:1] != (_CONFIGS,) or Path(_CONFIGS).is_dir():
+        return ""
+    there = Path(__file__).resolve().parents[1] / path
+    whole = f", {there}" if there.is_file() else ""
+    return f" Run this in the clone of chanattn, or give the file's whole path{whole}."
+
+
+@contextlib.contextmanager
+def _recipes_importable(name: str) -> Iterator[None]:
+    """A recipe `.../configs/NAME.py` finds its neighbours as `configs.OTHER` also outside of its clone."""
+    parents = to_path(name).resolve().parents
+    root = next((str(folder.parent) for folder in parents if folder.name == _CONFIGS), None)
+    if root is None or importlib.util.find_spec(_CONFIGS) is not None:
+        yield
+        return
+    sys.path.append(root)
+    try:
+        yield
+    finally:
+        sys.path.remove(root)
+
+
 @contextlib.contextmanager
 def _mistakes_in(name: str) -> Iterator[None]:
     """Turns what a recipe raises into one line with the place in the file."""
     try:
-        yield
+        with _recipes_importable(name):
+            yield
     except UsageError:
         raise
     except SystemExit as error:
@@ -343,8 +371,12 @@ def gives_config(argv: Sequence[str]) -> bool:
     return any(re.match(r"--?config(=|$)", argument) for argument in argv[1:])
 
 
-def take_config_flag(argv: list[str]) -> tuple[str, list[str]]:
-    """The value of `--config`, and the command line without it."""
+def take_config_flag(argv: list[str], example: str = _EXAMPLE) -> tuple[str, list[str]]:
+    """The value of `--config`, and the command line without it.
+
+    Raises:
+        UsageError: there is none; the message names the example.
+    """
     for i, argument in enumerate(argv):
         if re.match(r"--?config=", argument):
             file = argument.split("=", 1)[1]
@@ -355,7 +387,7 @@ def take_config_flag(argv: list[str]) -> tuple[str, list[str]]:
             if i + 1 == len(argv):
                 break
             return argv[i + 1], argv[:i] + argv[i + 2 :]
-    raise UsageError("--config=FILE is required, for instance --config=configs/digits.py")
+    raise UsageError(f"--config=FILE is required, for instance --config={example}")
 
 
 def _check_overrides(argv: Sequence[str], config: "ConfigDict") -> None:
@@ -391,6 +423,8 @@ def _stray(argument: str, config: bool) -> str:
         hint = f" Flags begin with two dashes: --{argument}"
     elif "=" in argument:
         hint = " Flags begin with two dashes."
+    else:
+        hint = " This program takes flags alone; --help lists them."
     return f"unexpected argument {argument!r}.{hint}"
 
 

@@ -8,9 +8,8 @@ Run it from the root of the source tree, where `configs/` lies.
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
@@ -18,7 +17,9 @@ from chanattn import cli
 from chanattn.errors import UsageError
 from chanattn.runs.layout import CONFIG, CURVES
 from chanattn.runs.metric import Metric, from_list
-from chanattn.training.run_directory import read_config
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
 
 RECIPE = "configs/digits.py"
 TWINS = (("SE-ResNet-8", "se"), ("plain ResNet-8", "identity"))
@@ -64,12 +65,14 @@ def main() -> None:
     console.print(f"training curves:  {folder / CURVES}")
 
 
-def renew(run: Path, config: ConfigDict) -> None:
+def renew(run: Path, config: "ConfigDict") -> None:
     """Deletes an earlier run of the demo, and nothing else.
 
     Raises:
         UsageError: the folder holds something that is no run of the demo's data set.
     """
+    from chanattn.training.run_directory import read_config
+
     if not run.exists() or not any(run.iterdir()):
         return
     if (

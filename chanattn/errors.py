@@ -75,6 +75,14 @@ def some(names: Iterable[str], most: int = 3) -> str:
     return ", ".join(listed[:most]) + (f" and {more} more" if more > 0 else "")
 
 
+def needs_laboratory(what: str, name: str | None) -> str:
+    """One line: `what` needs the module of that name, which belongs to the laboratory; how to install it."""
+    return (
+        f"{what} needs {name}, which the library does without: in the clone of chanattn,"
+        " pip install -e '.[lab]'"
+    )
+
+
 def visible(message: str) -> str:
     """A message whose names can neither break its line nor command the terminal.
 

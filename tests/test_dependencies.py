@@ -18,6 +18,7 @@ LEAVES = {
     "errors",
     "fields",
     "files",
+    "laboratory",
     "labels",
     "markdown",
     "paths",

@@ -1,6 +1,8 @@
 """What `pip install .` gives: a library that needs jax, flax and numpy, and changes nothing of its host."""
 
 import importlib.metadata
+import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -36,6 +38,48 @@ variables = jax.jit(network.init)(jax.random.key(2), jnp.zeros((1, 16, 16, 3)))
 assert network.apply(variables, jnp.zeros((1, 16, 16, 3)))[0].shape == (1, 3)
 assert surroundings() == before
 print(attention.__file__)
+"""
+
+# Where all is installed, oneDNN too: what a caller has not asked for does not happen.
+DERIVATIVES = """
+import os
+import flax.linen, jax, jax.numpy as jnp, process_state
+jax.jit(lambda x: x @ x)(jnp.eye(3)).block_until_ready()
+before = process_state.snapshot()
+from chanattn import models, onednn
+from chanattn.layers import BatchNorm, Conv, kernels
+from chanattn.onednn import library
+
+x = jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
+assert kernels.choice() == kernels.current() == kernels.UNCHOSEN == "plain"
+for layer in (Conv(4), BatchNorm(train=True, act="relu")):
+    variables = layer.init(jax.random.key(1), x)
+    def total(v):
+        return jnp.sum(layer.apply(v, x, mutable=["batch_stats"])[0] ** 2)
+    jax.grad(total)(variables)
+
+network = models.create("resnet8", num_classes=3, attention="se", zero_init_residual=False)
+variables = jax.jit(network.init)(jax.random.key(2), x)
+def loss(params):
+    (logits, _), _ = network.apply(variables | {"params": params}, x, train=True, mutable=["batch_stats"])
+    return jnp.sum(logits**2)
+@jax.jit
+def derivatives(p):
+    slope = jax.jvp(loss, (p,), (p,))[1]
+    gradient, curvature = jax.jvp(jax.grad(loss), (p,), (p,))
+    return slope, gradient, curvature
+slope, gradient, curvature = derivatives(variables["params"])
+dot = sum(jax.tree.leaves(jax.tree.map(jnp.vdot, gradient, variables["params"])))
+assert jnp.allclose(slope, dot, rtol=1e-4), (slope, dot)
+leaves = jax.tree.leaves(curvature)
+assert all(jnp.isfinite(leaf).all() for leaf in leaves) and any(leaf.any() for leaf in leaves)
+
+assert library.library.cache_info().currsize == library._openmp.cache_info().currsize == 0
+if os.path.exists("/proc/self/maps"):
+    assert "libdnnl" not in open("/proc/self/maps").read()
+changed = process_state.differences(before, process_state.snapshot())
+assert not changed, changed
+print(onednn.available())  # which loads it
 """
 
 
@@ -142,6 +186,23 @@ def test_with_its_three_packages_it_computes_and_leaves_its_host_alone(environme
     assert done.stdout.strip() == str(environment / "chanattn/attention/__init__.py")
 
 
+@pytest.mark.slow
+def test_nothing_is_loaded_that_was_not_asked_for_and_networks_have_all_derivatives() -> None:
+    """On a CPU that oneDNN serves; its operations, and those for XLA, have a first derivative alone."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support")])
+    own = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
+    done = subprocess.run(
+        [sys.executable, "-c", DERIVATIVES],
+        env=own | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    if done.stdout.strip() == "False":
+        pytest.skip("oneDNN is not here: that nothing loads it says little")
+
+
 def test_the_predictor_says_what_it_needs(environment: Path) -> None:
     done = python(environment, "import chanattn\nchanattn.Predictor\n")
     assert done.stderr.rstrip().endswith("in the clone of chanattn, pip install -e '.[lab]'")
@@ -152,6 +213,58 @@ def test_a_program_of_the_laboratory_names_what_to_install(environment: Path) ->
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stderr.endswith("pip install -e '.[lab]'\n")
+
+
+PARTS = (
+    "analysis.cost",
+    "data",
+    "data.prepare",
+    "prediction",
+    "tasks",
+    "tasks.detection",
+    "training.loop",
+)
+
+
+def test_importing_a_part_of_the_laboratory_names_what_to_install(environment: Path) -> None:
+    done = python(
+        environment,
+        f"""
+import importlib
+for part in {PARTS!r}:
+    for again in range(2):
+        try:
+            importlib.import_module(f"chanattn.{{part}}")
+        except ModuleNotFoundError as error:
+            print(part, error)
+""",
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.partition(" ")[0] for line in lines] == [part for part in PARTS for _ in range(2)]
+    for line in lines:
+        assert line.endswith("pip install -e '.[lab]'"), line
+
+
+@pytest.mark.parametrize(
+    "command", ["data.prepare cifar10", "demo", "packing pack RUN FILE", "analysis.cost --config=x"]
+)
+def test_it_is_one_line_too_where_python_imports_the_program_s_package_first(
+    environment: Path, command: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-s", "-S", "-m", *f"chanattn.{command}".split()],
+        env={"PYTHONPATH": str(environment)},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=environment,
+    )
+    assert done.returncode == 2, done.stderr
+    assert re.fullmatch(
+        r"error: this program needs \w+, which .*: in the clone of chanattn, pip install -e '\.\[lab\]'\n",
+        done.stderr,
+    ), done.stderr
 
 
 def test_a_module_that_is_missing_beside_the_laboratory_is_no_matter_of_installation(

@@ -7,6 +7,7 @@ examples, `index` (B,) int32, the position of the example in its split, and thos
 (`chanattn.data.fields`), such as `label` (B,) int32.
 """
 
+import chanattn.laboratory  # noqa: F401
 from chanattn.batch import Batch
 from chanattn.data.evaluation_data import EvaluationData
 from chanattn.data.loaders import (

@@ -1,12 +1,17 @@
 """Which code computes convolutions and batch norms on the CPU.
 
+    plain   `lax.conv_general_dilated` as it is: what a process gets that has chosen nothing
     onednn  oneDNN's kernels: several times faster than XLA's own
     xla     XLA's convolution, with the gradient of the kernel in a form that it computes faster
-    plain   `lax.conv_general_dilated` as it is
     auto    the fastest that applies
 
-Other platforms always use the plain convolution: on them it is the fast one. The choice is read when a
-program is traced; one that has been compiled keeps its own.
+The faster ones are opted into, with `choose` or `chosen`. Training, evaluation, prediction and the
+measurement of costs do so by the field `kernels` of their config, which is `auto` unless a recipe says
+otherwise. They have gradients (`grad`, `vjp`) and nothing more: no `jvp`, no second derivative; and oneDNN
+is a shared library with threads of its own. None of this may happen to a program that merely calls a layer.
+
+Platforms other than the CPU always use the plain convolution: on them it is the fast one. The choice is read
+when a program is traced; one that has been compiled keeps its own.
 """
 
 import contextlib
@@ -22,8 +27,10 @@ from chanattn.errors import UsageError
 from chanattn.onednn import ffi
 
 NAMES = ("auto", "onednn", "xla", "plain")
+UNCHOSEN = "plain"
+"""What a process computes with that has chosen nothing: it has every derivative, and loads nothing."""
 
-_choice = "auto"
+_choice = UNCHOSEN
 _platform: str | None = None  # of what is being traced, if that is known
 
 
@@ -42,7 +49,7 @@ def choose(name: str) -> None:
 
 
 def choice() -> str:
-    """What `choose` has been told."""
+    """What `choose` has been told; `UNCHOSEN` in a process that has told it nothing."""
     return _choice
 
 

@@ -7,12 +7,13 @@
 `num_classes=0` makes a backbone without a head, `head` chooses another one than a classifier.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 
-from chanattn.errors import UsageError
+from chanattn.errors import UsageError, did_you_mean
 from chanattn.models import heads
 from chanattn.models.architectures import ARCHITECTURES
 from chanattn.models.blocks import SHORTCUTS
@@ -76,8 +77,8 @@ def create(
         **arguments: Further attributes of the network, e.g. `dropout`, `dtype`.
 
     Raises:
-        UsageError: Unknown architecture, head, mechanism or option, a mechanism that it cannot hold, or
-            another one than its name implies.
+        UsageError: Unknown architecture, head, mechanism, option or argument, a mechanism that it cannot
+            hold, or another one than its name implies.
     """
     architecture, attention, image_size = meaning(name, attention)
     row = dict(ARCHITECTURES[architecture])
@@ -91,8 +92,28 @@ def create(
         if shortcut not in SHORTCUTS:
             raise UsageError(f"unknown shortcut {shortcut!r}; valid: {', '.join(SHORTCUTS)}")
         row["shortcut"] = shortcut
+    _check_arguments(name, network, row, arguments)
     row |= {"head": head, "head_options": tuple(sorted((head_options or {}).items()))}
     return network(**row, num_classes=num_classes, slots=slots, **arguments)
+
+
+def _check_arguments(
+    name: str, network: type[Network], row: Mapping[str, Any], arguments: Mapping[str, Any]
+) -> None:
+    """Refuses what a network has no field for, and fields that are the architecture."""
+    fields = {field.name for field in dataclasses.fields(network)}
+    free = sorted(fields - row.keys() - {"name", "slots"})
+    for argument in arguments:
+        if argument in row:
+            raise UsageError(
+                f"{argument!r} is {row[argument]!r} in architecture {name!r}: choose another one, or build"
+                f" chanattn.models.{network.__name__} yourself"
+            )
+        if argument not in free:
+            raise UsageError(
+                f"unknown argument {argument!r} of models.create({name!r}).{did_you_mean(argument, free)}"
+                f" There are: {', '.join(free)}"
+            )
 
 
 def from_config(

@@ -5,7 +5,8 @@
 
 With running statistics a norm is a factor and a shift a channel. The factor goes into the kernel, and
 oneDNN's convolution adds the shift and the shortcut and takes the ReLU when it writes its result, so that the
-map is not read and written again for each. Where oneDNN does not compute the convolution, nothing changes.
+map is not read and written again for each. Where oneDNN does not compute the convolution, as in a process
+that has not chosen it (`layers.kernels`), nothing changes.
 
 The networks know nothing of this. Flax calls an interceptor with every call of a module's method, and the one
 below remembers what the convolutions have returned. If a norm is given that very array, both are computed at

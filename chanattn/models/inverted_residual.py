@@ -18,7 +18,7 @@ from chanattn.layers.conv import PADDINGS
 from chanattn.layers.norm import EPSILON
 from chanattn.models.block import Block, refuse_conv_slot
 from chanattn.models.blocks import ANTI_ALIAS
-from chanattn.models.network import Network, Outputs
+from chanattn.models.network import Network, Outputs, check_pictures
 from chanattn.models.slots import Slots
 
 
@@ -330,7 +330,11 @@ class InvertedResidualNet(Network):
         """(N, H, W, 3) -> the head's outputs and the endpoints, see `Network`; `inputs` are for the head.
 
         In training, stochastic depth and dropout need the `dropout` random stream.
+
+        Raises:
+            UsageError: The pictures have not four axes.
         """
+        check_pictures(x)
         pictures = x
         types = self._types()
         x = Conv(self.stem_width, stride=2, padding=self.padding, name="stem_conv", **types)(x)

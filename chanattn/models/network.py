@@ -17,6 +17,19 @@ from chanattn.models.slots import Slot, Slots, check
 Outputs = tuple[Any, dict[str, jax.Array]]
 
 
+def check_pictures(x: jax.Array) -> None:
+    """Refuses what is no batch of pictures (N, H, W, C).
+
+    Raises:
+        UsageError: It has not four axes.
+    """
+    if jnp.ndim(x) != 4:
+        alone = "; one picture alone becomes a batch as x[None]" if jnp.ndim(x) == 3 else ""
+        raise UsageError(
+            f"a network takes pictures of shape (N, H, W, 3), not {jnp.shape(x)}{alone}"
+        )
+
+
 class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
     """Base of all networks: a backbone and a head, pictures (N, H, W, 3) -> outputs and the endpoints.
 

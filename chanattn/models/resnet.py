@@ -8,7 +8,7 @@ import jax
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.layers import BatchNorm
 from chanattn.models.blocks import ANTI_ALIAS, BLOCKS, SHORTCUTS
-from chanattn.models.network import Network, Outputs
+from chanattn.models.network import Network, Outputs, check_pictures
 from chanattn.models.stem import POOLS, STEMS, Stem, StemPool
 
 _KINDS = {
@@ -101,7 +101,11 @@ class ResNet(Network):
         """(N, H, W, 3) -> the head's outputs and the endpoints, see `Network`; `inputs` are for the head.
 
         In training, stochastic depth and dropout need the `dropout` random stream.
+
+        Raises:
+            UsageError: The pictures have not four axes.
         """
+        check_pictures(x)
         pictures = x
         types = {"activation": self.activation, "train": train, **self._types()}
         strided = self.stem_pool == "strided"

@@ -80,7 +80,7 @@ def resolve(chosen: Mapping[str, Any], own_conv: Mapping[str, Any] | None = None
     rest = dict(chosen)
     mechanism = attention.describe(rest.pop("name"))
     placement = rest.pop("placement", "") or mechanism.placement
-    stages = tuple(rest.pop("stages", ()))
+    stages = _numbers(rest.pop("stages", ()))
     start = rest.pop("start", "")
     options = {option: value for option, value in rest.items() if value is not None}
     _check(mechanism, placement, start, options)
@@ -132,6 +132,15 @@ def check(slots: Slots, count: int) -> None:
             raise UsageError(
                 f"attention at {slot.placement!r} has no place among {count} stages by default; name some"
             )
+
+
+def _numbers(stages: Any) -> tuple[int, ...]:
+    """Stages as they are told, a tuple or list of their numbers."""
+    if isinstance(stages, int):
+        raise UsageError(f"attention stages must be a tuple, as in ({stages},), not {stages}")
+    if isinstance(stages, tuple | list) and all(type(number) is int for number in stages):
+        return tuple(stages)
+    raise UsageError(f"attention stages must be a tuple of numbers, as in (3, 4), not {stages!r}")
 
 
 def _pairs(options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from chanattn.errors import UsageError
 from chanattn.layers import Conv
 from chanattn.models.block import Block, refuse_conv_slot
-from chanattn.models.network import Network, Outputs
+from chanattn.models.network import Network, Outputs, check_pictures
 from chanattn.models.slots import Slots
 from chanattn.models.stem import ceil_max_pool
 
@@ -158,7 +158,11 @@ class VoVNet(Network):
         """(N, H, W, 3) -> the head's outputs and the endpoints, see `Network`; `inputs` are for the head.
 
         In training, stochastic depth and dropout need the `dropout` random stream.
+
+        Raises:
+            UsageError: The pictures have not four axes.
         """
+        check_pictures(x)
         pictures = x
         stem = OSAStem(
             widths=self.stem_widths,

@@ -14,10 +14,9 @@ from typing import NoReturn
 
 from chanattn import cli
 from chanattn.errors import UsageError, visible
-from chanattn.packing import archive
 from chanattn.paths import to_path
 
-VERBS = {"pack": archive.pack, "unpack": archive.unpack}
+VERBS = ("pack", "unpack")
 
 
 def main(arguments: list[str]) -> None:
@@ -26,10 +25,12 @@ def main(arguments: list[str]) -> None:
         raise UsageError(
             "say what to do: python -m chanattn.packing pack RUN FILE.tar, or unpack FILE.tar RUN"
         )
+    from chanattn.packing import archive  # of the laboratory: what lacks it is told by `cli.run`
+
     source, target = map(to_path, arguments[1:])
     signal.signal(signal.SIGTERM, _leave)  # what is half made is removed
     try:
-        count = VERBS[arguments[0]](source, target)
+        count = getattr(archive, arguments[0])(source, target)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     print(visible(f"{arguments[0]}ed {count} files: {target}"))

@@ -21,8 +21,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from chanattn.errors import UsageError
+from chanattn.errors import UsageError, some
+from chanattn.runs.config import Config
 from chanattn.runs.layout import CONFIG, INDEX
+from chanattn.runs.sweep import SweepRecord
 from chanattn.training.lock import LOCK, is_held
 from chanattn.training.space import shortage
 
@@ -49,13 +51,14 @@ def pack(directory: Path, file: Path) -> int:
         How many files it holds.
 
     Raises:
-        UsageError: the directory is no run and no sweep, is being trained, holds links, or cannot be read;
-            the file is there already, or there is no room for it.
+        UsageError: the directory is no run and no sweep, or does not tell all of its config; is being
+            trained, holds links, or cannot be read; the file is there already, or there is no room for it.
     """
     if not any((directory / name).is_file() for name in (CONFIG, INDEX)):
         raise UsageError(
             f"{directory} is no run and no sweep: there is neither {CONFIG} nor {INDEX} in it"
         )
+    _refuse_incomplete(directory)
     _refuse_existing(file)
     try:
         paths = list(_paths(directory))
@@ -136,6 +139,18 @@ def _paths(directory: Path) -> Iterator[Path]:
                 raise UsageError(f"{path} is a link or no plain file; put a copy in its place")
             if path.is_file():
                 yield path
+
+
+def _refuse_incomplete(directory: Path) -> None:
+    """What would be carried away in vain: nobody could resume, evaluate or report it."""
+    SweepRecord.read(directory)  # refuses one that is damaged
+    config = Config.read(directory)
+    missing = config.missing() if config else []
+    if missing:
+        raise UsageError(
+            f"{directory / CONFIG} is no config of a run, it lacks {some(missing)}; restore it, or pack"
+            " another directory"
+        )
 
 
 def _refuse_training(directory: Path, paths: list[Path]) -> None:

@@ -65,8 +65,12 @@ def read_sweep(folder: Path) -> Sweep:
     """
     record = SweepRecord.read(folder)
     if record is None:
-        hint = "it is a single run" if (folder / METRICS).exists() else "is it a sweep?"
-        raise UsageError(f"{folder} has no {INDEX}: {hint}; give the --workdir of a sweep")
+        if not folder.is_dir():
+            what = "is not there"
+        else:
+            kind = "a single run" if (folder / METRICS).exists() else "no sweep"
+            what = f"is {kind}, it has no {INDEX}"
+        raise UsageError(f"{folder} {what}; give the --workdir of a sweep")
     problems: list[str] = []
     costs = _costs(folder, problems)
     variants = tuple(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from chanattn.config import add_later_fields
+from chanattn.config import FIELDS, add_later_fields
 from chanattn.fields import flatten
 from chanattn.files import write_text
 from chanattn.runs.json_object import read_json
@@ -53,6 +53,11 @@ class Config:
         """
         values = read_json(directory / CONFIG)
         return None if values is None else cls.from_json(values)
+
+    def missing(self) -> list[str]:
+        """The fields that every config has had, in whatever version, and this one lacks."""
+        there = self.fields()
+        return [path for path in FIELDS if path not in there]
 
     def to_text(self) -> str:
         """Indented JSON."""

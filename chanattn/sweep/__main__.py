@@ -147,4 +147,4 @@ def _seeds(words: list[str]) -> int | list[int]:
 
 
 if __name__ == "__main__":
-    cli.run(main, config=True)
+    cli.run(main, config=True, example="configs/ablations/se_reduction.py")

@@ -1,9 +1,9 @@
 """What is learnt. A new task is one file with a class like `Classification`, and one line in `_TASKS`."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from ml_collections import ConfigDict
-
+import chanattn.laboratory  # noqa: F401
 from chanattn import models
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.tasks import auxiliary
@@ -12,6 +12,9 @@ from chanattn.tasks.classification import Classification
 from chanattn.tasks.detection import Detection
 from chanattn.tasks.segmentation import Segmentation
 from chanattn.tasks.task import RESERVED, STEP_METRICS, Answers, Task
+
+if TYPE_CHECKING:  # first the laboratory, see above
+    from ml_collections import ConfigDict
 
 __all__ = ["Answers", "Task", "annotations", "create", "names", "network", "register"]
 
@@ -74,7 +77,7 @@ def annotations(name: str) -> tuple[str, ...] | None:
     return tuple(_KINDS[field] for field in _TASKS[name].fields)
 
 
-def create(config: ConfigDict) -> Task:
+def create(config: "ConfigDict") -> Task:
     """The task of a config's `task` section.
 
     Raises:
@@ -88,7 +91,7 @@ def create(config: ConfigDict) -> Task:
     return _TASKS[config.name].from_config(config)
 
 
-def network(config: ConfigDict, num_classes: int) -> models.Network:
+def network(config: "ConfigDict", num_classes: int) -> models.Network:
     """The network of a whole config, with the head that its task needs.
 
     Args:

@@ -23,13 +23,13 @@ from chanattn import __version__
 from chanattn.class_names import difference, fingerprint
 from chanattn.data.source import ImageShape
 from chanattn.data.vocabulary import is_vocabulary
-from chanattn.errors import RunFailed, UsageError
+from chanattn.errors import RunFailed, UsageError, some
 from chanattn.layers import kernels
 from chanattn.runs.classes import read_classes, write_classes
 from chanattn.runs.config import Config
 from chanattn.runs.environment import Environment
 from chanattn.runs.initialisation import Initialisation
-from chanattn.runs.layout import CHECKPOINTS, CLASSES, CONFIG, SUMMARY
+from chanattn.runs.layout import CHECKPOINTS, CLASSES, CONFIG, INDEX, RUNS, SUMMARY
 from chanattn.runs.metric import EARLIER, Metric
 from chanattn.runs.summary import Summary
 from chanattn.training import plain_path
@@ -39,6 +39,7 @@ from chanattn.training.folders import folders
 from chanattn.training.space import check_writable
 
 _BELOW = 300  # bytes: the longest path in a run directory, which Orbax or an evaluation makes
+_MOST_NAMED = 5  # of many changes, or runs, in a message
 
 PACKAGES = (
     *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "ml-collections"),
@@ -73,7 +74,9 @@ def check_run(
         return
     changes = changed_fields(read_config(directory), config)
     if changes and not allow_config_change:
-        listed = ", ".join(f"{path} {old!r} -> {new!r}" for path, (old, new) in changes.items())
+        listed = some(
+            (f"{path} {old!r} -> {new!r}" for path, (old, new) in changes.items()), _MOST_NAMED
+        )
         raise UsageError(
             f"{directory} holds a run with another config ({listed}); choose another --workdir, or"
             " continue that run with --allow_config_change"
@@ -225,17 +228,28 @@ def read_config(workdir: str | os.PathLike[str]) -> ConfigDict:
     """The config of the run in `workdir`.
 
     Raises:
-        UsageError: there is no run, or its config cannot be read.
+        UsageError: there is no run, or a sweep of several, or its config cannot be read.
     """
     path = Path(workdir) / CONFIG
     try:
         return from_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
+        if (path.parent / INDEX).is_file():
+            raise UsageError(_several(path.parent)) from error
         raise UsageError(f"{workdir} holds no run: there is no {path}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             f"{path} cannot be read ({error}); restore it, or choose another --workdir"
         ) from error
+
+
+def _several(sweep: Path) -> str:
+    """That a folder holds a sweep, and which runs there are."""
+    runs = sorted(str(path.parent) for path in (sweep / RUNS).rglob(CONFIG))
+    told = (
+        f"name one of its runs: {some(runs, _MOST_NAMED)}" if runs else "none of its runs has begun"
+    )
+    return f"{sweep} is a sweep, not a run; {told}"
 
 
 def finish(workdir: str | os.PathLike[str], summary: Summary) -> None:

@@ -95,9 +95,11 @@ def _check_length(config: ConfigDict) -> None:
     if not given:
         raise UsageError("the training has no length: set one of steps, epochs, examples")
     listed = ", ".join(f"{name}={value:g}" for name, value in given.items())
-    raise UsageError(
-        f"the training has {len(given)} lengths ({listed}); keep one and set the others to 0"
-    )
+    ways = [
+        f"{' '.join(f'--config.{other}=0' for other in given if other != name)} to keep {name}"
+        for name in given
+    ]
+    raise UsageError(f"the training has {len(given)} lengths ({listed}); add {', or '.join(ways)}")
 
 
 def _check_batch(config: ConfigDict) -> None:

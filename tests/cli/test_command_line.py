@@ -1,5 +1,8 @@
 """The command line: what is understood, what is refused and with which words and exit code."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,6 +63,7 @@ def test_config_flag_may_stand_behind_its_overrides() -> None:
         ),
         ([f"--config={DIGITS}", "config.seed=3"], "Flags begin with two dashes: --config.seed=3"),
         ([f"--config={DIGITS}", "seed=3"], "unexpected argument 'seed=3'"),
+        ([f"--config={DIGITS}", "se"], "'se'. This program takes flags alone; --help lists them"),
         ([f"--config={DIGITS}", "--wrkdir=x"], "unknown flag --wrkdir. Did you mean 'workdir'"),
         (
             [f"--config={DIGITS}", "--config.optimizer.learning_rat=1"],
@@ -83,6 +87,37 @@ def test_mistake_is_named_in_one_line(arguments: list[str], message: str) -> Non
     with pytest.raises(UsageError, match=message) as caught:
         parse(*arguments)
     assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_of_a_clone_is_found_and_read_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "chanattn").symlink_to(ROOT / "chanattn")  # as installed: without `configs`
+    program = """
+import sys
+from chanattn import cli
+from chanattn.errors import UsageError
+before = [*sys.path]
+try:
+    cli.load_config("configs/digits.py")
+except UsageError as error:
+    print(error)
+print(cli.load_config(sys.argv[1]).dataset.name)
+assert sys.path == before
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(ROOT / "configs" / "digits.py")],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines() == [
+        "config file configs/digits.py does not exist. Run this in the clone of chanattn, or give the file's"
+        f" whole path, {ROOT}/configs/digits.py.",
+        "digits",
+    ], done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Run directories: what is written, what is refused, and that a refusal writes nothing."""
 
 import json
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -23,6 +24,7 @@ from chanattn.training.run_directory import (
     read_config,
 )
 from configs import base
+from tests.support.fake_sweep import write_sweep
 
 METRICS = (Metric("iou", "mean IoU", "%", higher_is_better=True),)
 
@@ -70,6 +72,18 @@ def test_other_config_is_refused_with_the_changes(tmp_path: Path, config: Config
     assert "--allow_config_change" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert snapshot(tmp_path) == before
+
+
+def test_of_many_changes_a_handful_is_named(tmp_path: Path, config: ConfigDict) -> None:
+    open_run(tmp_path, config, METRICS)
+    other = base.get_config()
+    other.steps, other.seed, other.batch_size, other.dataset.name = 7, 8, 9, "digits"
+    other.log_every, other.eval_every, other.checkpoint_every = 17, 18, 19
+    changed = len(changed_fields(config, other))
+    assert changed > 5
+    with pytest.raises(UsageError, match=rf" and {changed - 5} more\); choose") as caught:
+        open_run(tmp_path, other, METRICS)
+    assert str(caught.value).count(" -> ") == 5
 
 
 def test_allowed_change_is_recorded_and_the_run_is_no_longer_done(
@@ -125,6 +139,20 @@ def test_failing_disk_is_a_usage_error(
 def test_directory_without_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no run"):
         read_config(tmp_path)
+
+
+def test_a_sweep_is_told_from_a_run_and_its_runs_are_named(
+    tmp_path: Path, config: ConfigDict
+) -> None:
+    write_sweep(tmp_path / "S", {"none": [0.9, 0.91], "se": [0.92, 0.93]})
+    with pytest.raises(
+        UsageError,
+        match=r"S is a sweep, not a run; name one of its runs: \S*S/runs/variant0/seed0, ",
+    ):
+        read_config(tmp_path / "S")
+    shutil.rmtree(tmp_path / "S" / "runs")
+    with pytest.raises(UsageError, match="S is a sweep, not a run; none of its runs has begun"):
+        read_config(tmp_path / "S")
 
 
 def test_damaged_config_is_named(tmp_path: Path, config: ConfigDict) -> None:

@@ -216,7 +216,10 @@ def test_option_of_wrong_type_is_refused(path: str) -> None:
     ("changes", "message"),
     [
         ({"epochs": 0.0}, "no length"),
-        ({"steps": 5}, r"2 lengths \(steps=5, epochs=1\)"),
+        (
+            {"steps": 5},
+            r"2 lengths \(steps=5, epochs=1\); add --config.epochs=0 to keep steps, or --config.steps=0 to",
+        ),
         ({"model.init_strict": False}, "model.init_strict=False is for model.init"),
         ({"optimizer.new_factor": 2.0}, "new_factor=2.0 is for what model.init does not load"),
         ({"accumulate": 3}, "batch_size 128 cannot be split into accumulate=3"),

@@ -273,3 +273,29 @@ def test_what_cannot_work_is_refused_at_once(
     with pytest.raises(UsageError, match=message) as error:
         models.create(name, **options)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"attention": {"name": "se", "stages": 4}},
+            r"stages must be a tuple, as in \(4,\), not 4$",
+        ),
+        ({"attention": {"name": "se", "stages": "34"}}, r"tuple of numbers, .* not '34'$"),
+        (
+            {"dropuot": 0.1},
+            r"unknown argument 'dropuot' of models.create.* Did you mean 'dropout'\?",
+        ),
+        ({"layers": (1, 1, 1, 1)}, r"'layers' is \(3, 4, 6, 3\) in architecture 'resnet50'"),
+    ],
+)
+def test_an_argument_that_cannot_be_meant_is_named(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        models.create("resnet50", **arguments)
+
+
+@pytest.mark.parametrize("name", ["resnet8", "efficientnet_b0", "ese_vovnet19b_dw"])
+def test_one_picture_without_an_axis_for_the_batch_is_refused(name):
+    with pytest.raises(UsageError, match=r"\(N, H, W, 3\), not \(32, 32, 3\); .* as x\[None\]"):
+        jax.eval_shape(models.create(name).init, jax.random.key(0), jnp.zeros((32, 32, 3)))

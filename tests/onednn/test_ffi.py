@@ -165,6 +165,7 @@ def test_asking_for_the_kernels_changes_no_environment_variable():
 import os
 before = dict(os.environ)
 from chanattn.layers import kernels
+kernels.choose("auto")
 assert kernels.current() == "onednn", kernels.lacking()
 assert dict(os.environ) == before
 """
@@ -216,6 +217,7 @@ from importlib import metadata
 from chanattn.onednn import library
 library._copy_of_openmp = lambda: None
 from chanattn.layers import kernels
+kernels.choose("auto")
 assert kernels.current() == "xla"
 print(kernels.lacking())
 """

@@ -10,18 +10,21 @@ from pathlib import Path
 
 import pytest
 
+from chanattn.config import get_config
 from chanattn.errors import UsageError
 from chanattn.packing import archive
 from chanattn.packing.__main__ import main
 from chanattn.packing.archive import FILES, MANIFEST, pack, unpack
 from chanattn.training import lock
+from chanattn.training.config import to_json
+from tests.support.fake_sweep import write_sweep
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     directory = tmp_path / "run"
     for name, content in {
-        "config.json": b"{}",
+        "config.json": to_json(get_config()).encode(),
         "checkpoints/7/weights/d/8f3a": os.urandom(3000),
         "checkpoints/7/files.json": b"{}",
         "checkpoints/7/a name\nof two lines \xff.json".encode("latin-1").decode("latin-1"): b"x",
@@ -67,11 +70,11 @@ def test_what_is_unpacked_is_what_was_packed_but_the_lock(
 def test_a_sweep_is_packed_with_its_runs_and_without_compiled_programs(
     run: Path, tmp_path: Path
 ) -> None:
-    sweep = tmp_path / "sweep"
+    sweep = write_sweep(tmp_path / "sweep", {"se": [None]})
+    shutil.rmtree(sweep / "runs")
     shutil.copytree(run, sweep / "runs" / "se" / "seed0")
     (sweep / "cache").mkdir()
-    for name in ("sweep.json", "cache/program"):
-        (sweep / name).write_text("{}")
+    (sweep / "cache" / "program").write_text("{}")
     pack(sweep, tmp_path / "sweep.tar")
     unpack(tmp_path / "sweep.tar", tmp_path / "elsewhere")
     assert left(tmp_path / "elsewhere") == {"sweep.json", "runs"}
@@ -105,6 +108,24 @@ def test_what_cannot_be_packed_is_refused(run: Path, tmp_path: Path) -> None:
         pack(run, tmp_path / "absent" / "x.tar")
     (run / "linked").symlink_to("/etc")
     with pytest.raises(UsageError, match="linked is a link or no plain file"):
+        pack(run, tmp_path / "x.tar")
+    assert left(tmp_path) == {"run"}
+
+
+def test_a_run_without_all_of_its_config_is_refused(run: Path, tmp_path: Path) -> None:
+    path = run / "config.json"
+    whole = json.loads(path.read_text())
+    path.write_text("{}")
+    with pytest.raises(
+        UsageError, match=r"config\.json is no config of a run, it lacks seed, .* more; re"
+    ):
+        pack(run, tmp_path / "x.tar")
+    del whole["batch_size"]
+    path.write_text(json.dumps(whole))
+    with pytest.raises(UsageError, match="it lacks batch_size; restore it"):
+        pack(run, tmp_path / "x.tar")
+    path.write_text('{"seed"')
+    with pytest.raises(UsageError, match=r"config\.json is damaged"):
         pack(run, tmp_path / "x.tar")
     assert left(tmp_path) == {"run"}
 

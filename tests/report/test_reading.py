@@ -158,9 +158,11 @@ def test_a_published_figure_that_is_none_is_refused(sweep: Path, value: object) 
 
 
 def test_what_is_no_sweep_is_refused(tmp_path: Path, sweep: Path) -> None:
-    with pytest.raises(UsageError, match=r"has no sweep\.json"):
+    with pytest.raises(UsageError, match="absent is not there; give the --workdir of a sweep$"):
         read_sweep(tmp_path / "absent")
-    with pytest.raises(UsageError, match="a single run"):
+    with pytest.raises(UsageError, match=r"is no sweep, it has no sweep\.json; give the"):
+        read_sweep(tmp_path)
+    with pytest.raises(UsageError, match=r"is a single run, it has no sweep\.json; give the"):
         read_sweep(run(sweep))
 
 

@@ -8,6 +8,7 @@
 `python -m chanattn.analysis.cost --config=configs/cifar10.py:se` prints it.
 """
 
+import chanattn.laboratory  # noqa: F401
 from chanattn.analysis.cost.measure import of_configs
 
 __all__ = ["of_configs"]

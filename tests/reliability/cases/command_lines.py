@@ -42,6 +42,7 @@ CASES = (
     Case("`--output` for a run", "eval.py --workdir=RUN --output=OUT"),
     Case("unknown flag of a table", "python -m chanattn.attention --markdwn"),
     Case("stray word of a table", "python -m chanattn.models config.seed=3"),
+    Case("stray word of the catalogue", "python -m chanattn.attention se"),
     Case("preparation of nothing", "python -m chanattn.data.prepare"),
     Case("preparation with an unknown flag", "python -m chanattn.data.prepare cifar10 --dir=D"),
     Case("cost of an unknown mechanism", f"{COST} --mechanisms=se,ceca,ecca"),

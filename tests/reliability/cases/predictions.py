@@ -4,6 +4,7 @@ import struct
 
 from tests.reliability.case import Case
 from tests.reliability.cases.data_sets import FLOATS, JPEG
+from tests.reliability.cases.runs import sweep
 from tests.reliability.cases.weights import net
 from tests.reliability.making import both, data, run, text, tiny
 
@@ -19,6 +20,7 @@ CASES = (
     Case("without a run", "predict.py a.jpg", a_picture),
     Case("on nothing", PREDICT, run),
     Case("by what is no run", f"{PREDICT} a.jpg", a_picture),
+    Case("by a sweep", "predict.py --workdir=S a.jpg", both(sweep, a_picture)),
     Case("on a picture that is absent", f"{PREDICT} a.jpg", run),
     Case("on a pattern without matches", f"{PREDICT} *.webp", run),
     Case("on a folder without pictures", f"{PREDICT} D", both(run, text("D/a.txt", "a"))),

@@ -6,15 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.reliability.case import Case
+from tests.reliability.cases.runs import sweep
 from tests.reliability.making import run, text
-from tests.support.fake_sweep import write_sweep
 
 REPORT = "python -m chanattn.report S"
-
-
-def sweep(folder: Path) -> None:
-    """A sweep of two variants."""
-    write_sweep(folder / "S", {"none": [0.9, 0.91], "se": [0.92, 0.93]})
 
 
 def changed(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:

@@ -8,11 +8,25 @@ from typing import TextIO
 
 from tests.reliability.case import Case
 from tests.reliability.making import both, run, text, tiny
+from tests.support.fake_sweep import write_sweep
 
 TRAIN = "train.py --config=tiny.py --workdir=RUN"
 TOUCHED = (r"RUN/(\.lock|config\.json|environment\.json)",)
 EVAL = "eval.py --workdir=RUN"
+PACK = "python -m chanattn.packing pack"
+MANY = " ".join(
+    f"--config.{change}"
+    for change in (
+        *("seed=1", "log_every=3", "eval_every=4", "checkpoint_every=5"),
+        *("optimizer.learning_rate=1", "optimizer.momentum=0.8", "model.dropout=0.1"),
+    )
+)
 _HELD: list[TextIO] = []  # locks of this process, until it ends
+
+
+def sweep(folder: Path) -> None:
+    """S, a sweep of four runs."""
+    write_sweep(folder / "S", {"none": [0.9, 0.91], "se": [0.92, 0.93]})
 
 
 def _unwritable(folder: Path) -> None:
@@ -81,6 +95,7 @@ CASES = (
     Case("address of a service", "train.py --config=tiny.py --workdir=gs://bucket/RUN", tiny),
     Case("in use by another process", TRAIN, _locked, writes=("RUN/.lock",)),
     Case("run of another config", f"{TRAIN} --config.optimizer.learning_rate=1", run),
+    Case("run of quite another config", f"{TRAIN} {MANY}", run),
     Case("checkpoints without a config", TRAIN, _without_config),
     Case("damaged config.json", TRAIN, replaced("config.json", '{"steps": 2')),
     Case("config.json that is a list", TRAIN, replaced("config.json", "[]")),
@@ -100,6 +115,9 @@ CASES = (
         writes=TOUCHED,
     ),
     Case("evaluation of what is no run", EVAL),
+    Case("evaluation of a sweep", "eval.py --workdir=S", sweep),
+    Case("pack of an empty config", f"{PACK} RUN RUN.tar", text("RUN/config.json", "{}")),
+    Case("pack of a damaged sweep", f"{PACK} S S.tar", text("S/sweep.json", "{}")),
     Case("evaluation of a run without checkpoints", EVAL, without_checkpoints),
     Case("evaluation of a damaged config.json", EVAL, replaced("config.json", "\x00")),
     Case("evaluation of a step that is absent", f"{EVAL} --step=7", run),

@@ -32,6 +32,13 @@ def named(name: str) -> Callable[[Path], None]:
 
 CASES = (
     Case("no folder", "python -m chanattn.sweep --config=configs/ablations/mechanisms.py:digits"),
+    Case("no sweep file", "python -m chanattn.sweep --workdir=S"),
+    Case(
+        "outside of the clone",
+        "python -m chanattn.sweep --config=configs/ablations/se_reduction.py --workdir=S",
+        lambda folder: (folder / "configs").unlink(),
+        varies=r"(?<=whole path, ).*",
+    ),
     Case(
         "unknown scale",
         "python -m chanattn.sweep --config=configs/ablations/mechanisms.py:digts --workdir=S",
