@@ -53,7 +53,7 @@ def check_run(
     """Refuses a directory that cannot become, or continue as, a run of `config`; writes nothing.
 
     Raises:
-        UsageError: the directory cannot be written, or it holds a run with another config and
+        UsageError: the directory cannot be written, it holds a sweep, or a run with another config and
             `allow_config_change` is False; the message lists the fields that differ.
     """
     if "://" in os.fspath(workdir):
@@ -70,6 +70,11 @@ def check_run(
             raise UsageError(
                 f"{directory} holds checkpoints but no {CONFIG}, so what they belong to is unknown;"
                 " choose another --workdir"
+            )
+        if (directory / INDEX).is_file():
+            raise UsageError(
+                f"{directory} holds a sweep, whose runs `python -m chanattn.sweep` trains; choose another"
+                " --workdir"
             )
         return
     changes = changed_fields(read_config(directory), config)

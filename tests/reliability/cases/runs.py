@@ -116,6 +116,7 @@ CASES = (
     ),
     Case("evaluation of what is no run", EVAL),
     Case("evaluation of a sweep", "eval.py --workdir=S", sweep),
+    Case("training into a sweep", "train.py --config=tiny.py --workdir=S", sweep),
     Case("pack of an empty config", f"{PACK} RUN RUN.tar", text("RUN/config.json", "{}")),
     Case("pack of a damaged sweep", f"{PACK} S S.tar", text("S/sweep.json", "{}")),
     Case("evaluation of a run without checkpoints", EVAL, without_checkpoints),
