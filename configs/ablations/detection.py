@@ -6,12 +6,13 @@
     python -m chanattn.sweep --config=configs/ablations/detection.py:coco --workdir=COCO
 
 The argument is a scale, and by choice a table: `backbone`, which is the one without a name, or `neck`. At
-`tiny`, shapes that the package draws itself are learnt for minutes. At `bccd`, the pictures of blood cells are
-three quarters as large as those of `configs/bccd.py`, for training and evaluation alike, and there are fewer
-epochs, so that variants times seeds are affordable on two cores; AP, of the test split after the last step, is
-then no figure to compare with others. At `coco` stand the published figures, all of networks that were trained on ImageNet with their attention, in detectors with
-anchors: compare the order of the variants. With `--config.model.init=WEIGHTS` all begin with the same
-weights, to which `--config.model.attention.start=identity` adds the mechanisms.
+`tiny`, shapes that the package draws itself are learnt for minutes. At `bccd`, the pictures of blood cells
+are three quarters as large as those of `configs/bccd.py`, for training and evaluation alike, and there are
+fewer epochs, so that variants times seeds are affordable on two cores; AP, of the test split after the last
+step, is then no figure to compare with others. At `coco` stand the published figures, all of networks that
+were trained on ImageNet with their attention, in detectors with anchors: compare the order of the variants.
+With `--config.model.init=WEIGHTS` all begin with the same weights, to which
+`--config.model.attention.start=identity` adds the mechanisms.
 """
 
 import dataclasses

@@ -29,11 +29,6 @@ def sweep(folder: Path) -> None:
     write_sweep(folder / "S", {"none": [0.9, 0.91], "se": [0.92, 0.93]})
 
 
-def _recipe_and_sweep(folder: Path) -> None:
-    tiny(folder)
-    sweep(folder)
-
-
 def _unwritable(folder: Path) -> None:
     tiny(folder)
     (folder / "RUN").mkdir(mode=0o555)
@@ -121,7 +116,7 @@ CASES = (
     ),
     Case("evaluation of what is no run", EVAL),
     Case("evaluation of a sweep", "eval.py --workdir=S", sweep),
-    Case("training into a sweep", "train.py --config=tiny.py --workdir=S", _recipe_and_sweep),
+    Case("training into a sweep", "train.py --config=tiny.py --workdir=S", both(tiny, sweep)),
     Case("pack of an empty config", f"{PACK} RUN RUN.tar", text("RUN/config.json", "{}")),
     Case("pack of a damaged sweep", f"{PACK} S S.tar", text("S/sweep.json", "{}")),
     Case("evaluation of a run without checkpoints", EVAL, without_checkpoints),
