@@ -1,6 +1,10 @@
 """Mechanisms under Flax's own transforms: rematerialisation, a scan over blocks, and a mesh of devices."""
 
+import os
+import subprocess
+import sys
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -12,6 +16,7 @@ from members import CHANNELS, build, feature_map, random_like
 from sampling import only
 
 from chanattn import attention
+from tests.conftest import ROOT
 
 NAMES = attention.names()
 SHAPE = (2, 4, 3, CHANNELS)
@@ -130,3 +135,49 @@ def test_a_mechanism_initialises_under_a_scan(name: str) -> None:
     shapes = jax.eval_shape(Scanned(name).init, jax.random.key(0), feature_map(*SHAPE))
     for leaf in jax.tree.leaves(shapes.get("params", {})):
         assert leaf.shape[0] == BLOCKS
+
+
+SHARDED = ["se", "eca", "cbam", "srm", "top_k", "sca", "sk", "gc"]
+PROGRAM = """
+import sys
+import jax, jax.numpy as jnp, numpy as np
+jax.config.update("jax_num_cpu_devices", 2)
+from jax.sharding import NamedSharding, PartitionSpec as P
+from test_transforms import COLLECTIONS, SHAPE, build, feature_map, variables_of
+
+names, (n, *rest) = sys.argv[1:], SHAPE
+x = np.tile(feature_map(*SHAPE), (2, 1, 1, 1)) * np.linspace(0.5, 1.5, 2 * n)[:, None, None, None]
+x = x.astype(np.float32)
+variables = {name: jax.device_get(variables_of(name)) for name in names}
+
+def losses(variables, x):
+    def loss(params, name):
+        state = variables[name] | {"params": params}
+        y, changed = build(name).apply(state, x, train=True, mutable=COLLECTIONS)
+        return jnp.mean(y ** 2), changed
+    return {
+        name: jax.grad(loss, has_aux=True)(variables[name]["params"], name) for name in names
+    }
+
+mesh = jax.make_mesh((2,), ("data",))
+spread = jax.device_put(x, NamedSharding(mesh, P("data")))
+copies = jax.device_put(variables, NamedSharding(mesh, P()))
+sharded, alone = (jax.jit(losses)(*args) for args in ((copies, spread), (variables, x)))
+assert not sharded["se"][1]["attention"]["weights"].sharding.is_fully_replicated
+for ours, theirs in zip(jax.tree.leaves(sharded), jax.tree.leaves(alone), strict=True):
+    # Some gradients are 0 but for rounding: a shift of a softmax's logits.
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5 * np.abs(theirs).max() + 1e-7)
+"""
+
+
+def test_a_batch_is_split_over_devices_and_nothing_changes() -> None:
+    """Batch norms see the whole batch, weights lie where their pictures lie, gradients are sums."""
+    path = os.pathsep.join([str(Path(__file__).parent), str(ROOT), str(ROOT / "tests" / "support")])
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *SHARDED],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
