@@ -192,7 +192,7 @@ def describe(name: str) -> Mechanism:
     """What is known of a mechanism.
 
     Raises:
-        UsageError: There is none of that name.
+        UsageError: The name is unknown.
     """
     if name not in _MECHANISMS:
         raise UsageError(

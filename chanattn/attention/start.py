@@ -62,10 +62,10 @@ class FromIdentity(nn.Module):
 
 
 def check(mechanism: Mechanism, start: str) -> None:
-    """Refuse a start that there is not, or that the mechanism cannot have.
+    """Refuse an unknown start, or one that the mechanism cannot have.
 
     Raises:
-        UsageError: It is so.
+        UsageError: The start is unknown, or the mechanism is of the conv slot.
     """
     if start not in STARTS:
         raise UsageError(

@@ -22,7 +22,7 @@ def activation(name: str) -> Activation:
     """The activation called `name`: relu, relu6, silu, gelu (tanh form) or hard_swish.
 
     Raises:
-        UsageError: There is none of that name.
+        UsageError: The name is unknown.
     """
     if name not in _ACTIVATIONS:
         valid = sorted(_ACTIVATIONS)

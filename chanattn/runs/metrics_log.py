@@ -57,7 +57,7 @@ class Line:
         return {"step": self.step, "split": self.split, **self.values}
 
     def value(self, name: str) -> float | None:
-        """A finite number of the line; None if there is none of that name."""
+        """A finite number of the line; None if the name is unknown."""
         return number(self.values.get(name))
 
 

@@ -112,7 +112,7 @@ class Checkpoints:
                 raise
             error.add_note(str(failure))  # what ends the program already matters more
 
-    def found(self) -> list[int]:
+    def steps_on_disk(self) -> list[int]:
         """Steps of all that looks like a checkpoint, oldest first."""
         return decided(lambda: list(folders(self.directory)))
 

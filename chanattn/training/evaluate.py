@@ -286,7 +286,7 @@ def with_overrides(trained: ConfigDict, overrides: dict[str, Any]) -> ConfigDict
 
 def choose_step(run: Path, checkpoints: Checkpoints, step: int | str | None) -> int:
     """The step asked for. A damaged newest checkpoint is not passed over: reading it will name it."""
-    steps = checkpoints.found()
+    steps = checkpoints.steps_on_disk()
     if not steps:
         raise UsageError(f"there is no checkpoint in {checkpoints.directory}; train the run first")
     if step is None:

@@ -33,7 +33,7 @@ def restore_newest(
         UsageError: all checkpoints are damaged, the newest one holds another network, or a process never sees
             what process 0 does.
     """
-    found = checkpoints.found()
+    found = checkpoints.steps_on_disk()
     found = [step for step in found if step % prefer_multiples_of == 0] or found
     damaged: list[DamagedCheckpoint] = []
     for step in reversed(found):

@@ -132,7 +132,7 @@ def test_the_newest_good_checkpoint_is_used_and_the_bad_one_set_aside(
         assert wrong.step == 9
         assert wrong.reason
         assert "\n" not in str(wrong)
-        assert checkpoints.found() == [5]
+        assert checkpoints.steps_on_disk() == [5]
         checkpoints.save(states[9], {"step": 9})
     assert (directory / "damaged-9").is_dir()
     with Checkpoints(directory) as checkpoints:

@@ -42,7 +42,7 @@ def get(name: str) -> Fuse:
     """The way called `name` to apply weights.
 
     Raises:
-        UsageError: There is none of that name.
+        UsageError: The name is unknown.
     """
     if name not in _FUSES:
         raise UsageError(

@@ -191,7 +191,7 @@ def get(gate: str | Gate, **options: float | bool) -> Gate:
     """The gate called `gate`, with its options bound; a `Gate` is returned as it is.
 
     Raises:
-        UsageError: There is none of that name, or it does not take an option, or not that value.
+        UsageError: The name is unknown, or the gate does not take an option, or not that value.
     """
     if isinstance(gate, Gate):
         return gate

@@ -83,7 +83,7 @@ def get(name: str) -> Squeeze:
     """The squeeze called `name`; names joined by "+" give a stack, "mean+max" an (N, 2, C) descriptor.
 
     Raises:
-        UsageError: There is none of that name, or "none" is part of a stack.
+        UsageError: The name is unknown, or "none" is part of a stack.
     """
     parts = name.split("+")
     for part in parts:
