@@ -36,6 +36,7 @@ def start(
     variables: Mapping[str, str],
     directory: str | None = None,
     session: bool = True,
+    pass_fds: Sequence[int] = (),
 ) -> "Watch":
     """Starts the worker of a run.
 
@@ -50,6 +51,7 @@ def start(
         directory: where the command is run; None: here.
         session: gives the worker a session of its own, so that Ctrl-C reaches the sweep alone, which then
             stops it in order.
+        pass_fds: further file descriptors that the worker has, too.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / OUTPUT).open("ab") as output:
@@ -61,6 +63,7 @@ def start(
             env=os.environ | dict(variables),
             cwd=directory,
             start_new_session=session,
+            pass_fds=pass_fds,
         )
     return Watch(worker, folder, stall)
 
@@ -85,20 +88,32 @@ class Watch:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._worker, self._folder = worker, folder
-        self._seconds, self._clock = seconds, clock
+        self._seconds = self._allowed = seconds
+        self._clock = clock
         self._reason = ""
         self._told = False
         self._seen: object = None
         self._used = 0.0
         self._progress = self._looked = clock()
 
-    def poll(self) -> Outcome | None:
-        """What became of the worker; None while it runs. To be called every second or so."""
+    def of_next(self, folder: Path) -> "Watch":
+        """The same worker with another run, begun a moment ago."""
+        return Watch(self._worker, folder, self._allowed, clock=self._clock)
+
+    def code(self) -> Outcome | None:
+        """What became of the worker; None while it runs, whether it does anything or not."""
         code = self._worker.poll()
+        if code is None:
+            return None
+        if self._worker.stdin is not None:
+            self._worker.stdin.close()
+        return self._reason or code
+
+    def poll(self) -> Outcome | None:
+        """As `code`, and ends it if it stands still. To be called every second or so."""
+        code = self.code()
         if code is not None:
-            if self._worker.stdin is not None:
-                self._worker.stdin.close()
-            return self._reason or code
+            return code
         if self._seconds and self._stands_still():
             self._reason = self._reason or f"no progress for {duration(self._seconds)}"
             if self._told:

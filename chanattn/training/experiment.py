@@ -44,6 +44,7 @@ class Experiment:
         schedule: learning rate by step.
         optimizer: gradients to updates.
         initial: what the run begins with in place of drawn weights, if `model.init` names something.
+        programs: what has been traced and compiled; experiments that differ in the seed alone share it.
     """
 
     config: ConfigDict
@@ -56,30 +57,28 @@ class Experiment:
     schedule: Schedule
     optimizer: optax.GradientTransformation
     initial: Initial | None = None
+    programs: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def build(
-        cls, config: ConfigDict, initial: Callable[..., Initial | None] = lambda *_: None
+        cls,
+        config: ConfigDict,
+        initial: Callable[..., Initial | None] = lambda *_: None,
+        data_of: Callable[..., tuple[data.TrainingData, data.EvaluationData]] | None = None,
     ) -> Self:
         """Builds all parts of a valid config.
 
         Args:
             config: of the run.
             initial: reads `model.init`, as `chanattn.training.initial.read` does; by default nobody does.
+            data_of: in place of `open_data`.
 
         Raises:
             UsageError: devices, data and network do not fit together.
         """
         mesh = setup(config)
         task = tasks.create(config.task)
-        train = data.training(config, mesh, task.fields)
-        test = data.evaluation(
-            config,
-            mesh,
-            fields=task.fields,
-            whereabouts=task.scored_as_stored,
-            words=train.class_names,
-        )
+        train, test = (data_of or open_data)(config, mesh, task.fields, task.scored_as_stored)
         _check_classes(config, train.class_names, test.class_names)
         data.check_splits(config, train.source, test.source)
         data.check_shared_memory(train, test)
@@ -109,16 +108,29 @@ class Experiment:
         """An interval of the config in steps, where 0 means an epoch."""
         return steps or self.train.steps_per_epoch
 
-    @functools.cached_property
+    def with_seed(self, config: ConfigDict) -> Self:
+        """The same experiment with a config that differs in its seed alone, and the same programs."""
+        self.train.reseed(int(config.seed))
+        return dataclasses.replace(self, config=config)
+
+    def _program(self, name: str, make: Callable[[], Any]) -> Any:
+        if name not in self.programs:
+            self.programs[name] = make()
+        return self.programs[name]
+
+    @property
     def _init(self) -> Any:
         """See `make_init`; kept, because a network is traced once for all that is asked of it."""
-        return make_init(
-            self.model,
-            self.optimizer,
-            self.task,
-            self.train.image_shape,
-            ema=self.config.ema.decay > 0,
-            mesh=self.mesh,
+        return self._program(
+            "init",
+            lambda: make_init(
+                self.model,
+                self.optimizer,
+                self.task,
+                self.train.image_shape,
+                ema=self.config.ema.decay > 0,
+                mesh=self.mesh,
+            ),
         )
 
     def create_state(self) -> TrainState:
@@ -148,9 +160,36 @@ class Experiment:
             freeze=self.config.optimizer.freeze,
         )
 
+    def compiled_step(self, state: TrainState, feed: Any) -> Any:
+        """The compiled training step, for states and feeds of this kind."""
+        return self._program("step", lambda: self.train_step().lower(state, feed).compile())
+
     def evaluation(self) -> Evaluator:
         """What measures weights on the evaluation data."""
-        return Evaluator(self.model, self.task, self.test, self.mesh)
+        return self._program(
+            "evaluation", lambda: Evaluator(self.model, self.task, self.test, self.mesh)
+        )
+
+
+def open_data(
+    config: ConfigDict, mesh: Mesh, fields: Any, whereabouts: bool
+) -> tuple[data.TrainingData, data.EvaluationData]:
+    """The data of a run, to train and to evaluate on.
+
+    Args:
+        config: of the run.
+        mesh: devices.
+        fields: see `Task.fields`.
+        whereabouts: see `Task.scored_as_stored`.
+
+    Raises:
+        UsageError: a split is absent, or does not fit.
+    """
+    train = data.training(config, mesh, fields)
+    test = data.evaluation(
+        config, mesh, fields=fields, whereabouts=whereabouts, words=train.class_names
+    )
+    return train, test
 
 
 @dataclasses.dataclass(frozen=True)

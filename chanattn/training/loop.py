@@ -1,5 +1,6 @@
 """The training of one run, from a config to a summary."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,11 @@ _OTHER_NUMBERS = (
 
 @process.as_before()
 def train_and_evaluate(
-    config: ConfigDict, workdir: str | Path, *, allow_config_change: bool = False
+    config: ConfigDict,
+    workdir: str | Path,
+    *,
+    allow_config_change: bool = False,
+    build: Callable[..., Experiment] = Experiment.build,
 ) -> dict[str, Any]:
     """Trains, evaluates and saves a run, or continues the one that `workdir` holds.
 
@@ -59,6 +64,7 @@ def train_and_evaluate(
         config: as `chanattn.config` declares it.
         workdir: the run directory.
         allow_config_change: continue a run with another config than it was begun with.
+        build: see `Experiment.build`, or a `Reuse`, which has the runs of a process share what they can.
 
     Returns:
         What is written to `summary.json`.
@@ -84,7 +90,7 @@ def train_and_evaluate(
     with ExitStack() as stack:
         interrupt = stack.enter_context(Interrupt())
         workers = stack.enter_context(WorkerErrors())
-        experiment = Experiment.build(config, initial.of_run(workdir))
+        experiment = build(config, initial.of_run(workdir))
         stack.enter_context(experiment.train)
         stack.callback(experiment.test.close)
         notes = []

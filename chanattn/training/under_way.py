@@ -107,7 +107,7 @@ class UnderWay:
         if self._train_step is None:
             self._stop_if_told_early()
             start = time.monotonic()
-            self._train_step = self._experiment.train_step().lower(state, feed).compile()
+            self._train_step = self._experiment.compiled_step(state, feed)
             self._progress.compiled(time.monotonic() - start)
             self._stop_if_told_early()
         return self._train_step

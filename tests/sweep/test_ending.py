@@ -20,12 +20,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from chanattn import cli
 from chanattn.sweep import Sweep, program
-from chanattn.sweep.launchers import local
+from chanattn.sweep import staying
 from chanattn.sweep.request import GridRequest
 from configs import base
 
 acting, folder, *roles = sys.argv[1:]
-local.command = lambda job: [sys.executable, acting, str(job.workdir), job.variant]
+staying.command = lambda job, *pipes: [sys.executable, acting, str(job.workdir), job.variant]
 grid = Sweep(title="T", variants={role: {} for role in roles}, baseline=roles[0], seeds=1)
 request = GridRequest(
     file="acted.py", recipe=base.get_config(), changed={}, grid=grid,

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chanattn.sweep import machine
-from chanattn.sweep.launchers import local
+from chanattn.sweep import machine, staying
 from chanattn.sweep.launchers.base import Job
 from chanattn.sweep.launchers.local import Local
 from tests.conftest import ROOT
@@ -27,10 +26,11 @@ exec(open({acting!r}).read())
 PARENT = """
 import sys, time
 from pathlib import Path
+from chanattn.sweep import staying
 from chanattn.sweep.launchers import local
 from chanattn.sweep.launchers.base import Job
 folder = Path(sys.argv[1])
-local.command = lambda job: [sys.executable, "-c", {tethered!r}, str(folder)]
+staying.command = lambda job, *pipes: [sys.executable, "-c", {tethered!r}, str(folder)]
 launcher = local.Local([{{}}])
 launcher.submit(Job("a", 0, folder / "config.json", folder))
 time.sleep(60)
@@ -41,7 +41,9 @@ time.sleep(60)
 def roles(monkeypatch, tmp_path: Path):
     """Jobs whose stand-in workers play the roles that their variants name."""
     monkeypatch.setattr(
-        local, "command", lambda job: [sys.executable, str(ACTING), str(job.workdir), job.variant]
+        staying,
+        "command",
+        lambda job, *pipes: [sys.executable, str(ACTING), str(job.workdir), job.variant],
     )
     return lambda role, seed=0: Job(role, seed, tmp_path / "c.json", tmp_path / f"{role}-{seed}")
 
@@ -102,14 +104,14 @@ def test_a_worker_that_is_told_to_stop_gets_one_signal(roles, monkeypatch) -> No
     """Its lifeline closes a moment later, when the sweep ends, while it saves."""
     tethered = TETHERED.format(acting=str(ACTING))
     monkeypatch.setattr(
-        local, "command", lambda job: [sys.executable, "-c", tethered, str(job.workdir)]
+        staying, "command", lambda job, *pipes: [sys.executable, "-c", tethered, str(job.workdir)]
     )
     launcher, job = Local([{}]), roles("long")
     launcher.submit(job)
     until((job.workdir / "starts").exists)
     launcher.stop(job)
     until((job.workdir / "signals").exists)
-    worker = launcher._workers[job][0]._worker
+    worker = launcher._workers[0]._watch._worker
     worker.stdin.close()
     worker.wait()
     assert len((job.workdir / "signals").read_text().splitlines()) == 1

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from chanattn.sweep import staying
 from chanattn.sweep import watch as watching
 from chanattn.sweep.controller import Controller
-from chanattn.sweep.launchers import local
 from chanattn.sweep.launchers.base import Ended, Job
 from chanattn.sweep.launchers.local import Local
 from chanattn.sweep.launchers.ray_runner import Runner
@@ -112,7 +112,9 @@ def test_the_limit_is_generous() -> None:
 def jobs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Jobs whose stand-in workers play the roles that their variants name."""
     monkeypatch.setattr(
-        local, "command", lambda job: [sys.executable, str(ACTING), str(job.workdir), job.variant]
+        staying,
+        "command",
+        lambda job, *pipes: [sys.executable, str(ACTING), str(job.workdir), job.variant],
     )
     monkeypatch.setattr("chanattn.sweep.controller._PAUSE", 0.02)
     return lambda role: Job(role, 0, tmp_path / "config.json", tmp_path / role)

@@ -30,6 +30,11 @@ class Job:
         """For people: `se_r4/seed0`."""
         return f"{self.variant}/seed{self.seed}"
 
+    def told(self) -> dict[str, str]:
+        """What a worker is told of it."""
+        cache = {} if self.cache is None else {"cache": str(self.cache)}
+        return {"job_config": str(self.config), "workdir": str(self.workdir), **cache}
+
 
 @dataclasses.dataclass(frozen=True)
 class Ended:

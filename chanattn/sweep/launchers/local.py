@@ -1,15 +1,13 @@
-"""Runs as processes of this machine, several side by side, each on its share of the cores or on its GPU."""
+"""Runs in processes of this machine, several side by side, each on its share of the cores or on its GPU."""
 
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from chanattn.cli import PREEMPTED
 from chanattn.sweep.launchers.base import Ended, Job
 from chanattn.sweep.machine import places
-from chanattn.sweep.watch import Watch, start
-from chanattn.sweep.worker import command
+from chanattn.sweep.staying import Staying
 
 _PAUSE = 0.05  # seconds
 
@@ -20,7 +18,10 @@ def launch(sweep: Path, platform: str, parallel: int, stall: float) -> "Local":
 
 
 class Local:
-    """Computes jobs in worker processes.
+    """Computes jobs in worker processes that stay for one run after another.
+
+    Of the jobs with the seed that is next, a worker takes one whose programs it has compiled, or one that no
+    other worker has begun with.
 
     Args:
         places: for each worker that may run at a time, the environment variables that give it its share of
@@ -31,9 +32,9 @@ class Local:
     def __init__(self, places: Sequence[Mapping[str, str]], stall: float = 0.0) -> None:
         self._stall = stall
         self._free = [dict(place) for place in reversed(places)]
-        self._queue: deque[Job] = deque()
+        self._queue: list[Job] = []
         self._stopped: list[Ended] = []
-        self._workers: dict[Job, tuple[Watch, dict[str, str]]] = {}
+        self._workers: list[Staying] = []
 
     def submit(self, job: Job) -> None:
         """See `Launcher.submit`."""
@@ -43,43 +44,62 @@ class Local:
     def poll(self) -> Sequence[Ended]:
         """See `Launcher.poll`."""
         ended, self._stopped = self._stopped, []
-        for job, (watch, place) in list(self._workers.items()):
-            outcome = watch.poll()
-            if outcome is not None:
-                del self._workers[job]
-                self._free.append(place)
-                ended.append(Ended.of_worker(job, outcome))
+        for worker in list(self._workers):
+            told, lives = worker.poll()
+            if told is not None:
+                ended.append(told)
+            if not lives:
+                self._workers.remove(worker)
+                self._free.append(worker.place)
         self._start()
         return ended
 
     def running(self) -> Sequence[Job]:
         """See `Launcher.running`."""
-        return list(self._workers)
+        return [worker.job for worker in self._workers if worker.job is not None]
 
     def stop(self, job: Job) -> None:
         """See `Launcher.stop`."""
-        if job in self._workers:
-            self._workers[job][0].stop()
-        elif job in self._queue:
+        for worker in self._workers:
+            if worker.job == job:
+                worker.stop()
+                return
+        if job in self._queue:
             self._queue.remove(job)
             self._stopped.append(Ended(job, PREEMPTED))
 
     def close(self) -> None:
         """See `Launcher.close`."""
         self._queue.clear()
-        watches = [watch for watch, _ in self._workers.values()]
         try:
-            for watch in watches:
-                watch.stop()
-            while any(watch.poll() is None for watch in watches):
+            for worker in self._workers:
+                worker.stop()
+            while self._workers:
+                self.poll()
                 time.sleep(_PAUSE)
         finally:  # nobody is left, unless this was interrupted
-            for watch in watches:
-                watch.kill()
+            for worker in self._workers:
+                worker.kill()
             self._workers.clear()
 
     def _start(self) -> None:
+        waiting = [worker for worker in self._workers if worker.job is None]
+        for worker in waiting:
+            fitting = [job for job in self._queue if worker.fits(job)]
+            if fitting:
+                worker.give(self._taken(fitting, worker))
+            elif self._queue:  # they need another process, in this place
+                worker.dismiss()
         while self._queue and self._free:
-            job, place = self._queue.popleft(), self._free.pop()
-            watch = start(command(job), job.workdir, self._stall, variables=place)
-            self._workers[job] = watch, place
+            job = self._taken(self._queue, None)
+            self._workers.append(Staying(job, self._free.pop(), self._stall))
+
+    def _taken(self, jobs: Sequence[Job], worker: Staying | None) -> Job:
+        """The job to be computed next, off the queue."""
+        first = [job for job in jobs if job.seed == jobs[0].seed]
+        elsewhere = {variant for other in self._workers for variant in other.variants}
+        own = [job for job in first if worker is not None and job.variant in worker.variants]
+        fresh = [job for job in first if job.variant not in elsewhere]
+        job = (own or fresh or first)[0]
+        self._queue.remove(job)
+        return job

@@ -1,0 +1,59 @@
+"""What a process keeps for its next run: pictures that were read, and programs that were compiled.
+
+A run whose config differs in the seed alone is computed by the very programs of the one before; runs on the
+same pictures share them. Nothing of a run's state is kept, so that its numbers are those of a process of its
+own.
+"""
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from chanattn.training.experiment import Experiment, open_data
+from chanattn.training.initial import Initial
+from chanattn.training.mesh import setup
+
+_MOST = 32  # experiments, each with the compiled programs of one variant
+
+
+class Reuse:
+    """In place of `Experiment.build`, with a memory."""
+
+    def __init__(self) -> None:
+        self._experiments: OrderedDict[str, Experiment] = OrderedDict()
+        self._data: tuple[str, Any] | None = None
+
+    def __call__(self, config: ConfigDict, initial: Callable[..., Initial | None]) -> Experiment:
+        """See `Experiment.build`.
+
+        Raises:
+            UsageError: as `Experiment.build`.
+        """
+        if config.model.init:  # what is read there is recorded with each run
+            return Experiment.build(config, initial)
+        setup(config)  # what it sets is put back after every run
+        key = _without_seed(config)
+        kept = self._experiments.get(key)
+        if kept is None:
+            kept = Experiment.build(config, initial, self._open_data)
+            self._experiments[key] = kept
+            if len(self._experiments) > _MOST:
+                self._experiments.popitem(last=False)
+        self._experiments.move_to_end(key)
+        return kept.with_seed(config)
+
+    def _open_data(self, config: ConfigDict, *arguments: Any) -> Any:
+        """As `open_data`, or what it opened for the run before."""
+        key = json.dumps(
+            [config.dataset.to_dict(), config.batch_size, repr(arguments)], default=str
+        )
+        if self._data is None or self._data[0] != key:
+            self._data = key, open_data(config, *arguments)
+        return self._data[1]
+
+
+def _without_seed(config: ConfigDict) -> str:
+    return json.dumps({**config.to_dict(), "seed": None}, default=str, sort_keys=True)
