@@ -1,5 +1,6 @@
 """Worker processes: how they end, what they are given, and that none outlives the sweep."""
 
+import json
 import os
 import signal
 import subprocess
@@ -145,3 +146,76 @@ def test_each_worker_has_a_gpu_and_more_workers_share_its_memory(monkeypatch) ->
 def test_a_machine_with_gpus_trains_on_the_cpu_if_told_to(monkeypatch) -> None:
     monkeypatch.setattr(machine, "_accelerators", lambda: pytest.fail("asked for accelerators"))
     assert "OMP_NUM_THREADS" in machine.places("cpu", 1)[0]
+
+
+STAYING = """
+import json, os, sys
+from pathlib import Path
+folder, jobs, done = Path(sys.argv[1]), os.fdopen(int(sys.argv[2])), int(sys.argv[3])
+while True:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "process").write_text(str(os.getpid()))
+    if folder.name.startswith("fails"):
+        sys.exit(1)
+    os.write(done, b"!")
+    if not (line := jobs.readline()):
+        sys.exit(0)
+    folder = Path(json.loads(line)["workdir"])
+"""
+
+
+@pytest.fixture
+def stays(monkeypatch, tmp_path: Path):
+    """Jobs whose stand-in workers stay; with what a process must have been started for."""
+
+    def command(job: Job, *pipes: int) -> list[str]:
+        return [sys.executable, "-c", STAYING, str(job.workdir), *map(str, pipes)]
+
+    monkeypatch.setattr(staying, "command", command)
+
+    def job(variant: str, seed: int = 0, **changes: object) -> Job:
+        fields = {"platform": "cpu", "cpu_devices": 0, "kernels": "auto", "deterministic": False}
+        config = tmp_path / f"{variant}-{seed}.json"
+        config.write_text(json.dumps(fields | changes))
+        return Job(variant, seed, config, tmp_path / f"{variant}-{seed}")
+
+    return job
+
+
+def computed(launcher: Local, jobs: list[Job]) -> dict[str, str]:
+    """Which process computed which job, by its name."""
+    for job in jobs:
+        launcher.submit(job)
+    ended = []
+    until(lambda: ended.extend(launcher.poll()) or len(ended) == len(jobs))
+    launcher.close()
+    codes = {end.job.name: end.code for end in ended}
+    assert codes == {job.name: int(job.variant.startswith("fails")) for job in jobs}
+    return {job.name: (job.workdir / "process").read_text() for job in jobs}
+
+
+def test_one_process_computes_run_after_run_until_one_fails(stays) -> None:
+    jobs = [stays("a"), stays("b"), stays("a", 1), stays("fails"), stays("b", 2)]
+    by = computed(Local([{}]), jobs)
+    assert by["a/seed0"] == by["b/seed0"] == by["fails/seed0"] == by["a/seed1"] != by["b/seed2"]
+
+
+def test_a_worker_takes_the_variant_that_it_has_compiled(stays) -> None:
+    jobs = [stays(variant, seed) for seed in range(2) for variant in ("a", "b")]
+    launcher = Local([{}, {}])
+    for job in jobs[:2]:
+        launcher.submit(job)
+    until(lambda: launcher.poll() is not None and not launcher.running())  # both wait
+    for job in reversed(jobs[2:4]):
+        launcher.submit(job)
+    until(lambda: launcher.poll() is not None and not launcher.running())
+    launcher.close()
+    by = {job.name: (job.workdir / "process").read_text() for job in jobs[:4]}
+    assert by["a/seed0"] == by["a/seed1"] != by["b/seed0"] == by["b/seed1"]
+
+
+def test_what_jax_must_be_started_for_anew_gets_another_process(stays) -> None:
+    by = computed(
+        Local([{}]), [stays("a"), stays("b", kernels="xla"), stays("b", 1, kernels="xla")]
+    )
+    assert by["a/seed0"] != by["b/seed0"] == by["b/seed1"]

@@ -83,23 +83,37 @@ class Local:
             self._workers.clear()
 
     def _start(self) -> None:
-        waiting = [worker for worker in self._workers if worker.job is None]
-        for worker in waiting:
-            fitting = [job for job in self._queue if worker.fits(job)]
-            if fitting:
-                worker.give(self._taken(fitting, worker))
-            elif self._queue:  # they need another process, in this place
-                worker.dismiss()
+        while self._queue and (waiting := [each for each in self._workers if each.job is None]):
+            worker, job = self._pair(waiting) or (None, None)
+            if worker is None or job is None:
+                break
+            self._queue.remove(job)
+            worker.give(job)
+        if self._queue:  # what is left needs other processes, in the places of those that wait
+            for worker in self._workers:
+                if worker.job is None:
+                    worker.dismiss()
         while self._queue and self._free:
-            job = self._taken(self._queue, None)
+            job = self._fresh(self._queue) or self._queue[0]
+            self._queue.remove(job)
             self._workers.append(Staying(job, self._free.pop(), self._stall))
 
-    def _taken(self, jobs: Sequence[Job], worker: Staying | None) -> Job:
-        """The job to be computed next, off the queue."""
-        first = [job for job in jobs if job.seed == jobs[0].seed]
-        elsewhere = {variant for other in self._workers for variant in other.variants}
-        own = [job for job in first if worker is not None and job.variant in worker.variants]
-        fresh = [job for job in first if job.variant not in elsewhere]
-        job = (own or fresh or first)[0]
-        self._queue.remove(job)
-        return job
+    def _pair(self, waiting: Sequence[Staying]) -> tuple[Staying, Job] | None:
+        """A worker that waits, and what it is to compute; None if nothing is for any of them."""
+        seed = self._queue[0].seed
+        pairs = [
+            (worker, job)
+            for job in self._queue
+            for worker in waiting
+            if job.seed == seed and worker.fits(job)
+        ]
+        own = (pair for pair in pairs if pair[1].variant in pair[0].variants)
+        fresh = self._fresh([job for _, job in pairs])
+        return next(own, None) or next(
+            (pair for pair in pairs if pair[1] == fresh), next(iter(pairs), None)
+        )
+
+    def _fresh(self, jobs: Sequence[Job]) -> Job | None:
+        """The first of a variant that no worker has begun with."""
+        begun = {variant for worker in self._workers for variant in worker.variants}
+        return next((job for job in jobs if job.variant not in begun), None)
