@@ -31,6 +31,7 @@ class Summary:
         damaged_checkpoints: that were set aside: {"step", "reason"}.
         rollbacks: times that the run went back: {"step", "to"}.
         seconds: wall clock over all processes that have continued the run.
+        phases: seconds of that by what they were spent on: training, compiling, evaluating, saving.
         versions: of chanattn and of what numbers depend on.
         metrics: of the task, the one that decides what is best first; format 1 names none: `EARLIER`.
     """
@@ -45,6 +46,7 @@ class Summary:
     damaged_checkpoints: Sequence[Mapping[str, Any]] = ()
     rollbacks: Sequence[Mapping[str, Any]] = ()
     seconds: float | None = None
+    phases: Mapping[str, float] = dataclasses.field(default_factory=dict)
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     metrics: tuple[Metric, ...] = EARLIER
 
@@ -56,6 +58,12 @@ class Summary:
             told[name] = _results(told.get(name))
         for name in ("steps", "examples", "parameters", "seconds", "images_per_second"):
             told[name] = told[name] if number(told.get(name)) is not None else None
+        phases = told.get("phases")
+        told["phases"] = {
+            name: seconds
+            for name, seconds in (phases.items() if isinstance(phases, dict) else ())
+            if number(seconds) is not None
+        }
         return cls(**told | {"metrics": from_list(values.get("metrics"))})
 
     @classmethod

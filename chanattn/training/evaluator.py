@@ -30,6 +30,7 @@ class Evaluator:
 
     Attributes:
         seconds: What the last pass took: reading, preparing and answering, compilation left out.
+        compile_seconds: What the last pass took to compile.
         collected: The answers on every example of the last pass; None if none were asked for.
     """
 
@@ -61,7 +62,7 @@ class Evaluator:
         )  # traced once for the shapes and the program
         self._programs: dict[Any, Any] = {}
         self._captions: list[tuple[str, ...]] | None = None
-        self.seconds = 0.0
+        self.seconds = self.compile_seconds = 0.0
         self.collected: Answers | None = None
 
     def __call__(
@@ -78,7 +79,7 @@ class Evaluator:
         Raises:
             RuntimeError: the data pipeline delivered more or fewer examples than it has.
         """
-        start = time.perf_counter()
+        start, self.compile_seconds = time.perf_counter(), 0.0
         totals, program = None, None
         answers: list[PyTree] = []
         running: deque[Totals] = deque()
@@ -88,7 +89,7 @@ class Evaluator:
             if program is None:
                 compiling = time.perf_counter()
                 program, totals = self._program(weights, feed)
-                start += time.perf_counter() - compiling
+                self.compile_seconds = time.perf_counter() - compiling
             totals, answered = program(weights, feed, totals)
             answers.append(answered)
             running.append(totals)
@@ -97,7 +98,7 @@ class Evaluator:
         assert totals is not None
         examples, sums = totals.exact()
         self.collected = self._written(_collect(jax.device_get(answers))) if self._answers else None
-        self.seconds = time.perf_counter() - start
+        self.seconds = time.perf_counter() - start - self.compile_seconds
         readable = self._data.num_examples - self._data.num_corrupt
         if examples != readable:
             raise RuntimeError(

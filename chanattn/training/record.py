@@ -1,8 +1,9 @@
 """What a run has achieved so far: it travels in the checkpoints and ends as the summary."""
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import Any, Self
 
@@ -28,6 +29,7 @@ class Record:
         earlier_seconds: wall clock of the processes before this one.
         damaged: checkpoints that were set aside: {"step", "reason"}.
         rollbacks: times that the run went back: {"step", "to"}, a value not finite and the checkpoint.
+        phases: seconds spent on what is no step: "compiling", "evaluating", "saving".
         started: when this process began, in seconds of the monotonic clock.
     """
 
@@ -40,6 +42,7 @@ class Record:
     earlier_seconds: float = 0.0
     damaged: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     rollbacks: list[dict[str, int]] = dataclasses.field(default_factory=list)
+    phases: dict[str, float] = dataclasses.field(default_factory=dict)
     started: float = dataclasses.field(default_factory=time.monotonic)
 
     @classmethod
@@ -58,6 +61,19 @@ class Record:
         """Wall clock of the whole run so far."""
         return self.earlier_seconds + time.monotonic() - self.started
 
+    @contextlib.contextmanager
+    def spending(self, phase: str) -> Iterator[None]:
+        """Counts the seconds of a block as those of a phase."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.add_seconds(phase, time.monotonic() - start)
+
+    def add_seconds(self, phase: str, seconds: float) -> None:
+        """Counts seconds as those of a phase."""
+        self.phases[phase] = self.phases.get(phase, 0.0) + seconds
+
     def add_training(self, images: int, rates: Mapping[str, float]) -> None:
         """Counts images that were trained on at the rates that `Progress.update` has measured."""
         if rates:
@@ -75,6 +91,7 @@ class Record:
             earlier_seconds=self.earlier_seconds,
             started=self.started,
             damaged=self.damaged,
+            phases=self.phases,
             rollbacks=[*self.rollbacks, {"step": bad_step, "to": progress["step"]}],
         )
 
@@ -117,6 +134,10 @@ class Record:
             damaged_checkpoints=self.damaged,
             rollbacks=self.rollbacks,
             seconds=round(self.seconds, 3),
+            phases={
+                name: round(seconds, 3)
+                for name, seconds in {"training": self.train_seconds, **self.phases}.items()
+            },
             versions={"chanattn": __version__}
             | {name: metadata.version(name) for name in _PACKAGES},
             metrics=tuple(metrics),

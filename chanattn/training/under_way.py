@@ -107,7 +107,8 @@ class UnderWay:
         if self._train_step is None:
             self._stop_if_told_early()
             start = time.monotonic()
-            self._train_step = self._experiment.compiled_step(state, feed)
+            with self._record.spending("compiling"):
+                self._train_step = self._experiment.compiled_step(state, feed)
             self._progress.compiled(time.monotonic() - start)
             self._stop_if_told_early()
         return self._train_step
@@ -239,6 +240,8 @@ class UnderWay:
         with self._progress.paused():
             for split, values in weights.items():
                 found = self._evaluation(values, lambda: self._stop_requested(next(batches)))
+                self._record.add_seconds("evaluating", self._evaluation.seconds)
+                self._record.add_seconds("compiling", self._evaluation.compile_seconds)
                 if found is None:
                     self._stop(state, window)
                 scores = [metric.name for metric in self._experiment.task.metrics]
@@ -260,7 +263,7 @@ class UnderWay:
         if self._saved_step == self._step:
             return
         self._check_finite(window)
-        with self._progress.paused():
+        with self._progress.paused(), self._record.spending("saving"):
             config = self._experiment.config
             self._checkpoints.save(
                 state,

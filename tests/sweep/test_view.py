@@ -91,6 +91,25 @@ def test_the_time_of_a_run_counts_from_the_start_of_its_worker(shown, tmp_path: 
     assert left.endswith("about 1:30 min left")
 
 
+def test_at_the_end_it_says_what_the_time_was_spent_on(shown, tmp_path: Path) -> None:
+    jobs = [job(tmp_path, "a"), job(tmp_path, "b")]
+    view, output, clock = shown(jobs)
+    with view:
+        for run in jobs:
+            view.look([run])
+            clock.now += 30
+            finish(run)
+            path = run.workdir / "summary.json"
+            phases = {"training": 12.0, "compiling": 6.0, "saving": 3.0}
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"phases": phases}))
+            view.tell("done", run, "")
+            clock.now += 30
+    told = output.getvalue().splitlines()[-1]
+    assert told == (
+        "time of 1 worker: idle 50 %, training 20 %, starting and finishing 15 %, compiling 10 %, saving 5 %"
+    )
+
+
 def test_on_a_terminal_the_table_has_a_row_a_run(shown, tmp_path: Path) -> None:
     jobs = [job(tmp_path, "none"), job(tmp_path, "se[red]"), job(tmp_path, "late")]
     finish(jobs[0])
