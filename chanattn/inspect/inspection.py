@@ -1,0 +1,379 @@
+"""All probes of one network, in three passes over the data, as one object of JSON values."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from chanattn.errors import UsageError
+from chanattn.inspect import importance, replacement, resampling, sees, units
+from chanattn.inspect.matters import Programs, does_it_matter
+from chanattn.inspect.network import Batch, Batches, Network, Site, modules
+from chanattn.inspect.score import ACCURACY, Score
+from chanattn.inspect.sees import Strongest
+from chanattn.inspect.varies import BINS, Classes, Distributions, Moments, seen
+
+#: Called with what is done of all passes over batches, and with their number.
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured.
+
+    Attributes:
+        draws: Of "another" and "permuted".
+        resamples: Of the bootstrap over pictures.
+        batches: That channels are knocked out on; None: all.
+        units: Of each module that are knocked out, and that tables of classes show.
+        strongest: Pictures of each channel.
+        pictures: That are told one by one.
+        seed: Of everything that is drawn.
+    """
+
+    draws: int = 3
+    resamples: int = 400
+    batches: int | None = 8
+    units: int = 64
+    strongest: int = 4
+    pictures: int = 12
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("draws", "resamples", "units", "strongest", "pictures"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} must be positive, not {getattr(self, name)}")
+
+
+DEFAULT = Effort()
+
+
+def labels_of(classes: int) -> Callable[[Batch], np.ndarray]:
+    """What `inspection` takes as `shown`, of pictures with one `label` each."""
+    return lambda batch: np.eye(classes)[np.asarray(batch["label"])]
+
+
+def inspection(
+    network: Network,
+    variables: Any,
+    batches: Batches,
+    classes: Classes,
+    *,
+    score: Score = ACCURACY,
+    shown: Callable[[Batch], np.ndarray] | None = None,
+    probabilities: Callable[[Any], jax.Array] | None = jax.nn.softmax,
+    painted: Callable[[np.ndarray], Batch] | None = None,
+    effort: Effort = DEFAULT,
+    progress: Progress = lambda done, total: None,
+) -> dict[str, Any]:
+    """Asks everything that this package knows to ask.
+
+    Args:
+        network: The network.
+        variables: Of it.
+        batches: The pictures, in random order, because those that exchange weights are of one batch.
+        classes: That pictures show; without names what needs classes is left out.
+        score: What is compared.
+        shown: The classes of a batch, (B, K) of 0 and 1; None: that of `batch["label"]`.
+        probabilities: Outputs -> (B, K), for what is told of single pictures; None: there are none.
+        painted: Colours (G, 3) in [0, 1] -> a batch of pictures of one colour each, prepared as the others;
+            None: no colour tuning.
+        effort: How much is measured.
+        progress: Told now and then.
+
+    Returns:
+        JSON values; see docs/inspection.md.
+
+    Raises:
+        UsageError: The network has no weights to look at, or there are no pictures.
+    """
+    shown = shown or labels_of(len(classes.names))
+    first = next(iter(batches()), None)
+    if first is None:
+        raise UsageError("there are no pictures to look at")
+    sites = network.sites(variables, first)
+    if not sites:
+        raise UsageError(
+            "the network has no attention that shows its weights, so there is nothing to inspect"
+        )
+    programs = Programs(network, score, sites)
+    counter = _Counter(progress)
+
+    passed = _first_pass(programs, variables, batches, classes, shown, effort, counter)
+    count = passed.batches
+    some = count if effort.batches is None else min(effort.batches, count)
+    counter.total = count * (2 + _interventions(sites, classes, effort.draws))
+    counter.total += some * importance.passes(sites, effort.units)
+    distributions = {s.name: Distributions(passed.moments[s.name], classes) for s in sites}
+    found = does_it_matter(
+        programs,
+        variables,
+        batches,
+        passed.moments,
+        shown,
+        distributions=distributions,
+        draws=effort.draws,
+        seed=effort.seed,
+        resamples=effort.resamples,
+        tick=counter,
+    )
+    subset: dict[str, Any] = {"most_batches": effort.batches, "seed": effort.seed, "tick": counter}
+    ranking = importance.knock_out(
+        programs, variables, batches, passed.moments, most_units=effort.units, **subset
+    )
+    curves = importance.soft_to_hard(programs, variables, batches, **subset)
+    tuning = None
+    if painted is not None:
+        colours = painted(np.concatenate([sees.colours(), sees.greys()]))
+        tuning = sees.colour_tuning(network, variables, sites, colours)
+    told = []
+    for name, own in modules(sites).items():
+        told.append(
+            {
+                "name": name,
+                "mechanism": own[0].mechanism,
+                "sites": [
+                    _site(site, passed, distributions[site.name], classes, tuning, effort)
+                    for site in own
+                ],
+                "importance": ranking.get(name),
+                "soft_to_hard": curves.get(name),
+                "strongest_response": _strongest(passed.responses.get(name), effort),
+                "response": _tuned(tuning, "response", name, effort),
+            }
+        )
+    return {
+        "pictures": passed.pictures,
+        "classes": list(classes.names),
+        "classes_are_exclusive": classes.exclusive,
+        "score": {
+            "name": score.name,
+            "label": score.label,
+            "unit": score.unit,
+            "higher_is_better": score.higher_is_better,
+        },
+        "drawn": {
+            "seed": effort.seed,
+            "draws": effort.draws,
+            "resamples": effort.resamples,
+            "level": resampling.LEVEL,
+            "batches_for_importance": some,
+            "bins": BINS,
+        },
+        "kinds": dict(replacement.KINDS),
+        "input_matters": found,
+        "colours": None if tuning is None else {k: tuning[k] for k in ("hues", "lightnesses")},
+        "modules": told,
+        "single_pictures": _single(programs, variables, first, passed, probabilities, effort),
+    }
+
+
+class _Counter:
+    """Counts passes over batches."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._done, self.total = progress, 0, 0
+
+    def __call__(self) -> None:
+        self._done += 1
+        self._progress(self._done, self.total)
+
+
+@dataclass
+class _Passed:
+    """What the first pass has found."""
+
+    moments: dict[str, Moments]
+    strongest: dict[str, Strongest]
+    responses: dict[str, Strongest]
+    pictures: int = 0
+    batches: int = 0
+
+
+def _first_pass(
+    programs: Programs,
+    variables: Any,
+    batches: Batches,
+    classes: Classes,
+    shown: Callable[[Batch], np.ndarray],
+    effort: Effort,
+    tick: Callable[[], None],
+) -> _Passed:
+    sites = programs.sites
+    owners = {site.module for site in sites}
+
+    @jax.jit
+    def look(variables: Any, batch: Batch) -> Any:
+        _, own, maps = programs.network.maps(variables, batch)
+        weights = {site.name: seen(site, own[site.name], batch["mask"]) for site in sites}
+        means = {
+            name: each.astype(jnp.float32).mean(axis=(1, 2))
+            for name, each in maps.items()
+            if name in owners
+        }
+        return weights, means
+
+    passed = _Passed(
+        {site.name: Moments(site, len(classes.names)) for site in sites},
+        {site.name: Strongest(units.count(site), effort.strongest) for site in sites},
+        {},
+    )
+    for batch in batches():
+        weights, means = jax.device_get(look(variables, batch))
+        mask = np.asarray(batch["mask"])
+        index = np.asarray(batch["index"])[mask > 0]
+        labels = shown(batch)
+        for name, each in weights.items():
+            passed.moments[name].add(each, mask, labels)
+            passed.strongest[name].add(each["units"][mask > 0], index)
+        for name, values in means.items():
+            empty = Strongest(values.shape[1], effort.strongest)
+            passed.responses.setdefault(name, empty).add(values[mask > 0], index)
+        passed.pictures += int((mask > 0).sum())
+        passed.batches += 1
+        tick()
+    return passed
+
+
+def _interventions(sites: Sequence[Site], classes: Classes, draws: int) -> int:
+    targets = len(modules(sites))
+    targets += targets > 1
+    kinds = 2 + 2 * draws + (len(classes.names) > 1)
+    return targets * kinds
+
+
+def _evenly(width: int, most: int) -> list[int]:
+    return [
+        int(unit) for unit in np.unique(np.linspace(0, width - 1, min(width, most)).astype(int))
+    ]
+
+
+def _site(
+    site: Site,
+    passed: _Passed,
+    distribution: Distributions,
+    classes: Classes,
+    tuning: Any,
+    effort: Effort,
+) -> dict[str, Any]:
+    moments = passed.moments[site.name]
+    summary = moments.summary(classes)
+    width = len(moments.unit_mean)
+    if "between_classes" in summary:
+        share = np.nan_to_num(moments.between_classes())
+        chosen = sorted(int(unit) for unit in np.argsort(-share, kind="stable")[: effort.units])
+        between = [float(share[unit]) for unit in chosen]
+    else:
+        chosen, between = _evenly(width, effort.units), None
+    return {
+        "name": site.name,
+        "path": list(site.path),
+        "shape": list(site.shape),
+        "kind": site.kind,
+        **summary,
+        **distribution.summary(),
+        "shown_units": {
+            "units": chosen,
+            "mean": moments.unit_mean[chosen].tolist(),
+            "deviation": moments.unit_deviation[chosen].tolist(),
+            "between_classes": between,
+            "by_class": moments.class_means()[:, chosen].tolist() if classes.names else [],
+        },
+        "strongest": _strongest(passed.strongest[site.name], effort),
+        "weight": _tuned(tuning, "weight", site.name, effort),
+    }
+
+
+def _strongest(found: Strongest | None, effort: Effort) -> list[dict[str, Any]]:
+    if found is None:
+        return []
+    return sees.strongest_to_list(found, _evenly(len(found.values), effort.units))
+
+
+def _tuned(tuning: Any, key: str, name: str, effort: Effort) -> dict[str, Any] | None:
+    """The colour tuning of some units, JSON values."""
+    if tuning is None or name not in tuning[key]:
+        return None
+    grid, grey = tuning[key][name], tuning[key + "_of_grey"][name]
+    preferred = sees.preference(grid)
+    chosen = _evenly(len(grid), effort.units)
+    selectivity = preferred["selectivity"][chosen]
+    return {
+        "units": chosen,
+        "hue": preferred["hue"][chosen].tolist(),
+        "selectivity": [float(s) if np.isfinite(s) else None for s in selectivity],
+        "values": np.round(grid[chosen], 5).tolist(),
+        "grey": np.round(grey[chosen], 5).tolist(),
+    }
+
+
+def _single(
+    programs: Programs,
+    variables: Any,
+    batch: Batch,
+    passed: _Passed,
+    probabilities: Callable[[Any], jax.Array] | None,
+    effort: Effort,
+) -> list[dict[str, Any]]:
+    """The first pictures one by one: what is predicted, with which weights, and without them; and maps."""
+    mask = np.asarray(batch["mask"])
+    rows = np.flatnonzero(mask > 0)[: effort.pictures]
+    average = {name: jnp.asarray(each.mean, jnp.float32) for name, each in passed.moments.items()}
+
+    @jax.jit
+    def look(variables: Any, batch: Batch, replaced: Any) -> Any:
+        outputs, _ = programs.network(variables, batch, replaced)
+        return probabilities(outputs) if probabilities is not None else jnp.zeros((len(mask), 0))
+
+    own, maps = jax.device_get(jax.jit(programs.network.maps)(variables, batch)[1:])
+    left = programs.left(own)
+    donors = replacement.donors(np.random.default_rng(effort.seed), mask)
+    made = {
+        "untouched": left,
+        "mean": programs.mean(own, average),
+        "another": programs.another(own, donors),
+        "one": programs.one(own, average),
+    }
+    answers = {k: jax.device_get(look(variables, batch, w)) for k, w in made.items()}
+    told = []
+    for row in rows:
+        weights = {
+            site.name: np.asarray(units.of(site, jnp.asarray(own[site.name][row : row + 1])))[0]
+            for site in programs.sites
+        }
+        told.append(
+            {
+                "index": int(batch["index"][row]),
+                "label": int(batch["label"][row]) if "label" in batch else None,
+                "another": int(batch["index"][donors[row]]),
+                "answers": {kind: _best(each[row]) for kind, each in answers.items()},
+                "weights": {
+                    name: np.round(each[_evenly(len(each), 4 * effort.units)], 4).tolist()
+                    for name, each in weights.items()
+                },
+                "maps": _maps(programs.sites, maps, row),
+            }
+        )
+    return told
+
+
+def _best(p: np.ndarray, most: int = 5) -> list[list[float]]:
+    return [[int(k), float(p[k])] for k in np.argsort(-p, kind="stable")[:most]]
+
+
+def _maps(sites: Sequence[Site], maps: Any, row: int, most: int = 3) -> dict[str, Any]:
+    """Of each module the maps of the channels that vary most over the picture."""
+    found = {}
+    for name in modules(sites):
+        if name not in maps:
+            continue
+        values = np.asarray(maps[name][row], np.float32)
+        best = np.argsort(-values.std(axis=(0, 1)), kind="stable")[:most]
+        found[name] = [
+            {"unit": int(c), "map": np.round(sees.small_map(values[..., c]), 3).tolist()}
+            for c in best
+        ]
+    return found
