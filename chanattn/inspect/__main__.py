@@ -22,6 +22,7 @@ from absl import flags
 from chanattn import checkpoint_flags, cli
 from chanattn.duration import duration
 from chanattn.errors import UsageError, visible
+from chanattn.paths import to_path
 from chanattn.streams import lasting_stdout
 
 flags.adopt_module_key_flags(checkpoint_flags)
@@ -61,9 +62,10 @@ def main(runs: list[str]) -> None:
     }
     overrides: dict[str, Any] = {p: value for p, value in fields.items() if value is not None}
     from chanattn.inspect.inspection import Effort
-    from chanattn.inspect.page import write_page
     from chanattn.inspect.run import inspect_run
     from chanattn.inspect.text import table
+    from chanattn.inspect.thumbnails import thumbnails
+    from chanattn.report.inspection_page import pictures_of, write_inspection_page
 
     effort = Effort(
         draws=DRAWS.value,
@@ -76,7 +78,13 @@ def main(runs: list[str]) -> None:
     told = _Told()
     found = inspect_run(runs[0], step=step, ema=ema, effort=effort, progress=told, **overrides)
     told.end()
-    page = write_page(found)
+    shown = thumbnails(found.source, pictures_of(found.inspection.values))
+    try:
+        page = write_inspection_page(to_path(runs[0]), found.inspection, shown)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {runs[0]}: {error.strerror}; free the place or its permissions"
+        ) from error
     for line in (
         *table(found.inspection.values).split("\n"),
         f"wrote {found.json}",

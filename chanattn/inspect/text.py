@@ -9,7 +9,7 @@ _KINDS = ("mean", "class_mean", "another", "one", "permuted")
 
 
 def signed(difference: float | None, interval: Any, factor: float) -> str:
-    """ "-1.25 [-2.50, -0.28]"; empty where nothing was measured."""
+    """A difference with its interval, -1.25 [-2.50, -0.28]; empty where nothing was measured."""
     if difference is None:
         return ""
     text = f"{factor * difference:+.2f}"
