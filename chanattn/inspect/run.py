@@ -11,10 +11,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 from chanattn import data, tasks
 from chanattn.data.captions import FIELD as CAPTIONS
+from chanattn.data.captions import TOKENS
 from chanattn.data.source import Shuffled
 from chanattn.errors import UsageError
 from chanattn.inspect.inspection import DEFAULT, Effort, Progress, inspection
@@ -24,12 +24,11 @@ from chanattn.layers import kernels
 from chanattn.paths import to_path
 from chanattn.runs.classes import read_classes
 from chanattn.runs.inspection import Inspection
-from chanattn.runs.layout import CHECKPOINTS
+from chanattn.runs.layout import CHECKPOINTS, INDEX, RUNS
 from chanattn.runs.run import Run
 from chanattn.training import mesh as meshes
 from chanattn.training import process
 from chanattn.training.checkpoint import Checkpoints
-from chanattn.training.config import flatten
 from chanattn.training.evaluate import choose_step, conditions, restored, with_overrides
 from chanattn.training.run_directory import read_config, versions
 
@@ -100,7 +99,9 @@ def inspect_run(
         for feed in examples.feeds():
             batch = prepare(feed)
             places = shuffled.order[np.asarray(batch["index"])]  # of padding anything
-            yield {**batch, "index": places}
+            # The network is told the words of the first caption, as when its loss is measured.
+            told = {TOKENS: batch[CAPTIONS][:, 0]} if CAPTIONS in task.fields else {}
+            yield {**batch, **told, "index": places}
 
     classes, shown = classes_of(task, examples.class_names)
     classified = classes.exclusive and len(classes.names) > 0
@@ -129,7 +130,7 @@ def inspect_run(
         "attention": config.model.attention.name,
         "task": config.task.name,
         "pictures_in_colour": colourful,
-        "static_twin": static_twin(run, config),
+        "static_twin": static_twin(run),
     }
     how = conditions(config, mesh) | {
         "effort": dataclasses.asdict(effort),
@@ -161,31 +162,28 @@ def _painter(examples: data.EvaluationData) -> Callable[[np.ndarray], Batch]:
     return painted
 
 
-def static_twin(run: Path, config: ConfigDict) -> dict[str, Any] | None:
+def static_twin(run: Path) -> dict[str, Any] | None:
     """What the same network with attention `static` has achieved in the same sweep, with the same seed.
 
-    Such a network has learnt one weight a channel, whatever the picture: how far a network falls behind it
-        when its
-    weights are replaced by their mean tells what it would have learnt without an input. None where the run is
-    of no sweep, or the sweep has no such run that is done.
+    Such a network has learnt one weight a channel, whatever the picture. A network whose weights are replaced
+    by their mean was not trained for it, and may lose more than what a network loses that never saw an input.
+    None where the run is of no sweep, or the sweep has no such run that is done.
     """
-    own = flatten(config)
-    for folder in sorted(run.absolute().parent.parent.glob(f"*/{run.absolute().name}")):
-        if folder == run.absolute():
-            continue
-        twin = Run.read(folder.parent.name, config.seed, folder)
+    here = run.absolute()
+    sweep = here.parent.parent.parent
+    if not (sweep / INDEX).is_file():
+        return None
+    own = Run.read(here.parent.name, 0, here).fields()
+    for folder in sorted((sweep / RUNS).glob(f"*/{here.name}")):
+        twin = Run.read(folder.parent.name, 0, folder)
         fields = twin.fields()
-        if fields.get("model.attention.name") != "static" or twin.summary is None:
+        differing = {path for path in own | fields if own.get(path) != fields.get(path)}
+        alike = all(path.startswith("model.attention.") for path in differing)
+        if fields.get("model.attention.name") != "static" or not alike or folder == here:
             continue
-        if fields.get("model.name") != own["model.name"] or fields.get("seed") != own["seed"]:
-            continue
-        metric = twin.metrics[0]
-        for split, values in twin.summary.final.items():
-            if metric.name in values:
-                return {
-                    "run": str(folder),
-                    "metric": metric.name,
-                    "split": split,
-                    "value": twin.final(split, metric.name),
-                }
+        metric = twin.metrics[0].name
+        for split, name in twin.finals():
+            if name == metric:
+                value = twin.final(split, name)
+                return {"run": str(folder), "metric": metric, "split": split, "value": value}
     return None

@@ -8,14 +8,20 @@ from chanattn.labels import labels
 _KINDS = ("mean", "class_mean", "another", "one", "permuted")
 
 
-def signed(difference: float | None, interval: Any, factor: float) -> str:
+def signed(difference: float | None, interval: Any, factor: float = 1.0, digits: int = 2) -> str:
     """A difference with its interval, -1.25 [-2.50, -0.28]; empty where nothing was measured."""
     if difference is None:
         return ""
-    text = f"{factor * difference:+.2f}"
     if interval is None:
-        return text
-    return text + f" [{factor * interval[0]:+.2f}, {factor * interval[1]:+.2f}]"
+        return _plus(factor * difference, digits)
+    low, high = (_plus(factor * end, digits) for end in interval)
+    return f"{_plus(factor * difference, digits)} [{low}, {high}]"
+
+
+def _plus(value: float, digits: int) -> str:
+    """With its sign, but for what rounds to zero."""
+    text = f"{value:+.{digits}f}"
+    return text if float(text) else text[1:]
 
 
 def table(values: Mapping[str, Any]) -> str:
@@ -26,7 +32,7 @@ def table(values: Mapping[str, Any]) -> str:
     """
     score = values["score"]
     percent = score["unit"] == "%"
-    factor = 100.0 if percent else 1.0
+    factor, digits = (100.0, 2) if percent else (1.0, 4)
     replaced = values["input_matters"]["replaced"]
     untouched = values["input_matters"]["untouched"][score["name"]]["value"]
     kinds = [kind for kind in _KINDS if kind in replaced]
@@ -38,11 +44,11 @@ def table(values: Mapping[str, Any]) -> str:
         rows.append(
             [
                 shown[target],
-                *(signed(f["difference"], f["difference_interval"], factor) for f in found),
+                *(signed(f["difference"], f["difference_interval"], factor, digits) for f in found),
             ]
         )
     head = (
-        f"{score['label']} {factor * untouched:.2f}{'%' if percent else ''} on"
+        f"{score['label']} {factor * untouched:.{digits}f}{'%' if percent else ''} on"
         f" {values['pictures']} pictures; with the weights replaced it changes by"
         f"{' (points)' if percent else ''}"
     )
@@ -66,7 +72,7 @@ def _varies(values: Mapping[str, Any]) -> list[list[str]]:
                     f"{site['deviation']:.4f}",
                     f"{rank:.1f} of {site['units']}" if rank is not None else "–",
                     f"{classes['share']:.0%} (chance {classes['chance']:.0%})" if classes else "–",
-                    signed(found["value"], found["interval"], 1) if found else "–",
+                    signed(found["value"], found["interval"]) if found else "–",
                 ]
             )
     return rows
