@@ -14,6 +14,7 @@ from chanattn.inspect.matters import Programs, does_it_matter
 from chanattn.inspect.network import Batch, Batches, Network, Site, modules
 from chanattn.inspect.score import ACCURACY, Score
 from chanattn.inspect.sees import Strongest
+from chanattn.inspect.single import single_pictures
 from chanattn.inspect.varies import BINS, Classes, Distributions, Moments, seen
 
 #: Called with what is done of all passes over batches, and with their number.
@@ -167,7 +168,9 @@ def inspection(
         "input_matters": found,
         "colours": None if tuning is None else {k: tuning[k] for k in ("hues", "lightnesses")},
         "modules": told,
-        "single_pictures": _single(programs, variables, first, passed, probabilities, effort),
+        "single_pictures": single_pictures(
+            programs, variables, first, passed.moments, probabilities, effort.pictures, effort.seed
+        ),
     }
 
 
@@ -308,72 +311,3 @@ def _tuned(tuning: Any, key: str, name: str, effort: Effort) -> dict[str, Any] |
         "values": np.round(grid[chosen], 5).tolist(),
         "grey": np.round(grey[chosen], 5).tolist(),
     }
-
-
-def _single(
-    programs: Programs,
-    variables: Any,
-    batch: Batch,
-    passed: _Passed,
-    probabilities: Callable[[Any], jax.Array] | None,
-    effort: Effort,
-) -> list[dict[str, Any]]:
-    """The first pictures one by one: what is predicted, with which weights, and without them; and maps."""
-    mask = np.asarray(batch["mask"])
-    rows = np.flatnonzero(mask > 0)[: effort.pictures]
-    average = {name: jnp.asarray(each.mean, jnp.float32) for name, each in passed.moments.items()}
-
-    @jax.jit
-    def look(variables: Any, batch: Batch, replaced: Any) -> Any:
-        outputs, _ = programs.network(variables, batch, replaced)
-        return probabilities(outputs) if probabilities is not None else jnp.zeros((len(mask), 0))
-
-    own, maps = jax.device_get(jax.jit(programs.network.maps)(variables, batch)[1:])
-    left = programs.left(own)
-    donors = replacement.donors(np.random.default_rng(effort.seed), mask)
-    made = {
-        "untouched": left,
-        "mean": programs.mean(own, average),
-        "another": programs.another(own, donors),
-        "one": programs.one(own, average),
-    }
-    answers = {k: jax.device_get(look(variables, batch, w)) for k, w in made.items()}
-    told = []
-    for row in rows:
-        weights = {
-            site.name: np.asarray(units.of(site, jnp.asarray(own[site.name][row : row + 1])))[0]
-            for site in programs.sites
-        }
-        told.append(
-            {
-                "index": int(batch["index"][row]),
-                "label": int(batch["label"][row]) if "label" in batch else None,
-                "another": int(batch["index"][donors[row]]),
-                "answers": {kind: _best(each[row]) for kind, each in answers.items()},
-                "weights": {
-                    name: np.round(each[_evenly(len(each), 4 * effort.units)], 4).tolist()
-                    for name, each in weights.items()
-                },
-                "maps": _maps(programs.sites, maps, row),
-            }
-        )
-    return told
-
-
-def _best(p: np.ndarray, most: int = 5) -> list[list[float]]:
-    return [[int(k), float(p[k])] for k in np.argsort(-p, kind="stable")[:most]]
-
-
-def _maps(sites: Sequence[Site], maps: Any, row: int, most: int = 3) -> dict[str, Any]:
-    """Of each module the maps of the channels that vary most over the picture."""
-    found = {}
-    for name in modules(sites):
-        if name not in maps:
-            continue
-        values = np.asarray(maps[name][row], np.float32)
-        best = np.argsort(-values.std(axis=(0, 1)), kind="stable")[:most]
-        found[name] = [
-            {"unit": int(c), "map": np.round(sees.small_map(values[..., c]), 3).tolist()}
-            for c in best
-        ]
-    return found

@@ -17,7 +17,12 @@ const svg = (tag, attributes = {}, ...children) => fill(document.createElementNS
 
 const percent = data.score.unit === "%";
 const factor = percent ? 100 : 1;
-const number = (value, digits = 3) => value === null || value === undefined ? "–" : value.toFixed(digits).replace("-", "−");
+function number(value, digits = 3) {
+  if (value === null || value === undefined) return "–";
+  const tiny = value !== 0 && Math.abs(value) < .5 * 10 ** -digits;
+  return (tiny ? value.toExponential(1) : value.toFixed(digits)).replaceAll("-", "−");
+}
+const short = value => String(Number(value.toPrecision(3))).replaceAll("-", "−");
 function signed(value, digits = 2) {
   if (value === null || value === undefined) return "–";
   const text = value.toFixed(digits);
@@ -61,7 +66,7 @@ function frame(width, height, x, y, children, label) {
     svg("text", {x: left + w / 2, y: height - 4, "text-anchor": "middle"}, x.title), ...children(px, py));
 }
 
-function axis(values, title, show = value => number(value, 2)) {
+function axis(values, title, show = short) {
   const finite = values.filter(value => Number.isFinite(value));
   const low = Math.min(...finite), high = Math.max(...finite);
   const ticks = low === high ? [[low, show(low)]] : [0, .5, 1].map(t => [low + t * (high - low), show(low + t * (high - low))]);

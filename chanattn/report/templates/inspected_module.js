@@ -12,7 +12,7 @@ function moduleView(i) {
 
 function ofSite(site, several) {
   const parts = [el("h3", {}, several ? `Weights “${site.path.slice(-2).join("/")}”` : "Weights")];
-  const h = site.histogram, x = axis([h.edges[0], h.edges[h.edges.length - 1]], "weight", value => number(value));
+  const h = site.histogram, x = axis([h.edges[0], h.edges[h.edges.length - 1]], "weight");
   const y = axis([0, Math.max(...h.counts)], "", value => value.toFixed(0));
   parts.push(el("div", {class: "row"}, el("section", {}, frame(420, 190, x, y, (px, py) => h.counts.map((count, k) => svg("rect", {class: "bar",
     x: px(h.edges[k]) + .5, width: Math.max(px(h.edges[k + 1]) - px(h.edges[k]) - 1, .5), y: py(count), height: py(0) - py(count)},
@@ -56,7 +56,7 @@ function heatMap(site) {
   holder.addEventListener("mouseover", event => { if (event.target.title && event.target.tagName === "TD") readout.textContent = event.target.title; });
   draw();
   const cut = values.length > MOST_CLASSES ? ` of the ${MOST_CLASSES} classes with the largest range` : "";
-  const fewer = shown.units.length < site.units ? `, the ${shown.units.length} that tell the classes apart best` : "";
+  const fewer = shown.units.length < site.units ? shown.between_classes ? `, the ${shown.units.length} that tell the classes apart best` : `, ${shown.units.length} of them at equal distances` : "";
   return el("section", {}, el("h3", {}, `Mean weight by class and ${ONE[site.kind]}`),
     el("p", {class: "small"}, `From ${number(low)} (ground) to ${number(high)} (full colour)${cut}${fewer}.`), holder, readout);
 }
@@ -82,7 +82,7 @@ function curve(found) {
 function importance(found) {
   const loss = found.knocked_out.loss_increase, weight = found.mean_weight;
   const rho = found.knocked_out.rank_correlation, ablated = found.ablated.rank_correlation;
-  const drawn = frame(460, 270, axis(weight, "mean weight of the channel"), axis([0, ...loss], "", value => number(value, 3)), (px, py) => [
+  const drawn = frame(460, 270, axis(weight, "mean weight of the channel"), axis([0, ...loss], ""), (px, py) => [
     svg("path", {class: "axis", d: `M${px(Math.min(...weight))} ${py(0)}H${px(Math.max(...weight))}`}),
     ...loss.map((value, c) => value === null ? null : svg("circle", {class: "dot", cx: px(weight[c]), cy: py(value), r: 4},
       svg("title", {}, `${found.units[c]}: weight ${number(weight[c])}, loss ${signed(value, 4)}${between(found.knocked_out.intervals[c], 1, 4)}`))).filter(Boolean)], "Loss gained without each channel, against its mean weight");
