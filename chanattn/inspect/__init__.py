@@ -17,6 +17,7 @@ from chanattn.inspect.replacement import KINDS
 from chanattn.inspect.score import ACCURACY, Score, cross_entropy
 from chanattn.inspect.sees import Strongest, colour_tuning, colours, greys, preference
 from chanattn.inspect.varies import Classes, Distributions, Moments, mutual_information, seen
+from chanattn.inspect.words import WordMeans, Words
 
 __all__ = [
     "ACCURACY",
@@ -32,6 +33,8 @@ __all__ = [
     "Score",
     "Site",
     "Strongest",
+    "WordMeans",
+    "Words",
     "colour_tuning",
     "colours",
     "cross_entropy",

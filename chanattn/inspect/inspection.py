@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from chanattn.errors import UsageError
-from chanattn.inspect import importance, replacement, resampling, sees, units
+from chanattn.inspect import importance, replacement, resampling, sees
+from chanattn.inspect.first_pass import Passed, first_pass
 from chanattn.inspect.matters import Programs, does_it_matter
 from chanattn.inspect.network import Batch, Batches, Network, Site, modules
 from chanattn.inspect.score import ACCURACY, Score
 from chanattn.inspect.sees import Strongest
 from chanattn.inspect.single import single_pictures
-from chanattn.inspect.varies import BINS, Classes, Distributions, Moments, seen
+from chanattn.inspect.varies import BINS, Classes, Distributions
+from chanattn.inspect.words import Words
 
 #: Called with what is done of all passes over batches, and with their number.
 Progress = Callable[[int, int], None]
@@ -67,6 +68,7 @@ def inspection(
     shown: Callable[[Batch], np.ndarray] | None = None,
     probabilities: Callable[[Any], jax.Array] | None = jax.nn.softmax,
     painted: Callable[[np.ndarray], Batch] | None = None,
+    words: Words | None = None,
     effort: Effort = DEFAULT,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Any]:
@@ -82,6 +84,7 @@ def inspection(
         probabilities: Outputs -> (B, K), for what is told of single pictures; None: there are none.
         painted: Colours (G, 3) in [0, 1] -> a batch of pictures of one colour each, prepared as the others;
             None: no colour tuning.
+        words: Of captions, before which decoders have weights; None: there are none.
         effort: How much is measured.
         progress: Told now and then.
 
@@ -103,7 +106,9 @@ def inspection(
     programs = Programs(network, score, sites)
     counter = _Counter(progress)
 
-    passed = _first_pass(programs, variables, batches, classes, shown, effort, counter)
+    passed = first_pass(
+        programs, variables, batches, classes, shown, effort.strongest, words, counter
+    )
     count = passed.batches
     some = count if effort.batches is None else min(effort.batches, count)
     counter.total = count * (2 + _interventions(sites, classes, effort.draws))
@@ -137,7 +142,7 @@ def inspection(
                 "name": name,
                 "mechanism": own[0].mechanism,
                 "sites": [
-                    _site(site, passed, distributions[site.name], classes, tuning, effort)
+                    _site(site, passed, distributions[site.name], classes, words, tuning, effort)
                     for site in own
                 ],
                 "importance": ranking.get(name),
@@ -185,62 +190,6 @@ class _Counter:
         self._progress(self._done, self.total)
 
 
-@dataclass
-class _Passed:
-    """What the first pass has found."""
-
-    moments: dict[str, Moments]
-    strongest: dict[str, Strongest]
-    responses: dict[str, Strongest]
-    pictures: int = 0
-    batches: int = 0
-
-
-def _first_pass(
-    programs: Programs,
-    variables: Any,
-    batches: Batches,
-    classes: Classes,
-    shown: Callable[[Batch], np.ndarray],
-    effort: Effort,
-    tick: Callable[[], None],
-) -> _Passed:
-    sites = programs.sites
-    owners = {site.module for site in sites}
-
-    @jax.jit
-    def look(variables: Any, batch: Batch) -> Any:
-        _, own, maps = programs.network.maps(variables, batch)
-        weights = {site.name: seen(site, own[site.name], batch["mask"]) for site in sites}
-        means = {
-            name: each.astype(jnp.float32).mean(axis=(1, 2))
-            for name, each in maps.items()
-            if name in owners
-        }
-        return weights, means
-
-    passed = _Passed(
-        {site.name: Moments(site, len(classes.names)) for site in sites},
-        {site.name: Strongest(units.count(site), effort.strongest) for site in sites},
-        {},
-    )
-    for batch in batches():
-        weights, means = jax.device_get(look(variables, batch))
-        mask = np.asarray(batch["mask"])
-        index = np.asarray(batch["index"])[mask > 0]
-        labels = shown(batch)
-        for name, each in weights.items():
-            passed.moments[name].add(each, mask, labels)
-            passed.strongest[name].add(each["units"][mask > 0], index)
-        for name, values in means.items():
-            empty = Strongest(values.shape[1], effort.strongest)
-            passed.responses.setdefault(name, empty).add(values[mask > 0], index)
-        passed.pictures += int((mask > 0).sum())
-        passed.batches += 1
-        tick()
-    return passed
-
-
 def _interventions(sites: Sequence[Site], classes: Classes, draws: int) -> int:
     targets = len(modules(sites))
     targets += targets > 1
@@ -256,9 +205,10 @@ def _evenly(width: int, most: int) -> list[int]:
 
 def _site(
     site: Site,
-    passed: _Passed,
+    passed: Passed,
     distribution: Distributions,
     classes: Classes,
+    words: Words | None,
     tuning: Any,
     effort: Effort,
 ) -> dict[str, Any]:
@@ -285,6 +235,9 @@ def _site(
             "between_classes": between,
             "by_class": moments.class_means()[:, chosen].tolist() if classes.names else [],
         },
+        "by_word": passed.words[site.name].summary(words.names, chosen)
+        if words is not None and site.name in passed.words
+        else None,
         "strongest": _strongest(passed.strongest[site.name], effort),
         "weight": _tuned(tuning, "weight", site.name, effort),
     }

@@ -8,9 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from chanattn import tasks
+from chanattn.data.captions import FIELD as CAPTIONS
+from chanattn.data.captions import TOKENS
+from chanattn.data.vocabulary import PAD
 from chanattn.inspect.network import Batch
 from chanattn.inspect.score import Score
 from chanattn.inspect.varies import Classes
+from chanattn.inspect.words import Words
 
 
 def score_of(task: tasks.Task, class_names: tuple[str, ...]) -> Score:
@@ -69,6 +73,18 @@ def classes_of(
         if name in task.fields:
             return Classes(class_names, exclusive=name == "label"), shown
     return Classes(()), lambda batch: np.zeros((len(batch["mask"]), 0))
+
+
+def words_of(task: tasks.Task, class_names: tuple[str, ...]) -> Words | None:
+    """The words of captions whose `tokens` are told, the end among them; None for other tasks."""
+    if CAPTIONS not in task.fields:
+        return None
+
+    def following(batch: Batch) -> np.ndarray:
+        next_words = np.asarray(batch[TOKENS])[:, 1:]
+        return np.where(next_words == PAD, -1, next_words)
+
+    return Words(class_names, following)
 
 
 def _anywhere(labels: np.ndarray, classes: int) -> np.ndarray:

@@ -19,7 +19,7 @@ from chanattn.data.source import Shuffled
 from chanattn.errors import UsageError
 from chanattn.inspect.inspection import DEFAULT, Effort, Progress, inspection
 from chanattn.inspect.network import Batch, Network
-from chanattn.inspect.of_task import classes_of, score_of
+from chanattn.inspect.of_task import classes_of, score_of, words_of
 from chanattn.layers import kernels
 from chanattn.paths import to_path
 from chanattn.runs.classes import read_classes
@@ -116,6 +116,7 @@ def inspect_run(
             shown=shown,
             probabilities=jax.nn.softmax if classified else None,
             painted=_painter(examples) if colourful else None,
+            words=words_of(task, examples.class_names),
             effort=effort,
             progress=progress,
         )

@@ -95,7 +95,7 @@ def test_of_a_static_gate_no_exchange_changes_anything() -> None:
     assert not summary["varies"]
     assert summary["effective_rank"] is None
     assert summary["deviation"] == pytest.approx(0, abs=1e-6)
-    assert summary["deviation_between_units"] == pytest.approx(np.std(scale), rel=1e-5)
+    assert summary["deviation_between_units"] == pytest.approx(np.asarray(scale).std(), rel=1e-5)
 
 
 def test_the_ranking_finds_the_only_channel_that_is_read() -> None:
@@ -317,3 +317,23 @@ def test_maps_branches_and_positions_are_inspected_too(name: str) -> None:
     width = module["sites"][0]["units"]
     assert width == {"cbam": 8, "sk": 16, "gc": 8}[name]
     assert module["soft_to_hard"]["kept"][-1] == width
+
+
+def test_means_by_word_equal_numpy_and_leave_out_what_is_no_word() -> None:
+    rng = np.random.default_rng(0)
+    weights, words = rng.normal(size=(6, 5, 3)), rng.integers(-1, 4, (6, 5))
+    mask = np.array([1, 1, 1, 1, 1, 0])
+    site = inspect.Site(("head", "channel"), "head", "sca", (5, 3), "channels")
+    found = inspect.WordMeans(site, 4)
+    for rows in (slice(0, 2), slice(2, 6)):
+        found.add(weights[rows], words[rows], mask[rows])
+    told = found.summary(("a", "b", "c", "d"), [0, 2])
+    w, number = weights[:5].reshape(-1, 3), words[:5].ravel()
+    w, number = w[number >= 0], number[number >= 0]
+    for word, count, means in zip(told["words"], told["counts"], told["means"], strict=True):
+        own = w[number == "abcd".index(word)]
+        assert count == len(own)
+        np.testing.assert_allclose(means, own.mean(axis=0)[[0, 2]])
+    assert told["counts"] == sorted(told["counts"], reverse=True)
+    by_word = np.stack([w[number == n].mean(axis=0) for n in number])
+    assert told["share"] == pytest.approx(by_word.var(axis=0).sum() / w.var(axis=0).sum())

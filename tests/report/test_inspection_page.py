@@ -123,7 +123,7 @@ def test_the_heat_map_sorts_both_ways_and_is_read_by_pointing(
     column = [row[0] for row in heat_rows(opened)]
     assert column == sorted(column, reverse=True)
     announced = all_of(opened, "#announcement")[0].get_attribute("textContent")
-    assert announced.startswith("classes sorted by")
+    assert announced.startswith("sorted by channel")
     cell = all_of(opened, "table.heat td")[0]
     opened.execute_script(
         "arguments[0].dispatchEvent(new MouseEvent('mouseover', {bubbles: true}))", cell

@@ -18,7 +18,16 @@ function ofSite(site, several) {
     x: px(h.edges[k]) + .5, width: Math.max(px(h.edges[k + 1]) - px(h.edges[k]) - 1, .5), y: py(count), height: py(0) - py(count)},
     svg("title", {}, `${number(h.edges[k])} to ${number(h.edges[k + 1])}: ${count}`))), "Distribution of the weights")),
     el("section", {}, facts(site))));
-  if (site.shown_units.by_class.length) parts.push(heatMap(site));
+  const shown = site.shown_units;
+  if (shown.by_class.length) {
+    const fewer = shown.units.length === site.units ? "" : shown.between_classes ? `, the ${shown.units.length} that tell the classes apart best` : `, ${shown.units.length} of them at equal distances`;
+    parts.push(heatMap("class", data.classes, shown.by_class, shown.units, ONE[site.kind], fewer));
+  }
+  if (site.by_word && site.by_word.words.length) {
+    const found = site.by_word;
+    const share = found.share === null ? "; the weights are the same at every word" : `; ${number(100 * found.share, 1)} % of the variance over words is between them, by chance ${number(100 * found.chance, 1)} %`;
+    parts.push(heatMap("word", found.words, found.means, found.units, ONE[site.kind], `; the most frequent words first${share}`));
+  }
   return parts;
 }
 
@@ -34,31 +43,29 @@ function facts(site) {
   return el("table", {class: "pairs"}, el("tbody", {}, ...Object.entries(rows).map(([key, value]) => el("tr", {}, el("th", {scope: "row"}, key), el("td", {}, value)))));
 }
 
-function heatMap(site) {
-  const shown = site.shown_units, values = shown.by_class;
+function heatMap(of, names, values, units, unit, note) {
   const flat = values.flat(), low = Math.min(...flat), high = Math.max(...flat);
-  let columns = shown.units.map((_, c) => c);
+  let columns = units.map((_, c) => c);
   const spread = values.map(row => Math.max(...row) - Math.min(...row));
   let rows = values.map((_, k) => k);
   if (rows.length > MOST_CLASSES) rows = [...rows].sort((a, b) => spread[b] - spread[a]).slice(0, MOST_CLASSES).sort((a, b) => a - b);
   const readout = el("p", {class: "readout", "aria-live": "off"}, "Point at a cell to read it; a heading sorts by it.");
-  const holder = el("div", {class: "scroll", tabindex: "0", role: "region", "aria-label": "Mean weight by class and channel"});
+  const holder = el("div", {class: "scroll", tabindex: "0", role: "region", "aria-label": `Mean weight by ${of} and ${unit}`});
   const sorted = (order, key) => [...order].sort((a, b) => key(b) - key(a));
   function draw() {
-    const head = el("tr", {}, el("th", {scope: "col"}), ...columns.map(c => el("th", {scope: "col"}, el("button", {type: "button", title: `sort the classes by ${ONE[site.kind]} ${shown.units[c]}`,
-      onclick: () => { rows = sorted(rows, k => values[k][c]); draw(); announce(`classes sorted by ${shown.units[c]}`); }}, String(shown.units[c])))));
-    const body = rows.map(k => el("tr", {}, el("th", {scope: "row"}, el("button", {type: "button", title: "sort the channels by this class",
-      onclick: () => { columns = sorted(columns, c => values[k][c]); draw(); announce(`channels sorted by ${data.classes[k]}`); }}, data.classes[k])),
-      ...columns.map(c => el("td", {class: "cell", title: `${data.classes[k]}, ${shown.units[c]}: ${number(values[k][c], 4)}`, "data-value": values[k][c],
+    const head = el("tr", {}, el("th", {scope: "col"}), ...columns.map(c => el("th", {scope: "col"}, el("button", {type: "button", title: `sort by ${unit} ${units[c]}`,
+      onclick: () => { rows = sorted(rows, k => values[k][c]); draw(); announce(`sorted by ${unit} ${units[c]}`); }}, String(units[c])))));
+    const body = rows.map(k => el("tr", {}, el("th", {scope: "row"}, el("button", {type: "button", title: `sort the columns by this ${of}`,
+      onclick: () => { columns = sorted(columns, c => values[k][c]); draw(); announce(`sorted by ${names[k]}`); }}, names[k])),
+      ...columns.map(c => el("td", {class: "cell", title: `${names[k]}, ${units[c]}: ${number(values[k][c], 4)}`, "data-value": values[k][c],
         style: {"--t": high > low ? (values[k][c] - low) / (high - low) : .5}}))));
     holder.replaceChildren(el("table", {class: "heat"}, el("thead", {}, head), el("tbody", {}, ...body)));
   }
   holder.addEventListener("mouseover", event => { if (event.target.title && event.target.tagName === "TD") readout.textContent = event.target.title; });
   draw();
   const cut = values.length > MOST_CLASSES ? ` of the ${MOST_CLASSES} classes with the largest range` : "";
-  const fewer = shown.units.length < site.units ? shown.between_classes ? `, the ${shown.units.length} that tell the classes apart best` : `, ${shown.units.length} of them at equal distances` : "";
-  return el("section", {}, el("h3", {}, `Mean weight by class and ${ONE[site.kind]}`),
-    el("p", {class: "small"}, `From ${number(low)} (ground) to ${number(high)} (full colour)${cut}${fewer}.`), holder, readout);
+  return el("section", {}, el("h3", {}, `Mean weight by ${of} and ${unit}`),
+    el("p", {class: "small"}, `From ${number(low)} (ground) to ${number(high)} (full colour)${cut}${note}.`), holder, readout);
 }
 
 function curve(found) {
