@@ -54,7 +54,7 @@ function spark(histogram) {
 }
 
 function frame(width, height, x, y, children, label) {
-  const left = 52, bottom = 34, w = width - left - 24, h = height - bottom - 10;
+  const left = 66, bottom = 34, w = width - left - 24, h = height - bottom - 10;
   const at = (value, axis) => axis.low === axis.high ? .5 : (value - axis.low) / (axis.high - axis.low);
   const px = value => left + w * at(value, x), py = value => 10 + h * (1 - at(value, y));
   const ticks = [

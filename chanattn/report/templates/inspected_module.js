@@ -115,7 +115,7 @@ function channelOf(module) {
     ...unitsOf.map(unit => el("option", {value: unit}, String(unit))));
   draw(unitsOf[0]);
   return [el("h2", {}, "What does a channel see?"), el("p", {}, el("label", {for: "channel"}, "Channel "), select), holder,
-    data.colours ? null : el("p", {class: "small"}, "The pictures are grey, so there is no tuning to colours.")];
+    data.colours ? null : el("p", {class: "small"}, "There is no tuning to colours: the pictures are grey, or the network is given words beside them.")];
 }
 
 function tuning(title, found, unit) {
