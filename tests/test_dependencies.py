@@ -80,6 +80,24 @@ def test_files_of_runs_and_reports_stand_on_nothing_that_computes(arrows, name, 
     assert not HEAVY & arrows[name].keys()
 
 
+OF_THE_LABORATORY = {"__main__.py", "of_task.py", "run.py", "thumbnails.py"}
+"""Files of `inspect` that load a run, its data and its task; the others are of the library."""
+
+
+def test_probes_of_a_network_need_the_library_alone() -> None:
+    allowed = {f"chanattn.{name}" for name in ("attention", "errors", "inspect", "labels")}
+    for path in (PACKAGE / "inspect").glob("*.py"):
+        found = {name for name in imports(path) if name.split(".")[0] in HEAVY | {"chanattn"}}
+        own = {".".join(name.split(".")[:2]) for name in found if name.startswith("chanattn")}
+        if path.name in OF_THE_LABORATORY:
+            assert own - allowed, path.name
+            continue
+        assert own <= allowed, path.name
+        assert {name.split(".")[0] for name in found} <= {"chanattn", "jax", "flax"}, path.name
+        within = {name.removeprefix("chanattn.inspect.") for name in found if "inspect." in name}
+        assert not within & {Path(name).stem for name in OF_THE_LABORATORY}, path.name
+
+
 def test_training_draws_nothing(arrows) -> None:
     assert "chanattn.report" not in arrows["training"]
     assert "matplotlib" not in arrows["training"]

@@ -87,7 +87,9 @@ def test_the_drawing_shows_the_places_of_the_network(placement: str) -> None:
     assert called == drawn
 
 
-@pytest.mark.parametrize("page", ["quickstart", "own_model", "attention", "models"], ids=str)
+@pytest.mark.parametrize(
+    "page", ["quickstart", "own_model", "attention", "models", "inspection"], ids=str
+)
 def test_the_examples_of_a_page_run(page: str) -> None:
     scope: dict[str, Any] = {}
     for number, code in enumerate(blocks(f"docs/{page}.md", "python"), start=1):

@@ -27,7 +27,7 @@ def surroundings():
 import jax, flax, numpy
 before = surroundings()
 import jax.numpy as jnp
-from chanattn import analysis, attention, interop, layers, macs, models
+from chanattn import analysis, attention, inspect, interop, layers, macs, models
 x = jax.random.normal(jax.random.key(0), (2, 4, 4, 16))
 module = attention.create("se", reduction=8)
 variables = module.init(jax.random.key(1), x)

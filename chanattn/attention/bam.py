@@ -115,5 +115,5 @@ class BAM(Attention):
         )
         logits = channel * spatial if self.preset == "official" else channel + spatial
         weights = weigh(self, gates.get(self.gate), logits, train)
-        sow_weights(self, 1 + weights)
+        weights = sow_weights(self, weights, plus=1)
         return residual(x, over_space(weights, x))

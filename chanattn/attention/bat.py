@@ -192,8 +192,8 @@ class BilinearTransform(Attention):
         rows, columns = BandMatrices(self._block(height, width), self.param_dtype, name="matrices")(
             block(groups, "conv_groups", t)
         )
-        sow_weights(self, rows, "row_weights")
-        sow_weights(self, columns, "column_weights")
+        rows = sow_weights(self, rows, "row_weights")
+        columns = sow_weights(self, columns, "column_weights")
         y = block(inner, "conv_mix", bilinear(t, rows.astype(x.dtype), columns.astype(x.dtype)))
         y = block(channels, "conv_out", y)
         return x + nn.Dropout(self.drop_rate, broadcast_dims=(1, 2))(y, deterministic=not train)

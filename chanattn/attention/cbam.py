@@ -113,7 +113,7 @@ class SpatialAttention(nn.Module):
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Reweigh the positions of (N, H, W, C)."""
         weights = gates.sigmoid(self.logits(x, train))
-        sow_weights(self, weights)
+        weights = sow_weights(self, weights)
         return x * over_space(weights, x)
 
 

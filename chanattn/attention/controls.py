@@ -31,8 +31,8 @@ _NOBODY = "none: a control"
 def _apply(module: nn.Module, x: jax.Array, weights: jax.Array) -> jax.Array:
     """X times weights (C,), which are shown once for every picture, as those of the other mechanisms are."""
     shown = jnp.broadcast_to(weights.astype(jnp.float32), (x.shape[0], x.shape[-1]))
-    sow_weights(module, shown)
-    return x * over_space(shown, x)
+    used = sow_weights(module, shown)
+    return x * over_space(used, x)
 
 
 @register(

@@ -53,8 +53,8 @@ def weigh_strips(
     """Product of the gates of two strips of logits, (N, H, W, C), inside a compact method of `module`."""
     both = weigh(module, gate, jnp.concatenate([rows, columns], axis=1), train)
     rows, columns = jnp.split(both, [rows.shape[1]], axis=1)
-    sow_weights(module, rows, "row_weights")
-    sow_weights(module, columns, "column_weights")
+    rows = sow_weights(module, rows, "row_weights")
+    columns = sow_weights(module, columns, "column_weights")
     a, b = outer(rows, columns)
     return a * b
 

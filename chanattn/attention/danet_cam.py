@@ -67,6 +67,6 @@ class DANetChannelAttention(Attention):
         x = self.feature_map(x)
         beta = self.param("beta", nn.initializers.zeros, (), self.param_dtype)
         weights = softmax(PRESETS[self.preset] * energies(x), axis=-1)
-        sow_weights(self, weights)
+        weights = sow_weights(self, weights)
         mixed = jnp.einsum("ncd,nhwd->nhwc", weights.astype(x.dtype), x)
         return x + beta.astype(x.dtype) * mixed

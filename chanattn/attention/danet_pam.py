@@ -68,7 +68,7 @@ class DANetPositionAttention(Attention):
 
         width = self._width_rule()(channels)
         weights = affinities(project("query", width), project("key", width), 1.0)
-        sow_weights(self, weights)
+        weights = sow_weights(self, weights)
         mixed = jnp.einsum("npq,nqd->npd", weights.astype(x.dtype), project("value", channels))
         gamma = self.param("gamma", nn.initializers.zeros, (), self.param_dtype)
         return x + gamma.astype(x.dtype) * mixed.reshape(x.shape)

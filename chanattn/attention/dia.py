@@ -129,5 +129,6 @@ class DIA(Attention):
         z = Logits(**layer, name="input")(squeeze.mean(x)) + Logits(**layer, name="hidden")(state.h)
         h, c = update(z, state.c)
         block = state.block + 1
-        sow_weights(self, h, "weights" if block == 1 else f"weights{block}")
-        return x * over_space(h, x), State(h, c, block)
+        # The cell goes on from its own h, whatever is put in place of the weights.
+        used = sow_weights(self, h, "weights" if block == 1 else f"weights{block}")
+        return x * over_space(used, x), State(h, c, block)

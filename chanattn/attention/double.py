@@ -100,8 +100,8 @@ class DoubleAttention(Attention):
 
         over_positions = jax.nn.softmax(project(n, "gather").astype(jnp.float32), axis=1)
         over_descriptors = jax.nn.softmax(project(n, "distribute").astype(jnp.float32), axis=2)
-        sow_weights(self, over_positions, "gather_weights")
-        sow_weights(self, over_descriptors, "distribute_weights")
+        over_positions = sow_weights(self, over_positions, "gather_weights")
+        over_descriptors = sow_weights(self, over_descriptors, "distribute_weights")
         context = gather(project(m, "features"), over_positions.astype(x.dtype)).astype(x.dtype)
         z = distribute(context, over_descriptors.astype(x.dtype))
         expand = Conv(

@@ -131,7 +131,7 @@ class PyramidSqueezeAttention(ConvAttention):
         attention = mix.Bottleneck(self._width_rule()(slice_width), name="attention", **own)
         logits = [attention(squeezes.mean(branch), train=train) for branch in branches]
         weights = branch_softmax(jnp.stack(logits, axis=1))
-        sow_weights(self, weights)
+        weights = sow_weights(self, weights)
         slices = [
             branch * weights[:, m, None, None].astype(branch.dtype)
             for m, branch in enumerate(branches)

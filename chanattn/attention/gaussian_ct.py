@@ -113,5 +113,5 @@ class GaussianCT(Attention):
         deviation = None if self.learned else fixed
         z = Standardization(self.preset, deviation, self.param_dtype, name="mix")(squeeze.mean(x))
         w = gaussian(z)
-        sow_weights(self, w)
+        w = sow_weights(self, w)
         return x * over_space(w, x)

@@ -52,10 +52,14 @@ FUSES = ("add", "mul", "both")
 POOLINGS = ("att", "avg")
 
 
-def attention_pool(x: jax.Array, logits: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The context u (N, C) in float32, and m, the softmax of the logits (N, H, W) over all positions."""
-    shares = jax.nn.softmax(logits.astype(jnp.float32), axis=(1, 2))
-    return jnp.einsum("nhwc,nhw->nc", x.astype(jnp.float32), shares), shares
+def shares_of(logits: jax.Array) -> jax.Array:
+    """The shares m, the softmax of the logits (N, H, W) over all positions, in float32."""
+    return jax.nn.softmax(logits.astype(jnp.float32), axis=(1, 2))
+
+
+def attention_pool(x: jax.Array, shares: jax.Array) -> jax.Array:
+    """The context u (N, C) in float32 of a map with shares (N, H, W)."""
+    return jnp.einsum("nhwc,nhw->nc", x.astype(jnp.float32), shares)
 
 
 class Transform(nn.Module):
@@ -180,7 +184,7 @@ class GlobalContext(Attention):
             y = y * over_space(weights, x)
         if self.fuse != "mul":
             shift = transform(True, "add")
-            sow_weights(self, shift, "shift")
+            shift = sow_weights(self, shift, "shift")
             y = y + over_space(shift, x)
         return y
 
@@ -196,6 +200,5 @@ class GlobalContext(Attention):
             kernel_init=nn.initializers.he_normal(),
             name="mask",
         )
-        context, shares = attention_pool(x, mask(x)[..., 0])
-        sow_weights(self, shares, "spatial")
-        return context
+        shares = sow_weights(self, shares_of(mask(x)[..., 0]), "spatial")
+        return attention_pool(x, shares)

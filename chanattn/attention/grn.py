@@ -48,5 +48,5 @@ class GlobalResponseNorm(Attention):
         gamma = self.param("gamma", nn.initializers.zeros, shape, self.param_dtype)
         beta = self.param("beta", nn.initializers.zeros, shape, self.param_dtype)
         weights = 1 + gamma * response(x)
-        sow_weights(self, weights)
+        weights = sow_weights(self, weights)
         return x * over_space(weights, x) + beta.astype(x.dtype)

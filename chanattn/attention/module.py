@@ -11,6 +11,9 @@ import jax.numpy as jnp
 from chanattn.attention.functional import gate as gates
 from chanattn.errors import UsageError
 
+INTERVENTIONS = "interventions"
+"""The collection of what is put in place of weights; see `sow_weights`."""
+
 
 class Attention(nn.Module):
     """Base of the mechanisms of the gate slot, called as `module(x, train=False)`: (N, H, W, C) -> the same.
@@ -50,8 +53,7 @@ class Attention(nn.Module):
         """
         weights = weigh(self, gates.of(self), z, train)
         weights = weights if gain == 1 else gain * weights
-        sow_weights(self, weights)
-        return weights
+        return sow_weights(self, weights)
 
 
 class ConvAttention(Attention):
@@ -70,13 +72,39 @@ class ConvAttention(Attention):
     groups: int = 1
 
 
-def sow_weights(module: nn.Module, weights: jax.Array, name: str = "weights") -> None:
-    """Show the weights in the `attention` collection: `apply(..., mutable=["attention"])` returns them.
+def sow_weights(
+    module: nn.Module, weights: jax.Array, name: str = "weights", plus: float = 0
+) -> jax.Array:
+    """Show the weights in the `attention` collection, and give back those that are to be applied.
 
-    Costs nothing when the collection is not mutable, and leaves no trace in `init`.
+    `apply(..., mutable=["attention"])` returns what is shown. Applied are the weights themselves, unless
+    there is a collection `interventions` with an array under the same path and name: its values take their
+        place,
+    except where they are NaN, which leaves what the mechanism has computed. It may have any shape that
+    broadcasts to that of the weights:
+
+        y, sown = module.apply(variables, x, mutable=["attention"])
+        other = jax.tree.map(lambda w: w[::-1], sown["attention"])  # each picture with another's weights
+        z = module.apply(variables | {"interventions": other}, x)
+
+    Shown is what is applied. Both cost nothing where nobody asks for them, and leave no trace in `init`.
+
+    Args:
+        module: Whose weights they are, in a compact method.
+        weights: As computed.
+        name: Under which they are shown.
+        plus: What the mechanism adds to them when it applies them, which belongs to what is shown.
     """
-    if not module.is_initializing():
-        module.sow("attention", name, weights, reduce_fn=lambda _, new: new, init_fn=lambda: None)
+    if module.is_initializing():
+        return weights
+    if module.has_variable(INTERVENTIONS, name):
+        given = jnp.asarray(module.get_variable(INTERVENTIONS, name))
+        given = (given - plus if plus else given).astype(weights.dtype)
+        weights = jnp.where(jnp.isnan(given), weights, given)
+    if module.is_mutable_collection("attention"):
+        shown = weights + plus if plus else weights
+        module.sow("attention", name, shown, reduce_fn=lambda _, new: new, init_fn=lambda: None)
+    return weights
 
 
 def refuse_unused(module: nn.Module, because: str, *options: str) -> None:

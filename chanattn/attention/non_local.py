@@ -101,7 +101,7 @@ class NonLocal(Attention):
 
         factor = scaled_by**-0.5 if self.use_scale else 1.0
         weights = affinities(project("query"), project("key"), factor)
-        sow_weights(self, weights)
+        weights = sow_weights(self, weights)
         mixed = jnp.einsum("npq,nqd->npd", weights.astype(x.dtype), project("value"))
         z = Conv(channels, 1, use_bias=True, name="expand", **types)(
             mixed.reshape(*x.shape[:-1], width)

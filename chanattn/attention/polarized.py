@@ -94,8 +94,7 @@ class ChannelBranch(nn.Module):
         pooled = weighted_mean(x, logits)[:, None, None, :]
         value = _project(self.width, "value", **options)(pooled)[:, 0, 0]
         weights = weigh(self, self.gate, self._head(value, channels), train)
-        sow_weights(self, weights)
-        return weights
+        return sow_weights(self, weights)
 
     def _head(self, s: jax.Array, channels: int) -> jax.Array:
         norm = nn.LayerNorm(
@@ -126,8 +125,7 @@ class SpatialBranch(nn.Module):
         query = _project(self.width, "query", **options)(pooled)[:, 0, 0]
         keys = _project(self.width, "value", dtype=x.dtype, **options)(x)
         weights = jax.nn.sigmoid(spatial_logits(query, keys, self.form.softmax))
-        sow_weights(self, weights)
-        return weights
+        return sow_weights(self, weights)
 
 
 @register(

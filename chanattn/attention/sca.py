@@ -137,7 +137,7 @@ class SCA(Attention):
         logits = score(squeezes.mean(x)[..., None], condition)
         weights = weigh(self, gates.get(self.gate), logits, train)
         weights = weights if self.rescale else weights / x.shape[-1]
-        sow_weights(self, weights, "channel")
+        weights = sow_weights(self, weights, "channel")
         return x * over_space(weights, x)
 
     def _over_positions(self, x: jax.Array, condition: jax.Array | None) -> jax.Array:
@@ -146,5 +146,5 @@ class SCA(Attention):
         logits = score(x.reshape(pictures, height * width, channels), condition)
         weights = jax.nn.softmax(logits, axis=-1) * (height * width if self.rescale else 1)
         weights = weights.reshape(pictures, height, width, 1)
-        sow_weights(self, weights, "spatial")
+        weights = sow_weights(self, weights, "spatial")
         return x * over_space(weights, x)

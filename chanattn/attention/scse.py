@@ -75,7 +75,7 @@ class SpatialSE(Attention):
         x = self.feature_map(x)
         z = Conv(1, 1, use_bias=True, dtype=x.dtype, param_dtype=self.param_dtype, name="conv")(x)
         weights = gates.sigmoid(z.astype(jnp.float32))
-        sow_weights(self, weights)
+        weights = sow_weights(self, weights)
         return x * over_space(weights, x)
 
 

@@ -85,6 +85,6 @@ class SpatialGroupEnhance(Attention):
         beta = self.param("beta", start(self.init_beta), (groups,), self.param_dtype)
         c = agreement(x, groups)
         weights = jax.nn.sigmoid(gamma * (over_positions(c) if self.use_norm else c) + beta)
-        sow_weights(self, weights)
+        weights = sow_weights(self, weights)
         y = x.reshape(*x.shape[:3], groups, -1) * weights[..., None].astype(x.dtype)
         return y.reshape(x.shape)

@@ -92,10 +92,11 @@ class ShuffleAttention(Attention):
             return Affine(nn.initializers.zeros, nn.initializers.ones, self.param_dtype, name=name)
 
         channel = jax.nn.sigmoid(affine("channel_affine")(squeeze.mean(x0)))
-        sow_weights(self, channel.reshape(x.shape[0], -1))
+        channel = sow_weights(self, channel.reshape(x.shape[0], -1)).reshape(channel.shape)
         norm = Affine(param_dtype=self.param_dtype, name="norm")
         spatial = jax.nn.sigmoid(affine("spatial_affine")(norm(instance_norm(x1))))
-        sow_weights(self, spatial.reshape(*x.shape[:3], -1), "spatial")
+        flat = sow_weights(self, spatial.reshape(*x.shape[:3], -1), "spatial")
+        spatial = flat.reshape(spatial.shape)
         y0 = x0 * channel[:, None, None].astype(x.dtype)
         y = jnp.stack([y0, x1 * spatial.astype(x.dtype)], axis=4)
         return shuffle_halves(y.reshape(x.shape))

@@ -56,5 +56,5 @@ class SimAM(Attention):
         """Reweigh every value of (N, H, W, C)."""
         x = self.feature_map(x)
         weights = jax.nn.sigmoid(energy(x, self.regularization))
-        sow_weights(self, weights)
+        weights = sow_weights(self, weights)
         return x * over_space(weights, x)

@@ -207,5 +207,5 @@ class SK(ConvAttention):
         weights = BranchAttention(self._width_rule(), self.param_dtype, name="attention")(
             stacked, train=train
         )
-        sow_weights(self, weights)
+        weights = sow_weights(self, weights)
         return jnp.einsum("nmhwc,nmc->nhwc", stacked, weights.astype(stacked.dtype))

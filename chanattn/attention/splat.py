@@ -154,7 +154,7 @@ class SplitAttention(ConvAttention):
         weights = RadixAttention(
             width, self.groups, self.use_norm, self.param_dtype, name="attention"
         )(splits, train=train)
-        sow_weights(self, weights)
+        weights = sow_weights(self, weights)
         y = jnp.einsum("nhwrc,nrc->nhwc", splits, weights.astype(splits.dtype))
         if pooled and not self.avd_first:
             y = avg_pool(y, 3, self.stride, padding=1, count_padding=True)

@@ -16,7 +16,7 @@ from chanattn.data.decode import CorruptImage, Decoding, decode
 from chanattn.data.evaluation_data import EvaluationData
 from chanattn.data.fields import PLACE, Whereabouts
 from chanattn.data.fit import Fit, image_size
-from chanattn.data.source import ImageShape, Record, Source
+from chanattn.data.source import ImageShape, Record, Shuffled, Source
 from chanattn.data.sources import SOURCES, open_source
 from chanattn.data.training_data import DeviceTrainingData, StreamedTrainingData, TrainingData
 from chanattn.errors import UsageError
@@ -60,6 +60,7 @@ def evaluation(
     fields: Sequence[str] = ("label",),
     whereabouts: bool = False,
     words: Sequence[str] = (),
+    order_seed: int | None = None,
 ) -> EvaluationData:
     """The split `split` (default `config.dataset.eval_split`), every example once.
 
@@ -73,6 +74,8 @@ def evaluation(
             the network sees (`chanattn.data.fields.Whereabouts`).
         words: Of captions, the names of the classes of the training (`chanattn.data.vocabulary`), by which
             they are told; empty: those of the training split are counted.
+        order_seed: Of a random order of the examples (`chanattn.data.source.Shuffled`); None: they come in
+            that of the split.
 
     Raises:
         UsageError: As `training`, but for the batch size.
@@ -81,6 +84,8 @@ def evaluation(
     if whereabouts:
         source.fields = {**source.fields, PLACE: Whereabouts(keep_whole=False)}
     fit = _fit(config.dataset, source, random=False)
+    if order_seed is not None:
+        source = Shuffled(source, order_seed)
     return EvaluationData(
         config,
         mesh,

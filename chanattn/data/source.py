@@ -107,6 +107,37 @@ class Whole(Readable, Protocol):
         """As in `Source.places`."""
 
 
+class Shuffled:
+    """A source in a random order.
+
+    Attributes:
+        order: The position in the source of each record here, (N,).
+    """
+
+    def __init__(self, source: Source, seed: int) -> None:
+        self.source = source
+        self.order = np.random.default_rng(seed).permutation(len(source))
+        self.fields, self.class_names = source.fields, source.class_names
+        self.image_shape, self.note = source.image_shape, source.note
+        self.absent, self.objects = source.absent, source.objects
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def read(self, indices: Sequence[int]) -> list[Record | OSError]:
+        """See `Readable.read`."""
+        return self.source.read(self.order[list(indices)].tolist())
+
+    def describe(self, index: int) -> str:
+        """See `Readable.describe`."""
+        return self.source.describe(int(self.order[index]))
+
+    def places(self) -> Iterator[Hashable]:
+        """See `Source.places`."""
+        places = list(self.source.places())
+        return (places[index] for index in self.order)
+
+
 class Subset:
     """Some of the records of a whole split, in the order given by `indices`."""
 

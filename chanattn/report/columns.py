@@ -7,6 +7,8 @@ from chanattn.labels import one_line
 from chanattn.report import numbers
 from chanattn.report.comparison import Comparison, Row
 from chanattn.report.numbers import NOTHING
+from chanattn.runs.inspection import Difference, Inspection
+from chanattn.runs.json_object import Damaged
 from chanattn.runs.published import Published
 
 SIGNIFICANT = 0.05
@@ -142,6 +144,35 @@ def costs(comparison: Comparison) -> list[Column]:
     ]
 
 
+def inspected(comparison: Comparison) -> list[Column]:
+    """What exchanging the weights of pictures does, where runs were inspected (`chanattn.inspect`)."""
+    metric = comparison.metric.metric
+    found = {row.variant.name: _exchanged(row, metric.name) for row in comparison.rows}
+    if not any(found.values()):
+        return []
+
+    def cell(row: Row) -> Cell:
+        seeds = found[row.variant.name]
+        if not seeds:
+            return Cell(NOTHING)
+        mean = metric.factor * sum(seed.value for seed in seeds) / len(seeds)
+        text = numbers.signed(mean, metric.digits)
+        bounds = [(s.low, s.high) for s in seeds if s.low is not None and s.high is not None]
+        if len(seeds) == 1 and bounds:
+            low, high = (metric.factor * end for end in bounds[0])
+            return Cell(f"{text} {numbers.interval((low, high), metric.digits)}", mean)
+        sure = sum(low > 0 or high < 0 for low, high in bounds)
+        detail = f"{len(seeds)} seeds, {sure} with an interval without 0"
+        return Cell(text, mean, detail)
+
+    unit = metric.unit_of_differences
+    hint = (
+        f"change of {metric.label} when every picture is given the attention weights of another one; mean"
+        " over the inspected seeds, with the 95 % interval over pictures if it is one"
+    )
+    return [Column(f"does the input matter?{' ' + unit if unit else ''}", cell, hint)]
+
+
 def published(comparison: Comparison, marks: int) -> list[Column]:
     """A column a table of figures; their footnotes are numbered from `marks` + 1."""
 
@@ -157,6 +188,20 @@ def published(comparison: Comparison, marks: int) -> list[Column]:
         return Column(f"published {one_line(figures.metric)}", cell, hint, mark=mark)
 
     return [column(*each) for each in enumerate(comparison.sweep.record.published)]
+
+
+def _exchanged(row: Row, metric: str) -> list[Difference]:
+    """Of the inspected runs of a variant, where they were inspected by that metric."""
+    found = []
+    for run in row.variant.runs:
+        try:
+            inspection = Inspection.read(run.directory)
+        except Damaged:  # it is no part of the run
+            continue
+        if inspection is not None and inspection.metric() == metric:
+            difference = inspection.replaced("another")
+            found += [] if difference is None else [difference]
+    return found
 
 
 def _mean(comparison: Comparison, *, marked: bool) -> Column:

@@ -53,6 +53,7 @@ def single(comparison: Comparison, sort: str = "") -> Table:
     """
     chosen = [
         *columns.results(comparison),
+        *columns.inspected(comparison),
         *columns.costs(comparison),
         *columns.published(comparison, 0),
     ]

@@ -160,6 +160,31 @@ def test_the_sown_weights_are_those_applied() -> None:
     np.testing.assert_allclose(y, feature_map(*SHAPE) * weights, rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "identity"])
+def test_what_is_put_in_place_of_weights_is_applied(name: str) -> None:
+    module, x, variables = build(name), feature_map(*SHAPE), variables_of(name)
+    y, own = evaluated(name)["output"], evaluated(name)["sown"]
+
+    @jax.jit
+    def with_weights(weights: Any) -> Any:
+        return module.apply(variables | {"interventions": weights}, x, mutable=["attention"])
+
+    close = {"rtol": 2e-5, "atol": 2e-5 * float(np.abs(y).max())}
+    left, sown = with_weights(jax.tree.map(lambda w: np.full_like(w, np.nan), own))
+    np.testing.assert_allclose(left, y, **close)
+    same, _ = with_weights(own)
+    np.testing.assert_allclose(same, y, **close)
+    others = jax.tree.map(lambda w: np.roll(w, 1, axis=0), own)
+    changed, sown = with_weights(others)
+    jax.tree.map(np.testing.assert_array_equal, sown["attention"], others)
+    alike = all(map(np.array_equal, jax.tree.leaves(own), jax.tree.leaves(others)))
+    assert (np.abs(changed - y).max() < close["atol"]) == alike
+    if name in ("bias_only", "constant", "random", "random_k", "static"):
+        assert alike
+    halved, _ = with_weights(jax.tree.map(lambda w: w / 2, own))
+    assert np.abs(halved - y).max() > close["atol"]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_sowing_costs_nothing_when_nobody_looks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without `mutable`, the program is that of a family that never sows; with it, there are more outputs."""
@@ -171,7 +196,7 @@ def test_sowing_costs_nothing_when_nobody_looks(name: str, monkeypatch: pytest.M
     unseen, seen = program(), program(mutable=["attention"])
     for path, module in list(sys.modules.items()):
         if path.startswith("chanattn.attention.") and hasattr(module, "sow_weights"):
-            monkeypatch.setattr(module, "sow_weights", lambda *_: None)
+            monkeypatch.setattr(module, "sow_weights", lambda _, weights, *__, **___: weights)
     assert str(unseen) == str(program())
     if name != "identity":
         assert len(seen.out_avals) > len(unseen.out_avals)

@@ -11,7 +11,7 @@ import pytest
 
 from chanattn import attention
 from chanattn.attention.functional import gate
-from chanattn.attention.gc import attention_pool
+from chanattn.attention.gc import attention_pool, shares_of
 from chanattn.attention.ge import gather_mean
 from chanattn.errors import UsageError
 from chanattn.layers import nearest
@@ -87,16 +87,18 @@ def test_multiplied_official_context_starts_at_one_half() -> None:
 
 
 def test_equal_logits_pool_the_mean_and_a_large_one_picks_its_position() -> None:
-    context, shares = attention_pool(MAP, jnp.full((2, 7, 6), 3.0))
+    shares = shares_of(jnp.full((2, 7, 6), 3.0))
+    context = attention_pool(MAP, shares)
     np.testing.assert_allclose(context, X.mean((1, 2)), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(shares, 1 / 42, rtol=1e-5)
-    context, _ = attention_pool(MAP, jnp.zeros((2, 7, 6)).at[:, 4, 1].set(200.0))
+    context = attention_pool(MAP, shares_of(jnp.zeros((2, 7, 6)).at[:, 4, 1].set(200.0)))
     np.testing.assert_allclose(context, MAP[:, 4, 1], rtol=1e-5)
 
 
 def test_the_softmax_over_positions_keeps_its_digits_in_bfloat16() -> None:
     x = jnp.ones((1, 56, 56, 4), jnp.bfloat16)
-    context, shares = attention_pool(x, jnp.zeros((1, 56, 56), jnp.bfloat16))
+    shares = shares_of(jnp.zeros((1, 56, 56), jnp.bfloat16))
+    context = attention_pool(x, shares)
     assert context.dtype == shares.dtype == jnp.float32
     np.testing.assert_allclose(context, 1, rtol=1e-5)
 

@@ -572,3 +572,33 @@ def test_with_positions_a_place_matters_though_the_mean_is_taken() -> None:
     z = (told @ conv["kernel"][0, 0] - stats["mean"]) / np.sqrt(stats["var"] + 1e-5)
     expected = np.maximum(z * norm["scale"] + norm["bias"], 0).mean(axis=(1, 2))
     np.testing.assert_allclose(context(head, variables, x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_can_be_replaced_before_every_word() -> None:
+    class Decoder(nn.Module):
+        @nn.compact
+        def __call__(self, x: jax.Array, tokens: jax.Array) -> jax.Array:
+            head = LSTM(num_classes=9, width=8, embedding=4, strides=(("stage1", 4),), name="head")
+            size = {"size": (8, 8), "drop": lambda y: y, "train": False}
+            return head({"stage1": x}, tokens=tokens, **size)
+
+    x, tokens = jax.random.normal(jax.random.key(0), (2, 3, 3, 6)), jnp.ones((2, 4), jnp.int32)
+    module = Decoder()
+    shapes = jax.eval_shape(module.init, jax.random.key(1), x, tokens)
+    rng = np.random.default_rng(0)
+    state = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), leaf.dtype), shapes)
+
+    @jax.jit
+    def run(weights):
+        return module.apply({**state, "interventions": weights}, x, tokens, mutable=["attention"])
+
+    y, shown = jax.jit(lambda: module.apply(state, x, tokens, mutable=["attention"]))()
+    own = shown["attention"]
+    leaves = {leaf.shape for leaf in jax.tree.leaves(own)}
+    assert leaves == {(2, 4, 6), (2, 4, 3, 3, 1)}
+    np.testing.assert_allclose(run(own)[0], y, rtol=1e-4, atol=1e-5)
+    # Other weights before the third word change what follows, and nothing before.
+    third = jax.tree.map(lambda w: jnp.full_like(w, jnp.nan).at[:, 2].set(w[::-1, 2]), own)
+    changed = np.abs(run(third)[0] - y).max(axis=(0, 2))
+    assert changed[:2].max() < 1e-5
+    assert changed[2:].min() > 1e-3

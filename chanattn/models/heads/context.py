@@ -82,7 +82,7 @@ class SpatialAttention(nn.Module):
             z = z + self.condition(condition)[:, None, None]
         logits = self.score(jnp.tanh(z))
         alpha = jax.nn.softmax(logits, axis=(1, 2))
-        sow_weights(self, alpha, SPATIAL)
+        alpha = sow_weights(self, alpha, SPATIAL)
         return x * (alpha * (x.shape[1] * x.shape[2])).astype(x.dtype)
 
 

@@ -24,9 +24,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict
-from flax.typing import Out
+from flax.typing import In, Out
 
-from chanattn.attention.module import sow_weights
+from chanattn.attention.module import INTERVENTIONS, sow_weights
 from chanattn.errors import UsageError
 from chanattn.models.heads.context import SPATIAL, Context, CoordConv, Seen, check_mechanism
 from chanattn.models.heads.parts import Strides
@@ -252,7 +252,7 @@ class LSTM(nn.Module):
         context = self.context(seen, state.h, train)
         if self.selector:
             beta = jax.nn.sigmoid(self.select(state.h))
-            sow_weights(self, beta, "selector")
+            beta = sow_weights(self, beta, "selector")
             context = beta * context
         z = self.gates_of_word(word) + self.gates_of_context(context) + self.gates_of_state(state.h)
         return lstm(z.astype(jnp.float32), state.c), context
@@ -296,7 +296,7 @@ class LSTM(nn.Module):
         loop = nn.scan(
             nn.remat(advance, prevent_cse=False),
             variable_broadcast=("params", "batch_stats"),
-            variable_axes={"attention": Out(1)},
+            variable_axes={"attention": Out(1), INTERVENTIONS: In(1)},
             split_rngs={"params": False, "dropout": True},
             in_axes=((1, 0), nn.broadcast),
             out_axes=1,
