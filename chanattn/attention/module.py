@@ -79,9 +79,8 @@ def sow_weights(
 
     `apply(..., mutable=["attention"])` returns what is shown. Applied are the weights themselves, unless
     there is a collection `interventions` with an array under the same path and name: its values take their
-        place,
-    except where they are NaN, which leaves what the mechanism has computed. It may have any shape that
-    broadcasts to that of the weights:
+    place, except where they are NaN, which leaves what the mechanism has computed. It may have any shape
+    that broadcasts to that of the weights:
 
         y, sown = module.apply(variables, x, mutable=["attention"])
         other = jax.tree.map(lambda w: w[::-1], sown["attention"])  # each picture with another's weights
