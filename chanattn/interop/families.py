@@ -14,6 +14,7 @@ from chanattn.models import ARCHITECTURES, Network, ResNet, VoVNet
 _NAMES = {
     "senet.py": re.compile(r"layer0\.|layer\d+\.\d+\.se_module\."),
     "byobnet.py": re.compile(r"stem\.conv\d+\.(conv|bn)\.|stages\.\d+\."),
+    "regnet.py": re.compile(r"s\d+\.b\d+\."),
     "resnet.py": re.compile(r"(conv1|bn1)\.|layer\d+\.\d+\.(se|attn)\."),
 }
 """How the names of each begin; names that none of them has (of a head, of other code) tell nothing."""
@@ -24,13 +25,14 @@ WORDS = {
     "byobnet.py": frozenset(
         {"stem", "stages", "conv1_1x1", "conv2_kxk", "conv3_1x1", "shortcut", "head"}
     ),
+    "regnet.py": frozenset({"head"}),
     "vovnet.py": frozenset({"stages", "blocks", "head"}),
     "efficientnet.py": frozenset({"conv_reduce", "conv_expand", "conv_head", "classifier"}),
 }
 """Parts of names (between dots) by which each file differs from the first spelling in the tables."""
 
 _BLOCKS = ("block", "layers", "planes", "cardinality", "base_width")
-_REST = ("stem", "stem_pool", "shortcut", "stride_first", "rectify_branch")
+_REST = ("stem", "stem_pool", "shortcut", "stride_first", "rectify_branch", "width_of_input")
 
 
 def check_family(model: Network, names: Iterable[str]) -> None:
@@ -71,7 +73,11 @@ def words(model: Network) -> frozenset[str]:
 def _family(fields: Mapping[str, Any]) -> str:
     if fields["stem_pool"] == "ceil_max":
         return "senet.py"
-    tiered = (fields["stem"], fields["shortcut"]) == ("tiered", "projection")
+    if fields["stem"].startswith("conv3") and not fields["width_of_input"]:
+        return "regnet.py"
+    tiered = fields["width_of_input"] or (
+        (fields["stem"], fields["shortcut"]) == ("tiered", "projection")
+    )
     return "byobnet.py" if tiered else "resnet.py"
 
 

@@ -11,6 +11,7 @@ CIFAR networks are called by their depth: `resnet20` is He et al.'s (arXiv:1512.
 from typing import Any
 
 from chanattn.models.mobile import MOBILE
+from chanattn.models.regnet import REGNETS
 from chanattn.models.vovnet import VoVNet
 
 Arguments = dict[str, Any]
@@ -251,6 +252,7 @@ ARCHITECTURES: dict[str, Arguments] = {
     "skresnet50": _bottleneck(3, 4, 6, 3, conv=_SK_SPLIT),
     "skresnet50d": _bottleneck(3, 4, 6, 3, **_DEEP, conv=_SK_SPLIT),
     "skresnext50_32x4d": _bottleneck(3, 4, 6, 3, **_X, conv={"name": "sk"}),
+    **REGNETS,
     # Other families
     "vovnet39a": _vovnet(1, 1, 2, 2, residual=False),
     "vovnet57a": _vovnet(1, 1, 4, 3, residual=False),

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.models.architectures import ARCHITECTURES
 from chanattn.models.mobile import MOBILE
+from chanattn.models.regnet import REGNETS
 from chanattn.models.timm_catalogue import CATALOGUE
 
 TIMM_SE = {"name": "se", "rounding": "timm"}
@@ -37,6 +38,8 @@ GC = {"name": "gc", "preset": "timm"} | MID
 BAT = {"name": "bat", "preset": "timm", "block_size": 8} | MID
 OF_INPUT = {"name": "se", "reduction": 4, "reduce_from": "block_input"} | MID
 EFFICIENT_SE = OF_INPUT | {"act": "silu"}
+REGNET_SE = OF_INPUT | {"rounding": "nearest"}
+REGNETZ_SE = TIMM_SE | {"reduction": 4} | MID
 GC_OF_INPUT = GC | {"fuse": "mul", "reduction": 4, "reduce_from": "block_input", "act": "silu"}
 HARD_SE = {"name": "se", "reduction": 4, "gate": "hard_sigmoid"} | MID
 MOBILE_SE = HARD_SE | {"rounding": "mobile"}
@@ -92,6 +95,17 @@ def _of_mobile(row: str) -> Mapping[str, Any] | None:
     return next((attention for begin, attention in _MOBILE if re.match(begin, row)), None)
 
 
+def _of_regnet(row: str) -> Mapping[str, Any] | None:
+    """SE in all but X; in V before a norm; timm's own Z have the width that is usual in byobnet.py."""
+    if row.startswith("regnetx"):
+        return None
+    if re.match(r"regnetz_[bcde]", row):
+        return REGNETZ_SE
+    if row.startswith("regnety"):
+        return REGNET_SE
+    return REGNET_SE | {"act": "silu"} | ({"placement": "pre_norm"} if row[6] == "v" else {})
+
+
 NETWORKS: dict[str, TimmNetwork] = {
     **_with("", None, *_PLAIN),
     # resnet.py
@@ -134,6 +148,8 @@ NETWORKS: dict[str, TimmNetwork] = {
     **_with("gc", GC, "resnet33ts", "resnext26ts", "resnext50ts"),
     "gcresnet50t": TimmNetwork("resnet50t_strided", GC),
     **_with("bat_", BAT, "resnext26ts"),
+    # regnet.py, byobnet.py
+    **{row: TimmNetwork(row, _of_regnet(row)) for row in REGNETS},
     # vovnet.py
     **_with("ese_", ESE, *(f"vovnet{kind}" for kind in ("19b_dw", "19b_slim", "19b_slim_dw"))),
     **_with("ese_", ESE, "vovnet39b", "vovnet57b", "vovnet99b"),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from chanattn.attention import describe
+from chanattn.interop.names import regnet
 from chanattn.interop.names.mechanisms import mechanism_table
 from chanattn.interop.names.rules import Part, Rule, Skip, Table
 from chanattn.models import InvertedResidualNet, Network, ResNet, VoVNet
@@ -114,6 +115,8 @@ def _separable(name: str, number: int, depthwise: bool = False) -> Table:
 
 
 def _resnet_stem(model: ResNet) -> Table:
+    if model.stem.startswith("conv3"):
+        return regnet.stem_table(model)
     last = 3 if model.stem in ("deep", "tiered") else 1
     return (
         Rule(r"conv1\.0|conv1" if last == 3 else r"conv1|conv1\.0", "stem/conv1"),
@@ -145,11 +148,18 @@ def _numbered_blocks(model: Network) -> Iterator[tuple[str, str, Table]]:
     gate = model.slots.gate.name
     if isinstance(model, VoVNet):
         table = osa_block_table(gate, model.block_layers, model.depthwise)
+    elif regnet.is_regnet(model):
+        table = regnet.block_table(model)
     else:
         table = block_table(gate, model.slots.conv.name, model.shortcut == "avg_pool")
     for stage, depth in enumerate(model.depths, 1):
         for index in range(depth):
-            prefix = rf"(?:layer{stage}|stages\.{stage - 1})\.(?:ModuleList\.|blocks\.)??{index}\."
+            if regnet.is_regnet(model):
+                prefix = rf"s{stage}\.b{index + 1}\."
+            else:
+                prefix = (
+                    rf"(?:layer{stage}|stages\.{stage - 1})\.(?:ModuleList\.|blocks\.)??{index}\."
+                )
             yield prefix, f"stage{stage}_block{index + 1}", table
 
 
