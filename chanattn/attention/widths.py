@@ -46,7 +46,7 @@ def width_rule(
     Args:
         rounding: "paper": floor(C / r). "timm": the multiple of `divisor` nearest to C / r. "mobile": the
             same, but one multiple up where that is more than 10 % below (MobileNetV3: 72 / 4 = 18, then 24).
-            "fbnet": one multiple up from 5 % on. "nearest": the nearest integer, of two the even one (RegNet).
+            "fbnet": one multiple up from 5 % on. "nearest": the nearest integer, of two the even one.
         reduction: r.
         owner: Mechanism that the messages name.
         width: The width itself, whatever C is; the other options do not count then.

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from chanattn.errors import UsageError
-from chanattn.models import ARCHITECTURES, Network, ResNet, VoVNet
+from chanattn.models import ARCHITECTURES, ConvNeXt, Network, NFNet, ResNet, VoVNet
 
 _NAMES = {
     "senet.py": re.compile(r"layer0\.|layer\d+\.\d+\.se_module\."),
@@ -27,10 +27,13 @@ WORDS = {
     ),
     "regnet.py": frozenset({"head"}),
     "vovnet.py": frozenset({"stages", "blocks", "head"}),
+    "convnext.py": frozenset({"stages", "blocks", "head"}),
+    "nfnet.py": frozenset({"stages", "head"}),
     "efficientnet.py": frozenset({"conv_reduce", "conv_expand", "conv_head", "classifier"}),
 }
 """Parts of names (between dots) by which each file differs from the first spelling in the tables."""
 
+_FILES = {"vovnet.py": VoVNet, "convnext.py": ConvNeXt, "nfnet.py": NFNet}
 _BLOCKS = ("block", "layers", "planes", "cardinality", "base_width")
 _REST = ("stem", "stem_pool", "shortcut", "stride_first", "rectify_branch", "width_of_input")
 
@@ -60,7 +63,9 @@ def file_of(model: Network) -> str:
     """The file of timm that has, or would have, the network."""
     if isinstance(model, ResNet):
         return _family(vars(model))
-    return "vovnet.py" if isinstance(model, VoVNet) else "efficientnet.py"
+    return next(
+        (file for file, kind in _FILES.items() if isinstance(model, kind)), "efficientnet.py"
+    )
 
 
 def words(model: Network) -> frozenset[str]:

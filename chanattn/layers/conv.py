@@ -5,6 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from chanattn.errors import UsageError
 from chanattn.layers.convolution import convolve
@@ -65,12 +66,16 @@ class Conv(nn.Module):
             )
         size = self.kernel_size
         shape = (size, size, x.shape[-1] // self.groups, self.features)
-        kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
+        kernel = self._kernel(shape)
         bias = None
         if self.use_bias:
             bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
             bias = bias.astype(self.dtype)
         return convolve(x.astype(self.dtype), kernel.astype(self.dtype), bias, **self.window(x))
+
+    def _kernel(self, shape: tuple[int, ...]) -> jax.Array:
+        kernel: jax.Array = self.param("kernel", self.kernel_init, shape, self.param_dtype)
+        return kernel
 
     def window(self, x: jax.Array) -> dict[str, Any]:
         """Strides, padding, dilation and groups on x (N, H, W, I), as `convolve` takes them."""
@@ -89,3 +94,31 @@ class Conv(nn.Module):
             return reach // 2, reach // 2
         lacking = max((-(-size // self.stride) - 1) * self.stride + reach + 1 - size, 0)
         return lacking // 2, lacking - lacking // 2
+
+
+class StandardizedConv(Conv):
+    """Convolution whose kernel is standardised before it is used (scaled weight standardisation).
+
+        W_o <- gain_o gamma (W_o - mean(W_o)) / sqrt((var(W_o) + epsilon) fan_in)
+
+    with mean and variance over (h, w, I), fan_in = h w I.
+    Brock, De, Smith. Characterizing signal propagation to close the performance gap in unnormalized ResNets.
+    ICLR 2021. arXiv:2101.08692. The gain (O,) is learnt; the kernel has the shape of that of `Conv`.
+
+    Attributes:
+        gamma: Makes up for the variance that the activation before takes away.
+        epsilon: Added to the variance.
+        gain_init: Initialiser of the gain.
+    """
+
+    gamma: float = 1.0
+    epsilon: float = 1e-5
+    gain_init: nn.initializers.Initializer = nn.initializers.ones
+
+    def _kernel(self, shape: tuple[int, ...]) -> jax.Array:
+        kernel = super()._kernel(shape).astype(jnp.float32)
+        gain = self.param("gain", self.gain_init, shape[-1:], self.param_dtype)
+        mean = jnp.mean(kernel, axis=(0, 1, 2))
+        var = jnp.mean(jnp.square(kernel - mean), axis=(0, 1, 2))
+        fan_in = shape[0] * shape[1] * shape[2]
+        return (kernel - mean) * (gain * self.gamma * lax.rsqrt((var + self.epsilon) * fan_in))

@@ -7,8 +7,8 @@ brought to the nearest power w_0 w_m^k and to a multiple of 8; blocks of the sam
     RegNetX, RegNetY   The paper's tables 8 and 9; in Y there is SE at the placement "mid".
     RegNetV            RegNetY with pre-activation and SiLU (timm); SE is at "pre_norm".
     RegNetZ            Dollar, Singh, Girshick. Fast and Accurate Model Scaling. CVPR 2021. arXiv:2103.06877.
-                       Inverted bottlenecks, no activation behind the sum, no shortcut where the shape changes.
-                       `_005` and `_040` are generated as the others; `b16` to `e8` are timm's own.
+                       Inverted bottlenecks, no activation behind the sum, no shortcut where the shape
+                       changes. `_005` and `_040` are generated as the others; `b16` to `e8` are timm's own.
 """
 
 from typing import Any
@@ -20,9 +20,7 @@ from chanattn.attention.widths import make_divisible
 Arguments = dict[str, Any]
 
 
-def stages(
-    depth: int, w_0: int, w_a: float, w_m: float
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def stages(depth: int, w_0: int, w_a: float, w_m: float) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Blocks and width of every stage, equations 2 to 4 of the paper."""
     linear = w_0 + w_a * np.arange(depth)
     power = np.round(np.log(linear / w_0) / np.log(w_m))

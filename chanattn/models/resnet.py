@@ -116,6 +116,14 @@ class ResNet(Network):
             **({"expansion": self.expansion} if self.expansion else {}),
         }
 
+    def _final(self, x: jax.Array, train: bool) -> jax.Array:
+        pre_activation = BLOCKS[self.block].pre_activation
+        if pre_activation and self.final_norm:
+            x = BatchNorm(train, name="bn", act=self.activation, **self._types())(x)
+        elif pre_activation or (self.linear_sum and not self.num_features):
+            x = activation(self.activation)(x)
+        return super()._final(x, train)
+
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False, **inputs: Any) -> Outputs:
         """(N, H, W, 3) -> the head's outputs and the endpoints, see `Network`; `inputs` are for the head.
@@ -149,8 +157,4 @@ class ResNet(Network):
                 )(x, state)
             x = endpoints[f"stage{stage}"] = self._end_stage(x, stage, train)
 
-        if block.pre_activation and self.final_norm:
-            x = BatchNorm(train, name="bn", act=self.activation, **self._types())(x)
-        elif block.pre_activation or (self.linear_sum and not self.num_features):
-            x = activation(self.activation)(x)
         return self._finish(x, endpoints, pictures, train, inputs)

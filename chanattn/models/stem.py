@@ -17,8 +17,8 @@ class Stem(nn.Module):
 
     Attributes:
         kind: "cifar": one 3x3; "cifar_bare": the same without norm and activation (pre-activation nets);
-            "conv3" and "conv3_bare": such a one of stride 2; "conv7": one 7x7; "deep": three 3x3 of widths w, w, 2 w (ResNet-C, arXiv:1812.01187);
-            "tiered": 3 w / 4, w, 2 w (timm's "t" models).
+            "conv3" and "conv3_bare": such a one of stride 2; "conv7": one 7x7; "deep": three 3x3 of widths
+            w, w, 2 w (ResNet-C, arXiv:1812.01187); "tiered": 3 w / 4, w, 2 w (timm's "t" models).
         width: w; "deep" and "tiered" have 2 w output channels, the others w.
         strided: The last convolution halves the map too (and no pool follows).
         activation: A name of `layers.activation`.

@@ -25,7 +25,9 @@ from typing import Any, NamedTuple
 
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.models.architectures import ARCHITECTURES
+from chanattn.models.convnext import CONVNEXTS
 from chanattn.models.mobile import MOBILE
+from chanattn.models.nfnet_rows import NFNETS
 from chanattn.models.regnet import REGNETS
 from chanattn.models.timm_catalogue import CATALOGUE
 
@@ -39,6 +41,8 @@ BAT = {"name": "bat", "preset": "timm", "block_size": 8} | MID
 OF_INPUT = {"name": "se", "reduction": 4, "reduce_from": "block_input"} | MID
 EFFICIENT_SE = OF_INPUT | {"act": "silu"}
 REGNET_SE = OF_INPUT | {"rounding": "nearest"}
+NF_SE = TIMM_SE | {"reduction": 2, "gain": 2.0}
+NF_ECA = ECA | {"gain": 2.0}
 REGNETZ_SE = TIMM_SE | {"reduction": 4} | MID
 GC_OF_INPUT = GC | {"fuse": "mul", "reduction": 4, "reduce_from": "block_input", "act": "silu"}
 HARD_SE = {"name": "se", "reduction": 4, "gate": "hard_sigmoid"} | MID
@@ -80,6 +84,8 @@ _PLAIN = (
     *("resnest50d_4s2x40d", "resnest50d_1s4x24d"),
     *("skresnet18", "skresnet34", "skresnet50", "skresnet50d", "skresnext50_32x4d"),
 )
+
+_NF_RESNETS = ("nf_resnet26", "nf_resnet50", "nf_resnet101")
 
 # How the names of mobile networks with attention begin; they are the rows' names, too.
 _MOBILE: tuple[tuple[str, Mapping[str, Any]], ...] = (
@@ -150,6 +156,19 @@ NETWORKS: dict[str, TimmNetwork] = {
     **_with("bat_", BAT, "resnext26ts"),
     # regnet.py, byobnet.py
     **{row: TimmNetwork(row, _of_regnet(row)) for row in REGNETS},
+    # convnext.py
+    **_with("", {"name": "grn"}, *CONVNEXTS),
+    # nfnet.py
+    **{row: TimmNetwork(row, NF_SE) for row in NFNETS if re.match("(dm_)?nfnet_f", row)},
+    **_with("", NF_SE | {"reduction": 4}, "nfnet_l0", "test_nfnet"),
+    **_with("eca_", NF_ECA, *(f"nfnet_l{n}" for n in range(4))),
+    **_with("", NF_SE | MID, *(f"nf_regnet_b{n}" for n in range(6))),
+    **_with("", None, *_NF_RESNETS),
+    **{
+        f"nf_{kind}{row.removeprefix('nf_')}": TimmNetwork(row, attention, 224)
+        for kind, attention in (("se", NF_SE | {"reduction": 16}), ("eca", NF_ECA))
+        for row in _NF_RESNETS
+    },
     # vovnet.py
     **_with("ese_", ESE, *(f"vovnet{kind}" for kind in ("19b_dw", "19b_slim", "19b_slim_dw"))),
     **_with("ese_", ESE, "vovnet39b", "vovnet57b", "vovnet99b"),

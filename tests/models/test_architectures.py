@@ -40,7 +40,7 @@ def count_in(model: models.Network, deep: int) -> tuple[int, int]:
     params, statistics = (
         sum(
             leaf.size * (1 + left_out.get(module, 0))
-            for module, leaves in variables[collection].items()
+            for module, leaves in variables.get(collection, {}).items()
             for leaf in jax.tree.leaves(leaves)
         )
         for collection in ("params", "batch_stats")

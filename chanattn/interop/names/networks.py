@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from chanattn.attention import describe
-from chanattn.interop.names import regnet
+from chanattn.interop.names import convnext, nfnet, regnet
 from chanattn.interop.names.mechanisms import mechanism_table
 from chanattn.interop.names.rules import Part, Rule, Skip, Table
-from chanattn.models import InvertedResidualNet, Network, ResNet, VoVNet
+from chanattn.models import ConvNeXt, InvertedResidualNet, Network, NFNet, ResNet, VoVNet
 
 _CLASSIFIER = r"fc|linear|last_linear|head\.fc|classifier"
 _FINAL: Table = (
@@ -81,6 +81,10 @@ def network_table(model: Network) -> Table:
     """
     if isinstance(model, ResNet):
         return (*_resnet_stem(model), *_end(model), *_stages(model))
+    if isinstance(model, ConvNeXt):
+        return (*convnext.ends_table(model), *_end(model), *_stages(model))
+    if isinstance(model, NFNet):
+        return (*nfnet.ends_table(model), *_end(model), *_stages(model))
     if isinstance(model, VoVNet):
         stem = tuple(
             rule
@@ -146,7 +150,11 @@ def _stages(model: Network) -> Table:
 def _numbered_blocks(model: Network) -> Iterator[tuple[str, str, Table]]:
     """PyTorch's prefix, our name and the table of every block, where both count by stages."""
     gate = model.slots.gate.name
-    if isinstance(model, VoVNet):
+    if isinstance(model, ConvNeXt):
+        table = convnext.block_table(model)
+    elif isinstance(model, NFNet):
+        table = nfnet.block_table(model)
+    elif isinstance(model, VoVNet):
         table = osa_block_table(gate, model.block_layers, model.depthwise)
     elif regnet.is_regnet(model):
         table = regnet.block_table(model)

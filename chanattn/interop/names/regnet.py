@@ -7,9 +7,7 @@ from chanattn.models import Network, ResNet
 
 def is_regnet(model: Network) -> bool:
     """Whether it is a network of that file."""
-    return (
-        isinstance(model, ResNet) and model.stem.startswith("conv3") and not model.width_of_input
-    )
+    return isinstance(model, ResNet) and model.stem.startswith("conv3") and not model.width_of_input
 
 
 def stem_table(model: ResNet) -> Table:
