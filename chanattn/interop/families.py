@@ -9,7 +9,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from chanattn.errors import UsageError
-from chanattn.models import ARCHITECTURES, ConvNeXt, Network, NFNet, ResNet, VoVNet
+from chanattn.interop.names import mobile
+from chanattn.models import (
+    ARCHITECTURES,
+    ConvNeXt,
+    InvertedResidualNet,
+    Network,
+    NFNet,
+    ResNet,
+    VoVNet,
+)
 
 _NAMES = {
     "senet.py": re.compile(r"layer0\.|layer\d+\.\d+\.se_module\."),
@@ -29,6 +38,7 @@ WORDS = {
     "vovnet.py": frozenset({"stages", "blocks", "head"}),
     "convnext.py": frozenset({"stages", "blocks", "head"}),
     "nfnet.py": frozenset({"stages", "head"}),
+    "rexnet.py": frozenset({"features", "head"}),
     "efficientnet.py": frozenset({"conv_reduce", "conv_expand", "conv_head", "classifier"}),
 }
 """Parts of names (between dots) by which each file differs from the first spelling in the tables."""
@@ -63,6 +73,8 @@ def file_of(model: Network) -> str:
     """The file of timm that has, or would have, the network."""
     if isinstance(model, ResNet):
         return _family(vars(model))
+    if isinstance(model, InvertedResidualNet) and mobile.is_rexnet(model):
+        return "rexnet.py"
     return next(
         (file for file, kind in _FILES.items() if isinstance(model, kind)), "efficientnet.py"
     )

@@ -122,3 +122,57 @@ class StandardizedConv(Conv):
         var = jnp.mean(jnp.square(kernel - mean), axis=(0, 1, 2))
         fan_in = shape[0] * shape[1] * shape[2]
         return (kernel - mean) * (gain * self.gamma * lax.rsqrt((var + self.epsilon) * fan_in))
+
+
+class MixedConv(nn.Module):
+    """Convolutions of several sizes side by side, each of its own part of the channels.
+
+    Tan, Le. MixConv: Mixed Depthwise Convolutional Kernels. BMVC 2019. arXiv:1907.09595. Input and output
+    channels are split evenly; what is left over belongs to the first part. Their names
+    are `part1`, `part2`, ...
+
+    Attributes:
+        features: Output channels of all.
+        kernel_sizes: One a part.
+        stride: Step in both directions.
+        groups: 1, or, of depthwise convolutions, the number of channels.
+        padding: As of `Conv`.
+        dtype: Type of the computation.
+        param_dtype: Type of the parameters.
+    """
+
+    features: int
+    kernel_sizes: tuple[int, ...]
+    stride: int = 1
+    groups: int = 1
+    padding: str = "symmetric"
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Convolve (N, H, W, I)."""
+        count = len(self.kernel_sizes)
+        inputs, outputs = (_split(channels, count) for channels in (x.shape[-1], self.features))
+        maps, start = [], 0
+        for number, (size, width, out) in enumerate(
+            zip(self.kernel_sizes, inputs, outputs, strict=True), 1
+        ):
+            part = Conv(
+                out,
+                size,
+                stride=self.stride,
+                groups=width if self.groups > 1 else 1,
+                padding=self.padding,
+                dtype=self.dtype,
+                param_dtype=self.param_dtype,
+                name=f"part{number}",
+            )
+            maps.append(part(x[..., start : start + width]))
+            start += width
+        return jnp.concatenate(maps, axis=-1)
+
+
+def _split(channels: int, parts: int) -> list[int]:
+    even = channels // parts
+    return [channels - even * (parts - 1)] + [even] * (parts - 1)

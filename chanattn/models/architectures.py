@@ -11,9 +11,12 @@ CIFAR networks are called by their depth: `resnet20` is He et al.'s (arXiv:1512.
 from typing import Any
 
 from chanattn.models.convnext import CONVNEXTS
+from chanattn.models.ghost import GHOSTS
 from chanattn.models.mobile import MOBILE
+from chanattn.models.mobile_searched import SEARCHED
 from chanattn.models.nfnet_rows import NFNETS
 from chanattn.models.regnet import REGNETS
+from chanattn.models.rexnet import REXNETS
 from chanattn.models.vovnet import VoVNet
 
 Arguments = dict[str, Any]
@@ -271,4 +274,7 @@ ARCHITECTURES: dict[str, Arguments] = {
     "vovnet57b": _vovnet(1, 1, 4, 3, **_R256),
     "vovnet99b": _vovnet(1, 3, 9, 3),
     **MOBILE,
+    **SEARCHED,
+    **GHOSTS,
+    **REXNETS,
 }

@@ -26,9 +26,12 @@ from typing import Any, NamedTuple
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.models.architectures import ARCHITECTURES
 from chanattn.models.convnext import CONVNEXTS
+from chanattn.models.ghost import GHOSTS
 from chanattn.models.mobile import MOBILE
+from chanattn.models.mobile_searched import SEARCHED
 from chanattn.models.nfnet_rows import NFNETS
 from chanattn.models.regnet import REGNETS
+from chanattn.models.rexnet import REXNETS
 from chanattn.models.timm_catalogue import CATALOGUE
 
 TIMM_SE = {"name": "se", "rounding": "timm"}
@@ -47,6 +50,11 @@ REGNETZ_SE = TIMM_SE | {"reduction": 4} | MID
 GC_OF_INPUT = GC | {"fuse": "mul", "reduction": 4, "reduce_from": "block_input", "act": "silu"}
 HARD_SE = {"name": "se", "reduction": 4, "gate": "hard_sigmoid"} | MID
 MOBILE_SE = HARD_SE | {"rounding": "mobile"}
+MIX_SE = OF_INPUT | {"reduction": 2, "act": "silu"}
+GHOST_SE = HARD_SE | {"rounding": "mobile", "divisor": 4}
+REX_SE = {"name": "se", "reduction": 12, "use_norm": True} | MID
+REX8_SE = REX_SE | {"rounding": "mobile"}
+REX16_SE = REX8_SE | {"divisor": 16}
 FBNET_SE = OF_INPUT | {"rounding": "fbnet", "gate": "hard_sigmoid", "act": "hard_swish"}
 
 
@@ -93,6 +101,8 @@ _MOBILE: tuple[tuple[str, Mapping[str, Any]], ...] = (
     (r"semnasnet|mnasnet_small", OF_INPUT),
     (r"(tf_)?mobilenetv3_(?!.*minimal)", MOBILE_SE),
     (r"lcnet", HARD_SE),
+    (r"hardcore", MOBILE_SE),
+    (r"(tf_)?mixnet", MIX_SE),
     (r"fbnetv3", FBNET_SE),
 )
 
@@ -175,6 +185,11 @@ NETWORKS: dict[str, TimmNetwork] = {
     **_with("eca_", ECA, "vovnet39b"),
     # efficientnet.py, mobilenetv3.py
     **{row: TimmNetwork(row, _of_mobile(row)) for row in MOBILE},
+    **{row: TimmNetwork(row, _of_mobile(row)) for row in SEARCHED},
+    # ghostnet.py, repghost.py, rexnet.py
+    **_with("", GHOST_SE, *GHOSTS),
+    **{row: TimmNetwork(row, REX8_SE if "netr" in row else REX_SE) for row in REXNETS},
+    "rexnetr_300": TimmNetwork("rexnetr_300", REX16_SE),
     "gc_efficientnetv2_rw_t": TimmNetwork("efficientnetv2_rw_t", GC_OF_INPUT),
 }
 
