@@ -77,7 +77,7 @@ def create(
             `start` ("identity": the network predicts at the start what it does without attention) and the
             mechanism's options; None, or a mapping without a name: the one that the name implies
             (`chanattn.models.timm_names`), if it does. "identity": none.
-        shortcut: Of a ResNet: zero_pad, projection, projection3x3, avg_pool or none; empty: the
+        shortcut: Of a ResNet: zero_pad, projection, projection3x3, avg_pool or absent; empty: the
             architecture's own.
         **arguments: Further attributes of the network, e.g. `dropout`, `dtype`.
 

@@ -17,7 +17,7 @@ from chanattn.errors import UsageError
 from chanattn.layers import BatchNorm, Conv, avg_pool, blur_pool
 from chanattn.models.block import Block, refuse_conv_slot
 
-SHORTCUTS = ("zero_pad", "projection", "projection3x3", "avg_pool", "none")
+SHORTCUTS = ("zero_pad", "projection", "projection3x3", "avg_pool", "absent")
 ANTI_ALIAS: dict[str, Callable[[jax.Array, int], jax.Array]] = {
     "avg": lambda x, stride: avg_pool(x, stride, stride, count_padding=False, ceil_mode=True),
     "blur": blur_pool,
@@ -40,7 +40,7 @@ class ResidualBlock(Block):
         shortcut: What the shortcut does where the shape changes: "zero_pad" (strided, channels padded with
             zeros: option A), "projection" (strided 1x1 convolution: option B), "projection3x3" (a 3x3 one
             where it strides: SENet-154), "avg_pool" (2x2 average pool, then a 1x1 convolution: ResNet-D),
-            "none" (there is none: RegNetZ).
+            "absent" (there is none: RegNetZ).
         activated_shortcut: Of pre-activated blocks: the input's activation is the shortcut where the shape
             does not change, too (RegNetV).
         cardinality: Groups of the bottleneck's 3x3 convolution.
@@ -108,6 +108,17 @@ class ResidualBlock(Block):
             **more,
         )
 
+    def check_conv_slot(self) -> None:
+        """Refuses a conv mechanism that the groups of this block do not fit, by tracing it.
+
+        Raises:
+            UsageError: As the mechanism, when it is called.
+        """
+        if self._has_conv_slot():
+            mechanism = self._conv_mechanism(name=None, parent=None)
+            x = jax.ShapeDtypeStruct((1, 8, 8, self._width), jnp.float32)
+            jax.eval_shape(mechanism.init, jax.random.key(0), x)
+
     def conv_slot(self, number: int, x: jax.Array, stride: int) -> jax.Array:
         """The conv mechanism in place of convolution `number`, its norm and activation.
 
@@ -132,13 +143,13 @@ class ResidualBlock(Block):
 
     def has_shortcut(self, x: jax.Array) -> bool:
         """Whether there is a sum."""
-        return self.shortcut != "none" or not self._changes_shape(x)
+        return self.shortcut != "absent" or not self._changes_shape(x)
 
     def shortcut_of(self, x: jax.Array) -> jax.Array | None:
         """The input itself, or what `shortcut` makes of it where the shape changes."""
         if not self._changes_shape(x):
             return x
-        if self.shortcut == "none":
+        if self.shortcut == "absent":
             return None
         if self.shortcut == "zero_pad":
             extra = self.filters - x.shape[-1]

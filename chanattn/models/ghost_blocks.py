@@ -129,7 +129,8 @@ class Spread(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """(N, H, W, I) -> (N, H, W, features)."""
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        y = avg_pool(x, 2, 2, count_padding=False)
+        whole = min(x.shape[1:3]) < 2  # of tiny pictures: there is nothing to halve
+        y = x if whole else avg_pool(x, 2, 2, count_padding=False)
         for number, size in enumerate(((1, 1), (1, 5), (5, 1)), 1):
             conv = nn.Conv(
                 self.features,

@@ -61,16 +61,19 @@ _MIXNET_M = (
 )
 
 
-def _mixnet(
-    groups: Groups, stem: int, width: float = 1.0, depth: float = 1.0, **more: Any
-) -> Arguments:
+def _mixnet(groups: Groups, stem: int, width: float = 1.0, depth: float = 1.0) -> Arguments:
     rows = scaled(groups, width, depth, rounding=round)
     stem = rounded(stem * width)
-    return net(rows, stem=stem, activation="relu", num_features=1536, **more)
+    return net(rows, stem=stem, activation="relu", num_features=1536)
 
 
-_MIXNETS = {"s": (_MIXNET_S, 16), "m": (_MIXNET_M, 24), "l": (_MIXNET_M, 24, 1.3)}
-_LARGER = {"xl": (_MIXNET_M, 24, 1.6, 1.2), "xxl": (_MIXNET_M, 24, 2.4, 1.3)}
+_MIXNETS: dict[str, Arguments] = {
+    "s": _mixnet(_MIXNET_S, 16),
+    "m": _mixnet(_MIXNET_M, 24),
+    "l": _mixnet(_MIXNET_M, 24, 1.3),
+    "xl": _mixnet(_MIXNET_M, 24, 1.6, 1.2),
+    "xxl": _mixnet(_MIXNET_M, 24, 2.4, 1.3),
+}
 
 #: By stage, filters and stride; by block kernel and expansion, with SE if there is an "s". The first two
 #: stages behind the first block have ReLU.
@@ -112,7 +115,7 @@ def _hardcore(*stages: str) -> Arguments:
 
 
 SEARCHED: dict[str, Arguments] = {
-    **{f"mixnet_{size}": _mixnet(*shape) for size, shape in (_MIXNETS | _LARGER).items()},
-    **{f"tf_mixnet_{size}": _mixnet(*shape, **TF) for size, shape in _MIXNETS.items()},
+    **{f"mixnet_{size}": row for size, row in _MIXNETS.items()},
+    **{f"tf_mixnet_{size}": _MIXNETS[size] | TF for size in "sml"},
     **{f"hardcorenas_{size}": _hardcore(*stages) for size, stages in _HARDCORE.items()},
 }

@@ -20,7 +20,7 @@ import jax
 from chanattn.attention.widths import make_divisible
 from chanattn.errors import UsageError
 from chanattn.layers import StandardizedConv, activation, avg_pool, max_pool
-from chanattn.models.block import Block, refuse_conv_slot
+from chanattn.models.block import Block, refuse_conv_slot, refuse_shared_inside
 from chanattn.models.network import Network, Outputs, check_pictures
 
 #: By activation, the factor that keeps a unit variance: 1 / the deviation of act(z), z normal.
@@ -167,6 +167,8 @@ class NFNet(Network, kw_only=True):  # type: ignore[call-arg]
                     f"unknown {field} {getattr(self, field)!r} of a network without norms; valid:"
                     f" {', '.join(valid)}"
                 )
+        if self.width_of_input:
+            refuse_shared_inside(self.slots)
         gate = self.slots.gate
         if gate.name != "identity" and gate.placement in _NORMS:
             raise UsageError(

@@ -86,11 +86,11 @@ def _v(*numbers: Any, **more: Any) -> Arguments:
     }
 
 
-_Z: Arguments = {"shortcut": "none", "linear_sum": True, "activation": "silu"}
+_Z: Arguments = {"shortcut": "absent", "linear_sum": True, "activation": "silu"}
 
 
 def _z(*numbers: Any, **more: Any) -> Arguments:
-    return _regnet(*numbers, expansion=4, **_Z, **more)
+    return _regnet(*numbers, expansion=4, **(_Z | more))
 
 
 def _timm_z(

@@ -7,6 +7,7 @@ import jax
 
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.layers import BatchNorm, activation
+from chanattn.models.block import refuse_shared_inside
 from chanattn.models.blocks import ANTI_ALIAS, BLOCKS, SHORTCUTS
 from chanattn.models.network import Network, Outputs, check_pictures
 from chanattn.models.stem import POOLS, STEMS, Stem, StemPool
@@ -76,11 +77,24 @@ class ResNet(Network):
                     f"{did_you_mean(getattr(self, field), list(valid))}"
                 )
         super().__post_init__()
+        if self.width_of_input:
+            refuse_shared_inside(self.slots)
         # A block refuses what it cannot hold when it is made; make one now, so that the message comes now.
+        inputs = self._stem_features()
         for stage, planes in enumerate(self.planes, 1):
-            BLOCKS[self.block](
-                planes, stage=stage, slots=self.slots, parent=None, **self._of_the_block()
-            )
+            filters = planes * (self.expansion or BLOCKS[self.block].expansion)
+            for block_input in (inputs, filters) if self.width_of_input else (filters,):
+                block = BLOCKS[self.block](
+                    planes,
+                    stage=stage,
+                    slots=self.slots,
+                    block_input=block_input,
+                    parent=None,
+                    **self._of_the_block(),
+                )
+                if self.group_width:
+                    block.check_conv_slot()
+            inputs = filters
 
     @property
     def depths(self) -> tuple[int, ...]:
@@ -94,11 +108,13 @@ class ResNet(Network):
         return self._strides(stem, stem * (2 if self.stem_pool else 1) * self.first_stride)
 
     def _has_shortcuts(self, stage: int) -> bool:
-        if self.shortcut != "none":
+        if self.shortcut != "absent":
             return True
-        stem = self.stem_width * (2 if self.stem in ("deep", "tiered") else 1)
         filters = self.planes[0] * (self.expansion or BLOCKS[self.block].expansion)
-        return (stage, self.first_stride, filters) == (1, 1, stem)
+        return (stage, self.first_stride, filters) == (1, 1, self._stem_features())
+
+    def _stem_features(self) -> int:
+        return self.stem_width * (2 if self.stem in ("deep", "tiered") else 1)
 
     def _of_the_block(self) -> dict[str, Any]:
         return {
