@@ -63,7 +63,7 @@ def published(golden: Path) -> dict[str, tuple[int, int]]:
 OTHER_FAMILIES = r"eca_botnext|ese_vovnet39b_evos|vgg|densenet"
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", every(2, NETWORKS))
 def test_network_of_timm_has_the_published_parameters(name: str, golden: Path) -> None:
     assert count(name, 1000) == published(golden)[name]
 
