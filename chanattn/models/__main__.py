@@ -67,7 +67,7 @@ def _chosen(patterns: list[str], names: list[str]) -> list[str]:
         found = fnmatch.filter(names, pattern) or [n for n in names if pattern in n]
         if not found:
             raise UsageError(
-                f"no architecture matches {pattern!r}; without a pattern, all are listed"
+                f"no architecture matches {pattern!r}; without a pattern, the families are listed"
                 f".{did_you_mean(pattern, names)}"
             )
         chosen += found
