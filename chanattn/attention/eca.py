@@ -79,9 +79,10 @@ class ECA(Attention):
         b: Offset of the formula.
         use_bias: One number is added to all logits.
         gate: A soft or hard gate of `functional.gate`.
+        gain: Factor of the weights; 2 in networks without norms, as of `se`.
 
     Raises:
-        UsageError: k is even, or gamma not positive.
+        UsageError: k is even, or gamma or gain not positive.
     """
 
     kernel_size: int | None = None
@@ -89,11 +90,14 @@ class ECA(Attention):
     b: float = 1.0
     use_bias: bool = False
     gate: str | gates.Gate = "sigmoid"
+    gain: float = 1.0
 
     _circular: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         kernel_rule(self.kernel_size, self.gamma, self.b)
+        if self.gain <= 0:
+            raise UsageError(f"gain must be positive, not {self.gain}")
         super().__post_init__()
 
     @nn.compact
@@ -108,5 +112,5 @@ class ECA(Attention):
             param_dtype=self.param_dtype,
             name="mix",
         )
-        w = self.weigh(conv(s), train)
+        w = self.weigh(conv(s), train, self.gain)
         return x * over_space(w, x)

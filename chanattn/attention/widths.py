@@ -7,7 +7,7 @@ from chanattn.errors import UsageError
 
 WidthRule = Callable[[int], int]  # channels -> width of the bottleneck
 
-ROUNDINGS = ("paper", "timm", "mobile", "fbnet")
+ROUNDINGS = ("paper", "timm", "mobile", "fbnet", "nearest")
 REDUCE_FROM = ("channels", "block_input")
 
 
@@ -46,12 +46,12 @@ def width_rule(
     Args:
         rounding: "paper": floor(C / r). "timm": the multiple of `divisor` nearest to C / r. "mobile": the
             same, but one multiple up where that is more than 10 % below (MobileNetV3: 72 / 4 = 18, then 24).
-            "fbnet": one multiple up from 5 % on.
+            "fbnet": one multiple up from 5 % on. "nearest": the nearest integer, of two the even one.
         reduction: r.
         owner: Mechanism that the messages name.
         width: The width itself, whatever C is; the other options do not count then.
         divisor: Of "timm" and "mobile" (timm's `rd_divisor`); None: `default_divisor`.
-        min_width: Least width; None: 1 of "paper", else the divisor.
+        min_width: Least width; None: 1 of "paper" and "nearest", else the divisor.
         default_divisor: What the mechanism has in timm.
         keep: What "timm" stands for in the mechanism: 0.9 if it is as "mobile".
         share: Factor of C / r.
@@ -66,9 +66,10 @@ def width_rule(
             raise UsageError(f"{prefix}{option} must be positive, not {value}")
     if rounding not in ROUNDINGS:
         raise UsageError(f"{prefix}unknown rounding {rounding!r}; valid: {', '.join(ROUNDINGS)}")
-    if divisor is not None and rounding == "paper":
+    if divisor is not None and rounding in ("paper", "nearest"):
+        takes = "the floor" if rounding == "paper" else "the nearest integer"
         raise UsageError(
-            f"{prefix}divisor={divisor} is for rounding 'timm' or 'mobile'; 'paper' takes the floor"
+            f"{prefix}divisor={divisor} is for rounding 'timm' or 'mobile'; {rounding!r} takes {takes}"
         )
 
     def rule(channels: int) -> int:
@@ -76,6 +77,8 @@ def width_rule(
             return width
         if rounding == "paper":
             return floor_width(channels * share, reduction, min_width or 1)
+        if rounding == "nearest":
+            return max(round(channels * share / reduction), min_width or 1)
         return make_divisible(
             channels / reduction * share,
             divisor or default_divisor,

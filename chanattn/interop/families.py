@@ -9,11 +9,21 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from chanattn.errors import UsageError
-from chanattn.models import ARCHITECTURES, Network, ResNet, VoVNet
+from chanattn.interop.names import mobile
+from chanattn.models import (
+    ARCHITECTURES,
+    ConvNeXt,
+    InvertedResidualNet,
+    Network,
+    NFNet,
+    ResNet,
+    VoVNet,
+)
 
 _NAMES = {
     "senet.py": re.compile(r"layer0\.|layer\d+\.\d+\.se_module\."),
     "byobnet.py": re.compile(r"stem\.conv\d+\.(conv|bn)\.|stages\.\d+\."),
+    "regnet.py": re.compile(r"s\d+\.b\d+\."),
     "resnet.py": re.compile(r"(conv1|bn1)\.|layer\d+\.\d+\.(se|attn)\."),
 }
 """How the names of each begin; names that none of them has (of a head, of other code) tell nothing."""
@@ -24,13 +34,18 @@ WORDS = {
     "byobnet.py": frozenset(
         {"stem", "stages", "conv1_1x1", "conv2_kxk", "conv3_1x1", "shortcut", "head"}
     ),
+    "regnet.py": frozenset({"head"}),
     "vovnet.py": frozenset({"stages", "blocks", "head"}),
+    "convnext.py": frozenset({"stages", "blocks", "head"}),
+    "nfnet.py": frozenset({"stages", "head"}),
+    "rexnet.py": frozenset({"features", "head"}),
     "efficientnet.py": frozenset({"conv_reduce", "conv_expand", "conv_head", "classifier"}),
 }
 """Parts of names (between dots) by which each file differs from the first spelling in the tables."""
 
+_FILES = {"vovnet.py": VoVNet, "convnext.py": ConvNeXt, "nfnet.py": NFNet}
 _BLOCKS = ("block", "layers", "planes", "cardinality", "base_width")
-_REST = ("stem", "stem_pool", "shortcut", "stride_first", "rectify_branch")
+_REST = ("stem", "stem_pool", "shortcut", "stride_first", "rectify_branch", "width_of_input")
 
 
 def check_family(model: Network, names: Iterable[str]) -> None:
@@ -58,7 +73,11 @@ def file_of(model: Network) -> str:
     """The file of timm that has, or would have, the network."""
     if isinstance(model, ResNet):
         return _family(vars(model))
-    return "vovnet.py" if isinstance(model, VoVNet) else "efficientnet.py"
+    if isinstance(model, InvertedResidualNet) and mobile.is_rexnet(model):
+        return "rexnet.py"
+    return next(
+        (file for file, kind in _FILES.items() if isinstance(model, kind)), "efficientnet.py"
+    )
 
 
 def words(model: Network) -> frozenset[str]:
@@ -71,7 +90,11 @@ def words(model: Network) -> frozenset[str]:
 def _family(fields: Mapping[str, Any]) -> str:
     if fields["stem_pool"] == "ceil_max":
         return "senet.py"
-    tiered = (fields["stem"], fields["shortcut"]) == ("tiered", "projection")
+    if fields["stem"].startswith("conv3") and not fields["width_of_input"]:
+        return "regnet.py"
+    tiered = fields["width_of_input"] or (
+        (fields["stem"], fields["shortcut"]) == ("tiered", "projection")
+    )
     return "byobnet.py" if tiered else "resnet.py"
 
 

@@ -5,7 +5,7 @@ strided convolutions, epsilons, momentum, the divisor of average pools at the bo
 """
 
 from chanattn.layers.activation import Activation, activation
-from chanattn.layers.conv import Conv
+from chanattn.layers.conv import Conv, MixedConv, StandardizedConv
 from chanattn.layers.dense import GroupedDense, dense
 from chanattn.layers.maximum import maximum, minimum
 from chanattn.layers.norm import BatchNorm
@@ -18,6 +18,8 @@ __all__ = [
     "BatchNorm",
     "Conv",
     "GroupedDense",
+    "MixedConv",
+    "StandardizedConv",
     "activation",
     "avg_pool",
     "bilinear",

@@ -1,6 +1,7 @@
 """Activation functions by name."""
 
 from collections.abc import Callable
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -14,12 +15,13 @@ _ACTIVATIONS: dict[str, Activation] = {
     "relu6": nn.relu6,
     "silu": nn.silu,
     "gelu": nn.gelu,
+    "gelu_exact": partial(nn.gelu, approximate=False),
     "hard_swish": nn.hard_swish,
 }
 
 
 def activation(name: str) -> Activation:
-    """The activation called `name`: relu, relu6, silu, gelu (tanh form) or hard_swish.
+    """The activation called `name`: relu, relu6, silu, gelu (tanh form), gelu_exact or hard_swish.
 
     Raises:
         UsageError: The name is unknown.

@@ -17,9 +17,11 @@ from chanattn.errors import UsageError, did_you_mean
 from chanattn.models import heads
 from chanattn.models.architectures import ARCHITECTURES
 from chanattn.models.blocks import SHORTCUTS
+from chanattn.models.convnext import ConvNeXt
 from chanattn.models.folding import folding
 from chanattn.models.inverted_residual import InvertedResidualNet
 from chanattn.models.network import Network
+from chanattn.models.nfnet import NFNet
 from chanattn.models.resnet import ResNet
 from chanattn.models.slots import Slot, Slots, resolve
 from chanattn.models.timm_names import meaning
@@ -30,7 +32,9 @@ if TYPE_CHECKING:  # the library does without
 
 __all__ = [
     "ARCHITECTURES",
+    "ConvNeXt",
     "InvertedResidualNet",
+    "NFNet",
     "Network",
     "ResNet",
     "Slot",
@@ -73,7 +77,8 @@ def create(
             `start` ("identity": the network predicts at the start what it does without attention) and the
             mechanism's options; None, or a mapping without a name: the one that the name implies
             (`chanattn.models.timm_names`), if it does. "identity": none.
-        shortcut: Of a ResNet: zero_pad, projection, projection3x3 or avg_pool; empty: the architecture's own.
+        shortcut: Of a ResNet: zero_pad, projection, projection3x3, avg_pool or absent; empty: the
+            architecture's own.
         **arguments: Further attributes of the network, e.g. `dropout`, `dtype`.
 
     Raises:

@@ -1,13 +1,16 @@
-"""The table of architectures with their parameters; or the networks of timm that are here; or the heads.
+"""The families of architectures, their members with parameters, timm's networks that are here, the heads.
 
-    python -m chanattn.models
-    python -m chanattn.models 'mobilenet*' 'tf_*'     those alone whose names match
-    python -m chanattn.models --timm                  patterns are for its names then
+    python -m chanattn.models                         the families
+    python -m chanattn.models --family=regnet         its members with their parameters
+    python -m chanattn.models mobilenet               those whose names have that word in them
+    python -m chanattn.models 'mobilenet*' 'tf_*'     those whose names match
+    python -m chanattn.models --timm                  the same for names of timm; families and words, too
     python -m chanattn.models --heads
 
-With --timm: for each name of timm the architecture, the attention with its options and the size of the
-pictures, then what timm has beside these with channel attention. Each name goes where an architecture does.
-With --heads: the heads for segmentation, and what they cost on a ResNet-18 with pictures of 360x480.
+With --timm and a family or words: for each name of timm the architecture, the attention with its options and
+the size of the pictures. With --timm alone: how many of timm's models with channel attention are here, family
+by family, and which are not. Each name goes where an architecture does. With --heads: the heads for
+segmentation, and what they cost on a ResNet-18 with pictures of 360x480.
 """
 
 import fnmatch
@@ -24,10 +27,13 @@ from chanattn import cli, models
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.layers import kernels
 from chanattn.macs import count
+from chanattn.models import families
 from chanattn.models.timm_catalogue import CATALOGUE
 from chanattn.models.timm_names import NETWORKS, missing
 
+_SHOWN = 5  # names of a family
 HEADS = flags.DEFINE_bool("heads", False, "the heads for segmentation, and what they cost")
+FAMILY = flags.DEFINE_string("family", "", "the members of a family")
 TIMM = flags.DEFINE_bool("timm", False, "the networks of timm by its names, and what is missing")
 
 
@@ -51,34 +57,49 @@ def _details(model: models.Network) -> list[str]:
 
 
 def _chosen(patterns: list[str], names: list[str]) -> list[str]:
-    """The names that match one of the patterns, all without any.
+    """The names that match one of the patterns, or have it in them if none does; all without any.
 
     Raises:
         UsageError: A pattern matches none.
     """
+    chosen = []
     for pattern in patterns:
-        if not fnmatch.filter(names, pattern):
+        found = fnmatch.filter(names, pattern) or [n for n in names if pattern in n]
+        if not found:
             raise UsageError(
-                f"no architecture matches {pattern!r}; without a pattern, all are listed"
+                f"no architecture matches {pattern!r}; without a pattern, the families are listed"
                 f".{did_you_mean(pattern, names)}"
             )
-    return [n for n in names if not patterns or any(fnmatch.fnmatch(n, p) for p in patterns)]
+        chosen += found
+    return [n for n in names if not patterns or n in chosen]
+
+
+def _of_family(names: Mapping[str, str]) -> list[str]:
+    """Those whose architecture is of the family that was asked for, all without any."""
+    if FAMILY.value:
+        families.check(FAMILY.value)
+    return [n for n, row in names.items() if FAMILY.value in ("", families.family(row))]
 
 
 def main(patterns: list[str]) -> None:
-    """Print the rows that match, or all: CIFAR networks with 10 classes, ImageNet networks with 1000."""
+    """Print the rows that match, or the families: CIFAR networks with 10 classes, ImageNet's with 1000."""
+    folded = not (patterns or FAMILY.value)
     if TIMM.value:
-        _print_timm(Console(width=150), _chosen(patterns, list(NETWORKS)))
+        of_timm = _of_family({name: network.architecture for name, network in NETWORKS.items()})
+        _print_timm(Console(width=150), _chosen(patterns, of_timm), folded)
         return
     if HEADS.value:
         Console(width=150).print(_table_of_heads())
+        return
+    if folded:
+        Console(width=150).print(_table_of_families())
         return
     table = Table(title="Architectures, without attention in the gate slot")
     for column in ("name", "block", "stem", "shortcut", "blocks a stage", "conv slot"):
         table.add_column(column)
     table.add_column("classes", justify="right")
     table.add_column("parameters", justify="right")
-    names = _chosen(patterns, models.names())
+    names = _chosen(patterns, _of_family({name: name for name in models.names()}))
     for name in cli.tracked(names, f"counting the parameters of {len(names)} networks", len(names)):
         model = models.create(name, attention="identity")
         num_classes = 10 if model.image_size == 32 else 1000
@@ -92,6 +113,30 @@ def main(patterns: list[str]) -> None:
             f"{count_parameters(name, num_classes):,}",
         )
     Console(width=150).print(table)
+
+
+def _table_of_families() -> Table:
+    """Who belongs to each family, and with which attention timm's networks of it were published."""
+    table = Table(
+        title="Families of architectures",
+        caption="all members with parameters: --family=NAME, or a word",
+    )
+    table.add_column("family")
+    table.add_column("members", justify="right")
+    table.add_column("published with")
+    table.add_column("names")
+    for name in families.names():
+        members = [row for row in models.names() if families.family(row) == name]
+        published = dict.fromkeys(
+            network.attention["name"]
+            for network in NETWORKS.values()
+            if network.attention and network.architecture in members
+        )
+        conv = (models.create(row).slots.conv.name for row in members)
+        published |= dict.fromkeys(each for each in conv if each != "identity")
+        shown = [*members[:_SHOWN], "..."] if len(members) > _SHOWN + 1 else members
+        table.add_row(name, str(len(members)), ", ".join(published), " ".join(shown))
+    return table
 
 
 def costs_of_head(head: str, name: str, size: tuple[int, int], num_classes: int) -> tuple[int, ...]:
@@ -141,7 +186,10 @@ def _table_of_heads() -> Table:
     return table
 
 
-def _print_timm(console: Console, chosen: list[str]) -> None:
+def _print_timm(console: Console, chosen: list[str], folded: bool) -> None:
+    if folded:
+        _print_what_is_missing(console)
+        return
     table = Table(title="Networks of timm 1.0.31 by its names")
     for column in ("timm", "architecture", "attention"):
         table.add_column(column)
@@ -151,8 +199,26 @@ def _print_timm(console: Console, chosen: list[str]) -> None:
         own = network.attention or _built_in(model)
         table.add_row(name, network.architecture, _shown(own), str(model.image_size))
     console.print(table)
-    if len(chosen) < len(NETWORKS):
-        return
+
+
+def _print_what_is_missing(console: Console) -> None:
+    table = Table(
+        title="Networks of timm 1.0.31 by families",
+        caption="all names and what they stand for: --timm '*'; of a family: --timm --family=NAME",
+    )
+    for column in ("family", "names", "with channel attention", "with weights, too"):
+        table.add_column(column, justify="left" if column == "family" else "right")
+    weighted = {name: has for names in CATALOGUE.values() for name, has in names.items()}
+    for family in families.names():
+        of_it = [n for n, net in NETWORKS.items() if families.family(net.architecture) == family]
+        numbers = (
+            len(of_it),
+            sum(n in weighted for n in of_it),
+            sum(weighted.get(n, False) for n in of_it),
+        )
+        if of_it:
+            table.add_row(family, *map(str, numbers))
+    console.print(table)
 
     left = missing()
     lacking = Table(title="Models of timm 1.0.31 with channel attention that are not here")

@@ -10,7 +10,13 @@ CIFAR networks are called by their depth: `resnet20` is He et al.'s (arXiv:1512.
 
 from typing import Any
 
+from chanattn.models.convnext import CONVNEXTS
+from chanattn.models.ghost import GHOSTS
 from chanattn.models.mobile import MOBILE
+from chanattn.models.mobile_searched import SEARCHED
+from chanattn.models.nfnet_rows import NFNETS
+from chanattn.models.regnet import REGNETS
+from chanattn.models.rexnet import REXNETS
 from chanattn.models.vovnet import VoVNet
 
 Arguments = dict[str, Any]
@@ -251,6 +257,9 @@ ARCHITECTURES: dict[str, Arguments] = {
     "skresnet50": _bottleneck(3, 4, 6, 3, conv=_SK_SPLIT),
     "skresnet50d": _bottleneck(3, 4, 6, 3, **_DEEP, conv=_SK_SPLIT),
     "skresnext50_32x4d": _bottleneck(3, 4, 6, 3, **_X, conv={"name": "sk"}),
+    **REGNETS,
+    **CONVNEXTS,
+    **NFNETS,
     # Other families
     "vovnet39a": _vovnet(1, 1, 2, 2, residual=False),
     "vovnet57a": _vovnet(1, 1, 4, 3, residual=False),
@@ -265,4 +274,7 @@ ARCHITECTURES: dict[str, Arguments] = {
     "vovnet57b": _vovnet(1, 1, 4, 3, **_R256),
     "vovnet99b": _vovnet(1, 3, 9, 3),
     **MOBILE,
+    **SEARCHED,
+    **GHOSTS,
+    **REXNETS,
 }

@@ -44,11 +44,13 @@ class Block(nn.Module, kw_only=True):  # type: ignore[call-arg]
     param_dtype: Any = jnp.float32
 
     def conv(
-        self, number: int, x: jax.Array, features: int, kernel_size: int, **more: Any
+        self, number: int, x: jax.Array, features: int, kernel_size: Any, **more: Any
     ) -> jax.Array:
         """Convolution `number` of the residual branch, and the attention that sits before every one."""
         x = self.attend_at_each("pre_conv", x, number)
-        return Conv(features, kernel_size, name=f"conv{number}", **self.conv_types(), **more)(x)
+        layer = self.conv_layer(features, kernel_size, name=f"conv{number}", **more)
+        y: jax.Array = layer(x)
+        return y
 
     def norm(
         self, number: int, x: jax.Array, *, act: bool = False, silent: bool = False
@@ -61,15 +63,22 @@ class Block(nn.Module, kw_only=True):  # type: ignore[call-arg]
         x = self.attend_at_each("before_norms", x, number)
         between = self.slots.gate.at("after_norms", self.stage)
         zero = silent and self.zero_init
-        x = BatchNorm(
-            self.train,
-            name=f"bn{number}",
+        layer = self.norm_layer(
+            number,
             scale_init=nn.initializers.zeros if zero else nn.initializers.ones,
             act=self.activation if act and not between else "",
-            **self.norm_types(),
-        )(x)
+        )
+        x = layer(x)
         x = self.attend_at_each("after_norms", x, number)
         return self.act(x) if act and between else x
+
+    def conv_layer(self, features: int, kernel_size: Any, **more: Any) -> nn.Module:
+        """A convolution of the branch."""
+        return Conv(features, kernel_size, **self.conv_types(), **more)
+
+    def norm_layer(self, number: int, **more: Any) -> nn.Module:
+        """The layer of norm `number` with the initialiser of its scale and its activation."""
+        return BatchNorm(self.train, name=f"bn{number}", **more, **self.norm_types())
 
     def act(self, x: jax.Array) -> jax.Array:
         """The activation."""
@@ -132,4 +141,18 @@ def refuse_conv_slot(slots: Slots, reason: str) -> None:
         raise UsageError(
             f"attention {slots.conv.name!r} replaces a convolution with its norm and activation, {reason};"
             " use another architecture"
+        )
+
+
+def refuse_shared_inside(slots: Slots) -> None:
+    """For blocks whose inner width is not the same in a stage.
+
+    Raises:
+        UsageError: One mechanism for all blocks of a stage is there.
+    """
+    gate = slots.gate
+    if gate.shared and gate.placement in ("mid", "pre_norm"):
+        raise UsageError(
+            f"attention {gate.name!r} is shared by the blocks of a stage, whose widths differ at"
+            f" {gate.placement!r} in this network; use another placement or architecture"
         )

@@ -7,7 +7,7 @@ unless `stride_first`.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -17,12 +17,17 @@ from chanattn.errors import UsageError
 from chanattn.layers import BatchNorm, Conv, avg_pool, blur_pool
 from chanattn.models.block import Block, refuse_conv_slot
 
-SHORTCUTS = ("zero_pad", "projection", "projection3x3", "avg_pool")
+SHORTCUTS = ("zero_pad", "projection", "projection3x3", "avg_pool", "absent")
 ANTI_ALIAS: dict[str, Callable[[jax.Array, int], jax.Array]] = {
     "avg": lambda x, stride: avg_pool(x, stride, stride, count_padding=False, ceil_mode=True),
     "blur": blur_pool,
     "blur_zeros": partial(blur_pool, border="constant"),
 }
+
+
+_WIDTHS = (
+    *("cardinality", "base_width", "group_width", "width_of_input", "reduce_first", "expansion"),
+)
 
 
 class ResidualBlock(Block):
@@ -34,14 +39,20 @@ class ResidualBlock(Block):
         expansion: Output channels over planes.
         shortcut: What the shortcut does where the shape changes: "zero_pad" (strided, channels padded with
             zeros: option A), "projection" (strided 1x1 convolution: option B), "projection3x3" (a 3x3 one
-            where it strides: SENet-154), "avg_pool" (2x2 average pool, then a 1x1 convolution: ResNet-D).
+            where it strides: SENet-154), "avg_pool" (2x2 average pool, then a 1x1 convolution: ResNet-D),
+            "absent" (there is none: RegNetZ).
+        activated_shortcut: Of pre-activated blocks: the input's activation is the shortcut where the shape
+            does not change, too (RegNetV).
         cardinality: Groups of the bottleneck's 3x3 convolution.
         base_width: Width of a group at 64 planes.
         group_width: Width of a group whatever the planes; 0: `cardinality` says it.
+        width_of_input: The bottleneck's width is that of the input, not of the planes, times `base_width`
+            / 64.
         reduce_first: The bottleneck's first convolution is narrower than the second by this factor.
         stride_first: The bottleneck's stride is on the first convolution (Caffe).
         rectify_branch: The basic block's branch ends in an activation, before the attention (Caffe's
             SE-ResNet-18 and 34).
+        linear_sum: No activation follows the sum (RegNetZ).
         anti_alias: In blocks that halve the map the convolution of the stride has none, and a pool behind
             its activation halves the map: "avg" (the mean of 2x2), "blur" (Zhang, ICML 2019,
             arXiv:1904.11486), "blur_zeros" (with zeros around the map); "": the convolution does. Odd sizes
@@ -55,9 +66,12 @@ class ResidualBlock(Block):
     cardinality: int = 1
     base_width: int = 64
     group_width: int = 0
+    width_of_input: bool = False
     reduce_first: int = 1
     stride_first: bool = False
     rectify_branch: bool = False
+    linear_sum: bool = False
+    activated_shortcut: bool = False
     anti_alias: str = ""
 
     pre_activation = False
@@ -94,6 +108,17 @@ class ResidualBlock(Block):
             **more,
         )
 
+    def check_conv_slot(self) -> None:
+        """Refuses a conv mechanism that the groups of this block do not fit, by tracing it.
+
+        Raises:
+            UsageError: As the mechanism, when it is called.
+        """
+        if self._has_conv_slot():
+            mechanism = self._conv_mechanism(name=None, parent=None)
+            x = jax.ShapeDtypeStruct((1, 8, 8, self._width), jnp.float32)
+            jax.eval_shape(mechanism.init, jax.random.key(0), x)
+
     def conv_slot(self, number: int, x: jax.Array, stride: int) -> jax.Array:
         """The conv mechanism in place of convolution `number`, its norm and activation.
 
@@ -116,10 +141,16 @@ class ResidualBlock(Block):
             return y
         return ANTI_ALIAS[self.anti_alias](y, self.stride)
 
-    def shortcut_of(self, x: jax.Array) -> jax.Array:
+    def has_shortcut(self, x: jax.Array) -> bool:
+        """Whether there is a sum."""
+        return self.shortcut != "absent" or not self._changes_shape(x)
+
+    def shortcut_of(self, x: jax.Array) -> jax.Array | None:
         """The input itself, or what `shortcut` makes of it where the shape changes."""
         if not self._changes_shape(x):
             return x
+        if self.shortcut == "absent":
+            return None
         if self.shortcut == "zero_pad":
             extra = self.filters - x.shape[-1]
             x = x[:, :: self.stride, :: self.stride]
@@ -137,13 +168,22 @@ class ResidualBlock(Block):
     def _changes_shape(self, x: jax.Array) -> bool:
         return self.stride > 1 or x.shape[-1] != self.filters
 
-    def join(self, y: jax.Array, shortcut: jax.Array, state: Any) -> tuple[jax.Array, Any]:
+    def join(self, y: jax.Array, shortcut: jax.Array | None, state: Any) -> tuple[jax.Array, Any]:
         """Sum of branch and shortcut, with what surrounds it."""
         y, state = self.attend("post", y, state)
-        y = self.drop_branch(y)
-        shortcut, state = self.attend("identity", shortcut, state)
-        y = y + shortcut if self.pre_activation else self.add_act(y, shortcut)
+        linear = self.pre_activation or self.linear_sum
+        if shortcut is None:
+            y = y if linear else self.act(y)
+        else:
+            y = self.drop_branch(y)
+            shortcut, state = self.attend("identity", shortcut, state)
+            y = y + shortcut if linear else self.add_act(y, shortcut)
         return self.attend("after_sum", y, state)
+
+    def last_norm(self, number: int, y: jax.Array, x: jax.Array) -> jax.Array:
+        """The norm at the end of the branch of a block with the input x."""
+        silent = not self.rectify_branch and self.has_shortcut(x)
+        return self.norm(number, y, act=self.rectify_branch, silent=silent)
 
 
 class Shortcut(nn.Module):
@@ -174,7 +214,7 @@ class BasicBlock(ResidualBlock):
     """Two 3x3 convolutions."""
 
     def __post_init__(self) -> None:
-        _refuse(self, *_WIDTHS, "stride_first")
+        _refuse(self, *_WIDTHS, "stride_first", "activated_shortcut")
         super().__post_init__()
 
     @nn.compact
@@ -189,7 +229,7 @@ class BasicBlock(ResidualBlock):
         y, state = self.attend("mid", self.pool(y), state)
         y = self.conv(2, y, self.planes, 3)
         y, state = self.attend("pre_norm", y, state)
-        y = self.norm(2, y, act=self.rectify_branch, silent=not self.rectify_branch)
+        y = self.last_norm(2, y, x)
         return self.join(y, self.shortcut_of(x), state)
 
 
@@ -200,13 +240,15 @@ class BottleneckBlock(ResidualBlock):
 
     @property
     def _width(self) -> int:
-        return self.planes * self.base_width // 64 * self.cardinality
+        width = self.block_input if self.width_of_input and self.block_input else self.planes
+        return width * self.base_width // 64 * self.cardinality
 
     @property
     def _groups(self) -> int:
-        return self._width // self.group_width if self.group_width else self.cardinality
+        return max(self._width // self.group_width, 1) if self.group_width else self.cardinality
 
     def __post_init__(self) -> None:
+        _refuse(self, "activated_shortcut")
         if self.stride_first and self.anti_alias:
             raise UsageError(
                 f"anti_alias={self.anti_alias!r} stands behind the 3x3 convolution, and stride_first=True"
@@ -231,7 +273,7 @@ class BottleneckBlock(ResidualBlock):
             y = self.norm(2, y, act=True)
         y, state = self.attend("mid", self.pool(y), state)
         y = self.conv(3, y, self.filters, 1)
-        y = self.norm(3, y, act=self.rectify_branch, silent=not self.rectify_branch)
+        y = self.last_norm(3, y, x)
         return self.join(y, self.shortcut_of(x), state)
 
 
@@ -243,14 +285,23 @@ class PreActBlock(ResidualBlock):
     """
 
     pre_activation = True
+    unused: ClassVar[tuple[str, ...]] = _WIDTHS
 
     def __post_init__(self) -> None:
-        _refuse(self, *_WIDTHS, "stride_first", "rectify_branch", "anti_alias")
+        _refuse(self, *self.unused, "stride_first", "rectify_branch", "anti_alias", "linear_sum")
         refuse_conv_slot(self.slots, "which pre-activation networks do not have in that order")
         super().__post_init__()
 
-    def _last_init(self) -> dict[str, Any]:
-        return {"kernel_init": nn.initializers.zeros} if self.zero_init else {}
+    def first(self, x: jax.Array, state: Any) -> tuple[jax.Array, jax.Array | None, Any]:
+        """What the branch begins with, and the shortcut."""
+        y, state = self.attend("pre", x, state)
+        y = self.norm(1, y, act=True)
+        activated = self.activated_shortcut or self._changes_shape(x)
+        return y, self.shortcut_of(y if activated else x), state
+
+    def _last_init(self, x: jax.Array) -> dict[str, Any]:
+        silent = self.zero_init and self.has_shortcut(x)
+        return {"kernel_init": nn.initializers.zeros} if silent else {}
 
 
 class PreActBasicBlock(PreActBlock):
@@ -259,13 +310,11 @@ class PreActBasicBlock(PreActBlock):
     @nn.compact
     def __call__(self, x: jax.Array, state: Any = None) -> tuple[jax.Array, Any]:
         """(N, H, W, I) -> (N, H', W', planes), and the state, see `Block`."""
-        y, state = self.attend("pre", x, state)
-        y = self.norm(1, y, act=True)
-        shortcut = self.shortcut_of(y if self._changes_shape(x) else x)
+        y, shortcut, state = self.first(x, state)
         y = self.conv(1, y, self.planes, 3, stride=self.stride)
         y = self.norm(2, y, act=True)
         y, state = self.attend("mid", y, state)
-        y = self.conv(2, y, self.planes, 3, **self._last_init())
+        y = self.conv(2, y, self.planes, 3, **self._last_init(x))
         y, state = self.attend("pre_norm", y, state)
         return self.join(y, shortcut, state)
 
@@ -274,24 +323,21 @@ class PreActBottleneckBlock(PreActBlock):
     """A 1x1, a 3x3 and a 1x1 convolution, pre-activated."""
 
     expansion: int = 4
+    unused = tuple(field for field in _WIDTHS if field not in ("group_width", "expansion"))
 
     @nn.compact
     def __call__(self, x: jax.Array, state: Any = None) -> tuple[jax.Array, Any]:
-        """(N, H, W, I) -> (N, H', W', 4 planes), and the state, see `Block`."""
-        y, state = self.attend("pre", x, state)
-        y = self.norm(1, y, act=True)
-        shortcut = self.shortcut_of(y if self._changes_shape(x) else x)
+        """(N, H, W, I) -> (N, H', W', expansion * planes), and the state, see `Block`."""
+        y, shortcut, state = self.first(x, state)
         y = self.conv(1, y, self.planes, 1)
         y = self.norm(2, y, act=True)
-        y = self.conv(2, y, self.planes, 3, stride=self.stride)
+        groups = max(self.planes // self.group_width, 1) if self.group_width else 1
+        y = self.conv(2, y, self.planes, 3, stride=self.stride, groups=groups)
         y, state = self.attend("pre_norm", y, state)
         y = self.norm(3, y, act=True)
         y, state = self.attend("mid", y, state)
-        y = self.conv(3, y, self.filters, 1, **self._last_init())
+        y = self.conv(3, y, self.filters, 1, **self._last_init(x))
         return self.join(y, shortcut, state)
-
-
-_WIDTHS = ("cardinality", "base_width", "group_width", "reduce_first", "expansion")
 
 
 def _refuse(block: ResidualBlock, *unused: str) -> None:

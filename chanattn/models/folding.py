@@ -77,7 +77,7 @@ class _Folding:
         module = context.module
         if not args:
             return method(**kwargs)
-        if isinstance(module, Conv) and context.method_name == "__call__":
+        if type(module) is Conv and context.method_name == "__call__":
             y = method(*args, **kwargs)
             if _by_onednn(module, *args):
                 self._remember(y, _convolution(module, *args))

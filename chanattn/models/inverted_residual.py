@@ -1,8 +1,7 @@
-"""Networks of inverted residual blocks: MobileNet, MNASNet, EfficientNet, TinyNet, LCNet.
+"""Networks of inverted residual blocks: MobileNet, MNASNet, EfficientNet, MixNet, GhostNet, ReXNet, ...
 
-Sandler, Howard, Zhu, Zhmoginov, Chen. MobileNetV2: Inverted Residuals and Linear Bottlenecks. CVPR 2018.
-arXiv:1801.04381. Those with squeeze-and-excitation have it at the placement "mid". Which network has which
-rows, stands in `chanattn.models.mobile`.
+Blocks are those of `mobile_blocks`, `ghost_blocks` and `rex_block`; which network has which rows, stands in
+`mobile`, `mobile_searched`, `ghost` and `rexnet`, all of `chanattn.models`.
 """
 
 from collections.abc import Iterator
@@ -11,134 +10,17 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 
-from chanattn.attention.widths import make_divisible
 from chanattn.errors import UsageError
 from chanattn.layers import BatchNorm, Conv, activation, dense
 from chanattn.layers.conv import PADDINGS
 from chanattn.layers.norm import EPSILON
-from chanattn.models.block import Block, refuse_conv_slot
+from chanattn.models.block import refuse_conv_slot
 from chanattn.models.blocks import ANTI_ALIAS
+from chanattn.models.ghost_blocks import GhostBlock, RepGhostBlock
+from chanattn.models.mobile_blocks import ConvBlock, FusedBlock, InvertedResidualBlock, MobileBlock
 from chanattn.models.network import Network, Outputs, check_pictures
+from chanattn.models.rex_block import RexBlock
 from chanattn.models.slots import Slots
-
-
-class MobileBlock(Block, kw_only=True):  # type: ignore[call-arg]
-    """What the blocks share: a branch, to which the input is added where the shape allows it.
-
-    There alone `zero_init` acts, and of a branch that ends in an activation never: it would not leave zero.
-
-    Attributes:
-        filters: Output channels.
-        stride: Of the convolution that is not 1x1.
-        expansion: Width of the branch over the input's, rounded to a multiple of 8.
-        kernel_size: Of that convolution.
-        skip: Whether the input is added at all.
-        padding: Of the convolutions, see `layers.Conv`.
-        epsilon: Of the norms.
-        anti_alias: A key of `blocks.ANTI_ALIAS`: a pool behind the norm of that convolution has its stride.
-    """
-
-    filters: int
-    stride: int = 1
-    expansion: float = 6
-    kernel_size: int = 3
-    skip: bool = True
-    padding: str = "symmetric"
-    epsilon: float = EPSILON
-    anti_alias: str = ""
-
-    @property
-    def conv_stride(self) -> int:
-        """Of that convolution; 1 where a pool halves the map."""
-        return 1 if self.anti_alias else self.stride
-
-    def pool(self, y: jax.Array) -> jax.Array:
-        """The pool that takes over the stride, if there is one."""
-        return y if self.stride == self.conv_stride else ANTI_ALIAS[self.anti_alias](y, self.stride)
-
-    def conv_types(self) -> dict[str, Any]:
-        """Arguments of every convolution."""
-        return self.types() | {"padding": self.padding}
-
-    def norm_types(self) -> dict[str, Any]:
-        """Arguments of every norm."""
-        return self.types() | {"epsilon": self.epsilon}
-
-    def width(self, x: jax.Array) -> int:
-        """Of the branch."""
-        return expanded(x.shape[-1], self.expansion)
-
-    def has_shortcut(self, x: jax.Array) -> bool:
-        """Whether the input is added."""
-        return self.skip and self.stride == 1 and x.shape[-1] == self.filters
-
-    def join(self, x: jax.Array, y: jax.Array, state: Any) -> tuple[jax.Array, Any]:
-        """The sum of input and branch, if there is one, with the attention around it."""
-        y, state = self.attend("post", y, state)
-        if self.has_shortcut(x):
-            x, state = self.attend("identity", x, state)
-            y = self.drop_branch(y) + x
-        return self.attend("after_sum", y, state)
-
-
-class InvertedResidualBlock(MobileBlock):
-    """1x1 expansion, depthwise convolution, linear 1x1 projection.
-
-    Attributes:
-        expansion: 1: there is no expansion.
-        last_act: An activation follows the projection (MobileNetV1, LCNet).
-    """
-
-    last_act: bool = False
-
-    @nn.compact
-    def __call__(self, x: jax.Array, state: Any = None) -> tuple[jax.Array, Any]:
-        """(N, H, W, I) -> (N, H', W', filters), and the state, see `Block`."""
-        width = x.shape[-1]
-        y, state = self.attend("pre", x, state)
-        if self.expansion != 1:
-            width = self.width(x)
-            y = self.conv(1, y, width, 1)
-            y = self.norm(1, y, act=True)
-        y = self.conv(2, y, width, self.kernel_size, stride=self.conv_stride, groups=width)
-        y, state = self.attend("pre_norm", y, state)
-        y = self.pool(self.norm(2, y, act=True))
-        y, state = self.attend("mid", y, state)
-        y = self.conv(3, y, self.filters, 1)
-        silent = self.has_shortcut(x) and not self.last_act
-        y = self.norm(3, y, act=self.last_act, silent=silent)
-        return self.join(x, y, state)
-
-
-class FusedBlock(MobileBlock):
-    """Convolution to the width of the branch, linear 1x1 projection (Fused-MBConv, EdgeTPU)."""
-
-    @nn.compact
-    def __call__(self, x: jax.Array, state: Any = None) -> tuple[jax.Array, Any]:
-        """(N, H, W, I) -> (N, H', W', filters), and the state, see `Block`."""
-        y, state = self.attend("pre", x, state)
-        y = self.conv(1, y, self.width(x), self.kernel_size, stride=self.conv_stride)
-        y = self.pool(self.norm(1, y, act=True))
-        y, state = self.attend("mid", y, state)
-        y = self.conv(2, y, self.filters, 1)
-        y, state = self.attend("pre_norm", y, state)
-        y = self.norm(2, y, silent=self.has_shortcut(x))
-        return self.join(x, y, state)
-
-
-class ConvBlock(MobileBlock):
-    """One convolution; its norm, for the placement "pre_norm", is the only one. There is no expansion."""
-
-    @nn.compact
-    def __call__(self, x: jax.Array, state: Any = None) -> tuple[jax.Array, Any]:
-        """(N, H, W, I) -> (N, H', W', filters), and the state, see `Block`."""
-        y, state = self.attend("pre", x, state)
-        y = self.conv(1, y, self.filters, self.kernel_size, stride=self.conv_stride)
-        y, state = self.attend("pre_norm", y, state)
-        y = self.pool(self.norm(1, y, act=True))
-        y, state = self.attend("mid", y, state)
-        return self.join(x, y, state)
-
 
 #: The kinds of a row, with the arguments that set them apart.
 BLOCKS: dict[str, tuple[type[MobileBlock], dict[str, Any]]] = {
@@ -146,12 +28,11 @@ BLOCKS: dict[str, tuple[type[MobileBlock], dict[str, Any]]] = {
     "separable": (InvertedResidualBlock, {"last_act": True}),
     "fused": (FusedBlock, {}),
     "conv": (ConvBlock, {}),
+    "ghost": (GhostBlock, {}),
+    "ghost_v2": (GhostBlock, {"spread": True}),
+    "repghost": (RepGhostBlock, {}),
+    "rexnet": (RexBlock, {}),
 }
-
-
-def expanded(channels: int, expansion: float) -> int:
-    """Width of a branch."""
-    return make_divisible(channels * expansion, 8, keep=0.9)
 
 
 class Row(NamedTuple):
@@ -168,17 +49,23 @@ class Row(NamedTuple):
         attention: Whether the attention of the network sits here when no stages are named, as SE does in the
             network as it was published.
         skip: Whether the input is added where the shape allows it.
+        width: Of the branch; 0: the expansion says it.
+        pointwise: See `MobileBlock`.
+        squeeze: Factor of the width of the input that mechanisms are told (`reduce_from="block_input"`).
     """
 
     kind: str
     expansion: float
-    kernel_size: int
+    kernel_size: int | tuple[int, ...]
     stride: int
     filters: int
     blocks: int
     activation: str = ""
     attention: bool = True
     skip: bool = True
+    width: int = 0
+    pointwise: tuple[int, int] = (1, 1)
+    squeeze: float = 1.0
 
 
 class Place(NamedTuple):
@@ -194,7 +81,11 @@ class Place(NamedTuple):
 
     @property
     def has_shortcut(self) -> bool:
-        """Whether the input is added."""
+        """Whether there is a shortcut."""
+        if BLOCKS[self.row.kind][0].always_shortcut:
+            return True
+        if self.row.kind == "rexnet":
+            return self.stride == 1 and self.inputs <= self.row.filters
         return self.row.skip and self.stride == 1 and self.inputs == self.row.filters
 
 
@@ -312,12 +203,15 @@ class InvertedResidualNet(Network):
             arguments["activation"] = row.activation
         if not self.attends(place):
             arguments["slots"] = Slots()
+        arguments["block_input"] = int(row.squeeze * arguments["block_input"])
         return block(
             filters=row.filters,
             stride=place.stride,
             expansion=row.expansion,
             kernel_size=row.kernel_size,
             skip=row.skip,
+            fixed_width=row.width,
+            pointwise=row.pointwise,
             padding=self.padding,
             epsilon=self.epsilon,
             anti_alias=self.anti_alias,

@@ -16,320 +16,236 @@ TensorFlow: their convolutions are padded as "same", and their norms have an eps
     LCNet             Cui et al. 2021, arXiv:2109.15099
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
-from chanattn.attention.widths import make_divisible
-from chanattn.models.inverted_residual import InvertedResidualNet, Row
-
-Arguments = dict[str, Any]
-Rows = tuple[tuple[Row, ...], ...]
-Groups = Sequence[Row | Sequence[Row]]
-
-_TF: Arguments = {"padding": "same", "epsilon": 1e-3}
-
-
-def _inverted(*shape: Any, **more: Any) -> Row:
-    """Expansion, kernel, stride, filters, blocks; an expansion of 1 is a depthwise and a 1x1 convolution."""
-    return Row("inverted", *shape, **more)
-
-
-def _without(*shape: Any, **more: Any) -> Row:
-    """The same in a network with SE elsewhere."""
-    return _inverted(*shape, **more)._replace(attention=False)
-
-
-def _fused(*shape: Any, **more: Any) -> Row:
-    return Row("fused", *shape, **more)
-
-
-def _separable(*shape: Any, attention: bool = True) -> Row:
-    """Kernel, stride, filters, blocks of MobileNetV1's depthwise separable convolutions."""
-    return Row("separable", 1, *shape)._replace(attention=attention, skip=False)
-
-
-def _conv(*shape: Any, skip: bool = False) -> Row:
-    """Kernel, stride, filters, blocks."""
-    return Row("conv", 1, *shape)._replace(attention=False, skip=skip)
-
+from chanattn.models.rows import (
+    RELU,
+    TF,
+    Arguments,
+    Groups,
+    conv,
+    fused,
+    inverted,
+    net,
+    rounded,
+    scaled,
+    separable,
+    without,
+    without_fused,
+)
 
 _V1 = (
-    _separable(3, 1, 64, 1),
-    _separable(3, 2, 128, 2),
-    _separable(3, 2, 256, 2),
-    _separable(3, 2, 512, 6),
-    _separable(3, 2, 1024, 2),
+    separable(3, 1, 64, 1),
+    separable(3, 2, 128, 2),
+    separable(3, 2, 256, 2),
+    separable(3, 2, 512, 6),
+    separable(3, 2, 1024, 2),
 )
 _V2 = (
-    _inverted(1, 3, 1, 16, 1),
-    _inverted(6, 3, 2, 24, 2),
-    _inverted(6, 3, 2, 32, 3),
-    _inverted(6, 3, 2, 64, 4),
-    _inverted(6, 3, 1, 96, 3),
-    _inverted(6, 3, 2, 160, 3),
-    _inverted(6, 3, 1, 320, 1),
+    inverted(1, 3, 1, 16, 1),
+    inverted(6, 3, 2, 24, 2),
+    inverted(6, 3, 2, 32, 3),
+    inverted(6, 3, 2, 64, 4),
+    inverted(6, 3, 1, 96, 3),
+    inverted(6, 3, 2, 160, 3),
+    inverted(6, 3, 1, 320, 1),
 )
 _MNASNET_A1 = (
-    _without(1, 3, 1, 16, 1, skip=False),
-    _without(6, 3, 2, 24, 2),
-    _inverted(3, 5, 2, 40, 3),
-    _without(6, 3, 2, 80, 4),
-    _inverted(6, 3, 1, 112, 2),
-    _inverted(6, 5, 2, 160, 3),
-    _without(6, 3, 1, 320, 1),
+    without(1, 3, 1, 16, 1, skip=False),
+    without(6, 3, 2, 24, 2),
+    inverted(3, 5, 2, 40, 3),
+    without(6, 3, 2, 80, 4),
+    inverted(6, 3, 1, 112, 2),
+    inverted(6, 5, 2, 160, 3),
+    without(6, 3, 1, 320, 1),
 )
 _MNASNET_B1 = (
-    _inverted(1, 3, 1, 16, 1, skip=False),
-    _inverted(3, 3, 2, 24, 3),
-    _inverted(3, 5, 2, 40, 3),
-    _inverted(6, 5, 2, 80, 3),
-    _inverted(6, 3, 1, 96, 2),
-    _inverted(6, 5, 2, 192, 4),
-    _inverted(6, 3, 1, 320, 1, skip=False),
+    inverted(1, 3, 1, 16, 1, skip=False),
+    inverted(3, 3, 2, 24, 3),
+    inverted(3, 5, 2, 40, 3),
+    inverted(6, 5, 2, 80, 3),
+    inverted(6, 3, 1, 96, 2),
+    inverted(6, 5, 2, 192, 4),
+    inverted(6, 3, 1, 320, 1, skip=False),
 )
 _MNASNET_SMALL = (
-    _without(1, 3, 1, 8, 1),
-    _without(3, 3, 2, 16, 1),
-    _without(6, 3, 2, 16, 2),
-    _inverted(6, 5, 2, 32, 4),
-    _inverted(6, 3, 1, 32, 3),
-    _inverted(6, 5, 2, 88, 3),
-    _without(6, 3, 1, 144, 1),
+    without(1, 3, 1, 8, 1),
+    without(3, 3, 2, 16, 1),
+    without(6, 3, 2, 16, 2),
+    inverted(6, 5, 2, 32, 4),
+    inverted(6, 3, 1, 32, 3),
+    inverted(6, 5, 2, 88, 3),
+    without(6, 3, 1, 144, 1),
 )
 _EFFICIENTNET = (
-    _inverted(1, 3, 1, 16, 1),
-    _inverted(6, 3, 2, 24, 2),
-    _inverted(6, 5, 2, 40, 2),
-    _inverted(6, 3, 2, 80, 3),
-    _inverted(6, 5, 1, 112, 3),
-    _inverted(6, 5, 2, 192, 4),
-    _inverted(6, 3, 1, 320, 1),
+    inverted(1, 3, 1, 16, 1),
+    inverted(6, 3, 2, 24, 2),
+    inverted(6, 5, 2, 40, 2),
+    inverted(6, 3, 2, 80, 3),
+    inverted(6, 5, 1, 112, 3),
+    inverted(6, 5, 2, 192, 4),
+    inverted(6, 3, 1, 320, 1),
 )
 _EDGETPU = (
-    _fused(4, 3, 1, 24, 1, skip=False),
-    _fused(8, 3, 2, 32, 2),
-    _fused(8, 3, 2, 48, 4),
-    _inverted(8, 5, 2, 96, 5),
-    _inverted(8, 5, 1, 144, 4),
-    _inverted(8, 5, 2, 192, 2),
+    fused(4, 3, 1, 24, 1, skip=False),
+    fused(8, 3, 2, 32, 2),
+    fused(8, 3, 2, 48, 4),
+    inverted(8, 5, 2, 96, 5),
+    inverted(8, 5, 1, 144, 4),
+    inverted(8, 5, 2, 192, 2),
 )
-_RELU: Arguments = {"activation": "relu"}
 _V3_LARGE = (
-    _without(1, 3, 1, 16, 1, **_RELU),
-    (_without(4, 3, 2, 24, 1, **_RELU), _without(3, 3, 1, 24, 1, **_RELU)),
-    _inverted(3, 5, 2, 40, 3, **_RELU),
-    (_without(6, 3, 2, 80, 1), _without(2.5, 3, 1, 80, 1), _without(2.3, 3, 1, 80, 2)),
-    _inverted(6, 3, 1, 112, 2),
-    _inverted(6, 5, 2, 160, 3),
-    _conv(1, 1, 960, 1),
+    without(1, 3, 1, 16, 1, **RELU),
+    (without(4, 3, 2, 24, 1, **RELU), without(3, 3, 1, 24, 1, **RELU)),
+    inverted(3, 5, 2, 40, 3, **RELU),
+    (without(6, 3, 2, 80, 1), without(2.5, 3, 1, 80, 1), without(2.3, 3, 1, 80, 2)),
+    inverted(6, 3, 1, 112, 2),
+    inverted(6, 5, 2, 160, 3),
+    conv(1, 1, 960, 1),
 )
 _V3_LARGE_MINIMAL = (
-    _inverted(1, 3, 1, 16, 1),
-    (_inverted(4, 3, 2, 24, 1), _inverted(3, 3, 1, 24, 1)),
-    _inverted(3, 3, 2, 40, 3),
-    (_inverted(6, 3, 2, 80, 1), _inverted(2.5, 3, 1, 80, 1), _inverted(2.3, 3, 1, 80, 2)),
-    _inverted(6, 3, 1, 112, 2),
-    _inverted(6, 3, 2, 160, 3),
-    _conv(1, 1, 960, 1),
+    inverted(1, 3, 1, 16, 1),
+    (inverted(4, 3, 2, 24, 1), inverted(3, 3, 1, 24, 1)),
+    inverted(3, 3, 2, 40, 3),
+    (inverted(6, 3, 2, 80, 1), inverted(2.5, 3, 1, 80, 1), inverted(2.3, 3, 1, 80, 2)),
+    inverted(6, 3, 1, 112, 2),
+    inverted(6, 3, 2, 160, 3),
+    conv(1, 1, 960, 1),
 )
 _V3_SMALL = (
-    _inverted(1, 3, 2, 16, 1, **_RELU),
-    (_without(4.5, 3, 2, 24, 1, **_RELU), _without(3.67, 3, 1, 24, 1, **_RELU)),
-    (_inverted(4, 5, 2, 40, 1), _inverted(6, 5, 1, 40, 2)),
-    _inverted(3, 5, 1, 48, 2),
-    _inverted(6, 5, 2, 96, 3),
-    _conv(1, 1, 576, 1),
+    inverted(1, 3, 2, 16, 1, **RELU),
+    (without(4.5, 3, 2, 24, 1, **RELU), without(3.67, 3, 1, 24, 1, **RELU)),
+    (inverted(4, 5, 2, 40, 1), inverted(6, 5, 1, 40, 2)),
+    inverted(3, 5, 1, 48, 2),
+    inverted(6, 5, 2, 96, 3),
+    conv(1, 1, 576, 1),
 )
 _V3_SMALL_MINIMAL = (
-    _inverted(1, 3, 2, 16, 1),
-    (_inverted(4.5, 3, 2, 24, 1), _inverted(3.67, 3, 1, 24, 1)),
-    (_inverted(4, 3, 2, 40, 1), _inverted(6, 3, 1, 40, 2)),
-    _inverted(3, 3, 1, 48, 2),
-    _inverted(6, 3, 2, 96, 3),
-    _conv(1, 1, 576, 1),
+    inverted(1, 3, 2, 16, 1),
+    (inverted(4.5, 3, 2, 24, 1), inverted(3.67, 3, 1, 24, 1)),
+    (inverted(4, 3, 2, 40, 1), inverted(6, 3, 1, 40, 2)),
+    inverted(3, 3, 1, 48, 2),
+    inverted(6, 3, 2, 96, 3),
+    conv(1, 1, 576, 1),
 )
 _FBNETV3_B = (
-    _without(1, 3, 1, 16, 2),
-    (_without(4, 5, 2, 24, 1), _without(2, 5, 1, 24, 3)),
-    (_inverted(5, 5, 2, 40, 1), _inverted(3, 5, 1, 40, 4)),
-    (_without(5, 5, 2, 72, 1), _without(3, 3, 1, 72, 4)),
-    (_inverted(5, 3, 1, 120, 1), _inverted(3, 5, 1, 120, 5)),
-    (_inverted(6, 3, 2, 184, 1), _inverted(4, 5, 1, 184, 5), _inverted(6, 5, 1, 224, 1)),
-    _conv(1, 1, 1344, 1),
+    without(1, 3, 1, 16, 2),
+    (without(4, 5, 2, 24, 1), without(2, 5, 1, 24, 3)),
+    (inverted(5, 5, 2, 40, 1), inverted(3, 5, 1, 40, 4)),
+    (without(5, 5, 2, 72, 1), without(3, 3, 1, 72, 4)),
+    (inverted(5, 3, 1, 120, 1), inverted(3, 5, 1, 120, 5)),
+    (inverted(6, 3, 2, 184, 1), inverted(4, 5, 1, 184, 5), inverted(6, 5, 1, 224, 1)),
+    conv(1, 1, 1344, 1),
 )
 _FBNETV3_D = (
-    _without(1, 3, 1, 16, 2),
-    (_without(5, 3, 2, 24, 1), _without(2, 3, 1, 24, 5)),
-    (_inverted(4, 5, 2, 40, 1), _inverted(3, 3, 1, 40, 4)),
-    (_without(5, 3, 2, 72, 1), _without(3, 3, 1, 72, 4)),
-    (_inverted(5, 3, 1, 128, 1), _inverted(3, 5, 1, 128, 6)),
-    (_inverted(6, 3, 2, 208, 1), _inverted(5, 5, 1, 208, 5), _inverted(6, 5, 1, 240, 1)),
-    _conv(1, 1, 1440, 1),
+    without(1, 3, 1, 16, 2),
+    (without(5, 3, 2, 24, 1), without(2, 3, 1, 24, 5)),
+    (inverted(4, 5, 2, 40, 1), inverted(3, 3, 1, 40, 4)),
+    (without(5, 3, 2, 72, 1), without(3, 3, 1, 72, 4)),
+    (inverted(5, 3, 1, 128, 1), inverted(3, 5, 1, 128, 6)),
+    (inverted(6, 3, 2, 208, 1), inverted(5, 5, 1, 208, 5), inverted(6, 5, 1, 240, 1)),
+    conv(1, 1, 1440, 1),
 )
 _FBNETV3_G = (
-    _without(1, 3, 1, 24, 3),
-    (_without(4, 5, 2, 40, 1), _without(2, 5, 1, 40, 4)),
-    (_inverted(4, 5, 2, 56, 1), _inverted(3, 5, 1, 56, 4)),
-    (_without(5, 5, 2, 104, 1), _without(3, 3, 1, 104, 4)),
-    (_inverted(5, 3, 1, 160, 1), _inverted(3, 5, 1, 160, 8)),
-    (_inverted(6, 3, 2, 264, 1), _inverted(5, 5, 1, 264, 6), _inverted(6, 5, 1, 288, 2)),
-    _conv(1, 1, 1728, 1),
+    without(1, 3, 1, 24, 3),
+    (without(4, 5, 2, 40, 1), without(2, 5, 1, 40, 4)),
+    (inverted(4, 5, 2, 56, 1), inverted(3, 5, 1, 56, 4)),
+    (without(5, 5, 2, 104, 1), without(3, 3, 1, 104, 4)),
+    (inverted(5, 3, 1, 160, 1), inverted(3, 5, 1, 160, 8)),
+    (inverted(6, 3, 2, 264, 1), inverted(5, 5, 1, 264, 6), inverted(6, 5, 1, 288, 2)),
+    conv(1, 1, 1728, 1),
 )
 _LCNET = (
-    _separable(3, 1, 32, 1, attention=False),
-    _separable(3, 2, 64, 2, attention=False),
-    _separable(3, 2, 128, 2, attention=False),
-    (_separable(3, 2, 256, 1, attention=False), _separable(5, 1, 256, 1, attention=False)),
-    _separable(5, 1, 256, 4, attention=False),
-    _separable(5, 2, 512, 2),
+    separable(3, 1, 32, 1, attention=False),
+    separable(3, 2, 64, 2, attention=False),
+    separable(3, 2, 128, 2, attention=False),
+    (separable(3, 2, 256, 1, attention=False), separable(5, 1, 256, 1, attention=False)),
+    separable(5, 1, 256, 4, attention=False),
+    separable(5, 2, 512, 2),
 )
-
-
-def _without_fused(*shape: Any) -> Row:
-    return _fused(*shape, attention=False)
 
 
 _V2_BASE = (
-    _conv(3, 1, 16, 1, skip=True),
-    _without_fused(4, 3, 2, 32, 2),
-    _without_fused(4, 3, 2, 48, 2),
-    _inverted(4, 3, 2, 96, 3),
-    _inverted(6, 3, 1, 112, 5),
-    _inverted(6, 3, 2, 192, 8),
+    conv(3, 1, 16, 1, skip=True),
+    without_fused(4, 3, 2, 32, 2),
+    without_fused(4, 3, 2, 48, 2),
+    inverted(4, 3, 2, 96, 3),
+    inverted(6, 3, 1, 112, 5),
+    inverted(6, 3, 2, 192, 8),
 )
 _V2_S = (
-    _conv(3, 1, 24, 2, skip=True),
-    _without_fused(4, 3, 2, 48, 4),
-    _without_fused(4, 3, 2, 64, 4),
-    _inverted(4, 3, 2, 128, 6),
-    _inverted(6, 3, 1, 160, 9),
-    _inverted(6, 3, 2, 256, 15),
+    conv(3, 1, 24, 2, skip=True),
+    without_fused(4, 3, 2, 48, 4),
+    without_fused(4, 3, 2, 64, 4),
+    inverted(4, 3, 2, 128, 6),
+    inverted(6, 3, 1, 160, 9),
+    inverted(6, 3, 2, 256, 15),
 )
-_V2_S_RW = (_without_fused(1, 3, 1, 24, 2), *_V2_S[1:-1], _inverted(6, 3, 2, 272, 15))
+_V2_S_RW = (without_fused(1, 3, 1, 24, 2), *_V2_S[1:-1], inverted(6, 3, 2, 272, 15))
 _TEST = (
-    _conv(3, 1, 16, 1, skip=True),
-    _without_fused(4, 3, 2, 24, 1),
-    _without_fused(4, 3, 2, 32, 1),
-    _inverted(4, 3, 2, 48, 1),
-    _inverted(4, 3, 2, 64, 1),
+    conv(3, 1, 16, 1, skip=True),
+    without_fused(4, 3, 2, 24, 1),
+    without_fused(4, 3, 2, 32, 1),
+    inverted(4, 3, 2, 48, 1),
+    inverted(4, 3, 2, 64, 1),
 )
 _V2_M = (
-    _conv(3, 1, 24, 3, skip=True),
-    _without_fused(4, 3, 2, 48, 5),
-    _without_fused(4, 3, 2, 80, 5),
-    _inverted(4, 3, 2, 160, 7),
-    _inverted(6, 3, 1, 176, 14),
-    _inverted(6, 3, 2, 304, 18),
-    _inverted(6, 3, 1, 512, 5),
+    conv(3, 1, 24, 3, skip=True),
+    without_fused(4, 3, 2, 48, 5),
+    without_fused(4, 3, 2, 80, 5),
+    inverted(4, 3, 2, 160, 7),
+    inverted(6, 3, 1, 176, 14),
+    inverted(6, 3, 2, 304, 18),
+    inverted(6, 3, 1, 512, 5),
 )
 _V2_L = (
-    _conv(3, 1, 32, 4, skip=True),
-    _without_fused(4, 3, 2, 64, 7),
-    _without_fused(4, 3, 2, 96, 7),
-    _inverted(4, 3, 2, 192, 10),
-    _inverted(6, 3, 1, 224, 19),
-    _inverted(6, 3, 2, 384, 25),
-    _inverted(6, 3, 1, 640, 7),
+    conv(3, 1, 32, 4, skip=True),
+    without_fused(4, 3, 2, 64, 7),
+    without_fused(4, 3, 2, 96, 7),
+    inverted(4, 3, 2, 192, 10),
+    inverted(6, 3, 1, 224, 19),
+    inverted(6, 3, 2, 384, 25),
+    inverted(6, 3, 1, 640, 7),
 )
 _V2_XL = (
-    _conv(3, 1, 32, 4, skip=True),
-    _without_fused(4, 3, 2, 64, 8),
-    _without_fused(4, 3, 2, 96, 8),
-    _inverted(4, 3, 2, 192, 16),
-    _inverted(6, 3, 1, 256, 24),
-    _inverted(6, 3, 2, 512, 32),
-    _inverted(6, 3, 1, 640, 8),
+    conv(3, 1, 32, 4, skip=True),
+    without_fused(4, 3, 2, 64, 8),
+    without_fused(4, 3, 2, 96, 8),
+    inverted(4, 3, 2, 192, 16),
+    inverted(6, 3, 1, 256, 24),
+    inverted(6, 3, 2, 512, 32),
+    inverted(6, 3, 1, 640, 8),
 )
-
-
-def _round(channels: float, keep: float = 0.9) -> int:
-    """A width of a scaled network."""
-    return make_divisible(channels, 8, keep=keep)
-
-
-def _depths(blocks: Sequence[int], depth: float, rounding: Any) -> list[int]:
-    """The blocks of a group's rows, `depth` times as many in sum; the first rows grow last."""
-    left, wanted = sum(blocks), max(1, rounding(sum(blocks) * depth))
-    scaled: list[int] = []
-    for number in reversed(blocks):
-        scaled.insert(0, max(1, round(number / left * wanted)))
-        left, wanted = left - number, wanted - scaled[0]
-    return scaled
-
-
-def _groups(
-    groups: Groups,
-    width: float = 1.0,
-    depth: float | Sequence[float] = 1.0,
-    *,
-    fix_ends: bool = False,
-    rounding: Any = math.ceil,
-    keep: float = 0.9,
-) -> Rows:
-    """Scaled rows.
-
-    Args:
-        groups: Rows, or those that count as one.
-        width: Factor of the filters, which are rounded to multiples of 8.
-        depth: Factor of the blocks, of all groups or of each.
-        fix_ends: Leave the blocks of the first and the last group.
-        rounding: Of the number of blocks.
-        keep: See `make_divisible`.
-    """
-    factors = [depth] * len(groups) if isinstance(depth, (int, float)) else list(depth)
-    if fix_ends:
-        factors[0] = factors[-1] = 1.0
-    scaled = []
-    for given, factor in zip(groups, factors, strict=True):
-        rows = (given,) if isinstance(given, Row) else given
-        numbers = _depths([row.blocks for row in rows], factor, rounding)
-        scaled.append(
-            tuple(
-                row._replace(filters=_round(row.filters * width, keep), blocks=number)
-                for row, number in zip(rows, numbers, strict=True)
-            )
-        )
-    return tuple(scaled)
-
-
-def _net(groups: Rows, *, stem: int, activation: str, **more: Any) -> Arguments:
-    return {
-        "network": InvertedResidualNet,
-        "groups": groups,
-        "stem_width": stem,
-        "activation": activation,
-        **more,
-    }
 
 
 def _mobilenetv1(width: float, **more: Any) -> Arguments:
-    rows, stem = _groups(_V1, width), _round(32 * width)
-    return _net(rows, stem=stem, activation="relu6", image_size=256, **more)
+    rows, stem = scaled(_V1, width), rounded(32 * width)
+    return net(rows, stem=stem, activation="relu6", image_size=256, **more)
 
 
 def _mobilenetv2(width: float) -> Arguments:
-    rows, stem, head = _groups(_V2, width), _round(32 * width), max(1280, _round(1280 * width))
-    return _net(rows, stem=stem, activation="relu6", num_features=head)
+    rows, stem, head = scaled(_V2, width), rounded(32 * width), max(1280, rounded(1280 * width))
+    return net(rows, stem=stem, activation="relu6", num_features=head)
 
 
 def _fixed_ends(groups: Groups, width: float, depth: float, **more: Any) -> Arguments:
     """Stem, head and the depth of the first and the last group are not scaled."""
-    rows = _groups(groups, width, depth, fix_ends=True)
-    return _net(rows, stem=32, activation="relu6", num_features=1280, **more)
+    rows = scaled(groups, width, depth, fix_ends=True)
+    return net(rows, stem=32, activation="relu6", num_features=1280, **more)
 
 
 def _mnasnet(groups: Groups, width: float = 1.0, stem: int = 32) -> Arguments:
-    rows, stem = _groups(groups, width), _round(stem * width)
-    return _net(rows, stem=stem, activation="relu", num_features=1280)
+    rows, stem = scaled(groups, width), rounded(stem * width)
+    return net(rows, stem=stem, activation="relu", num_features=1280)
 
 
 def _efficientnet(width: float, depth: float, image_size: int, **more: Any) -> Arguments:
-    return _net(
-        _groups(_EFFICIENTNET, width, depth),
-        stem=_round(32 * width),
+    return net(
+        scaled(_EFFICIENTNET, width, depth),
+        stem=rounded(32 * width),
         activation="silu",
-        num_features=_round(1280 * width),
+        num_features=rounded(1280 * width),
         image_size=image_size,
         **more,
     )
@@ -337,15 +253,15 @@ def _efficientnet(width: float, depth: float, image_size: int, **more: Any) -> A
 
 def _edge(width: float, depth: float, image_size: int, **more: Any) -> Arguments:
     """The first block is expanded as if its input had the width of its output."""
-    stem = _round(32 * width)
-    ((row,), *others) = _groups(_EDGETPU, width, depth)
+    stem = rounded(32 * width)
+    ((row,), *others) = scaled(_EDGETPU, width, depth)
     first = row._replace(expansion=row.expansion * row.filters / stem, blocks=1)
     rest = [row._replace(blocks=row.blocks - 1)] if row.blocks > 1 else []
-    return _net(
+    return net(
         ((first, *rest), *others),
         stem=stem,
         activation="relu",
-        num_features=_round(1280 * width),
+        num_features=rounded(1280 * width),
         image_size=image_size,
         **more,
     )
@@ -356,10 +272,10 @@ def _mobilenetv3(
 ) -> Arguments:
     """Below a width of 0.75 the stem is not scaled."""
     chosen: Arguments = {
-        "stem": 16 if width < 0.75 else _round(16 * width),
+        "stem": 16 if width < 0.75 else rounded(16 * width),
         "activation": "hard_swish",
     }
-    return _net(_groups(groups, width, depth), pooled_features=pooled, **(chosen | more))
+    return net(scaled(groups, width, depth), pooled_features=pooled, **(chosen | more))
 
 
 def _fbnetv3(groups: Groups, stem: int) -> Arguments:
@@ -367,13 +283,13 @@ def _fbnetv3(groups: Groups, stem: int) -> Arguments:
 
 
 def _lcnet(width: float) -> Arguments:
-    return _mobilenetv3(_LCNET, 1280, width, stem=_round(16 * width))
+    return _mobilenetv3(_LCNET, 1280, width, stem=rounded(16 * width))
 
 
 def _tinynet(width: float, depth: float, image_size: int) -> Arguments:
     """The stem is not scaled."""
-    rows = _groups(_EFFICIENTNET, width, depth, rounding=round)
-    return _net(rows, stem=32, activation="silu", num_features=1280, image_size=image_size)
+    rows = scaled(_EFFICIENTNET, width, depth, rounding=round)
+    return net(rows, stem=32, activation="silu", num_features=1280, image_size=image_size)
 
 
 def _v2(
@@ -387,21 +303,21 @@ def _v2(
     keep: float = 0.9,
     **more: Any,
 ) -> Arguments:
-    return _net(
-        _groups(groups, width, depth, keep=keep),
-        stem=_round(stem * width, keep),
+    return net(
+        scaled(groups, width, depth, keep=keep),
+        stem=rounded(stem * width, keep),
         activation="silu",
-        num_features=_round(head * width, keep),
+        num_features=rounded(head * width, keep),
         image_size=image_size,
         **more,
     )
 
 
 def _v2_base(width: float, depth: float, image_size: int) -> Arguments:
-    return _v2(_V2_BASE, 32, image_size, width, depth, keep=0.0, **_TF)
+    return _v2(_V2_BASE, 32, image_size, width, depth, keep=0.0, **TF)
 
 
-_BOTH: tuple[tuple[str, Arguments], ...] = (("", {}), ("tf_", _TF))
+_BOTH: tuple[tuple[str, Arguments], ...] = (("", {}), ("tf_", TF))
 _SCALES = {
     "b0": (1.0, 1.0),
     "b1": (1.0, 1.1),
@@ -442,7 +358,7 @@ MOBILE: dict[str, Arguments] = {
         for name, scale in _SCALES.items()
     },
     **{
-        f"tf_efficientnet_{name}": _efficientnet(*scale, _TF_SIZES[name], **_TF)
+        f"tf_efficientnet_{name}": _efficientnet(*scale, _TF_SIZES[name], **TF)
         for name, scale in _SCALES.items()
     },
     **{
@@ -465,12 +381,12 @@ MOBILE: dict[str, Arguments] = {
     "mobilenetv3_small_050": _mobilenetv3(_V3_SMALL, 1024, 0.5),
     "mobilenetv3_small_075": _mobilenetv3(_V3_SMALL, 1024, 0.75),
     "mobilenetv3_small_100": _mobilenetv3(_V3_SMALL, 1024),
-    "tf_mobilenetv3_large_075": _mobilenetv3(_V3_LARGE, 1280, 0.75, **_TF),
-    "tf_mobilenetv3_large_100": _mobilenetv3(_V3_LARGE, 1280, **_TF),
-    "tf_mobilenetv3_small_075": _mobilenetv3(_V3_SMALL, 1024, 0.75, **_TF),
-    "tf_mobilenetv3_small_100": _mobilenetv3(_V3_SMALL, 1024, **_TF),
-    "tf_mobilenetv3_large_minimal_100": _mobilenetv3(_V3_LARGE_MINIMAL, 1280, **_RELU, **_TF),
-    "tf_mobilenetv3_small_minimal_100": _mobilenetv3(_V3_SMALL_MINIMAL, 1024, **_RELU, **_TF),
+    "tf_mobilenetv3_large_075": _mobilenetv3(_V3_LARGE, 1280, 0.75, **TF),
+    "tf_mobilenetv3_large_100": _mobilenetv3(_V3_LARGE, 1280, **TF),
+    "tf_mobilenetv3_small_075": _mobilenetv3(_V3_SMALL, 1024, 0.75, **TF),
+    "tf_mobilenetv3_small_100": _mobilenetv3(_V3_SMALL, 1024, **TF),
+    "tf_mobilenetv3_large_minimal_100": _mobilenetv3(_V3_LARGE_MINIMAL, 1280, **RELU, **TF),
+    "tf_mobilenetv3_small_minimal_100": _mobilenetv3(_V3_SMALL_MINIMAL, 1024, **RELU, **TF),
     "fbnetv3_b": _fbnetv3(_FBNETV3_B, 16),
     "fbnetv3_d": _fbnetv3(_FBNETV3_D, 24),
     "fbnetv3_g": _fbnetv3(_FBNETV3_G, 32),
@@ -488,7 +404,7 @@ MOBILE: dict[str, Arguments] = {
         for n, (rows, stem, size, _) in _V2_SIZES.items()
     },
     **{
-        f"tf_efficientnetv2_{n}": _v2(rows, stem, size, **_TF)
+        f"tf_efficientnetv2_{n}": _v2(rows, stem, size, **TF)
         for n, (rows, stem, _, size) in _V2_SIZES.items()
     },
     "tf_efficientnetv2_b0": _v2_base(1.0, 1.0, 224),

@@ -174,6 +174,15 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
             x = self._build_gate(f"stage{stage}_attention")(x, train=train)
         return x
 
+    def _final(self, x: jax.Array, train: bool) -> jax.Array:
+        """What follows the last stage: a 1x1 convolution with norm and activation, if there is one."""
+        if not self.num_features:
+            return x
+        x = Conv(self.num_features, kernel_size=1, name="final_conv", **self._types())(x)
+        norm = BatchNorm(train, name="final_bn", act=self.activation, **self._norm_types())
+        y: jax.Array = norm(x)
+        return y
+
     def _finish(
         self,
         x: jax.Array,
@@ -191,10 +200,8 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
             train: As of the network.
             inputs: What the head is given beside.
         """
+        x = self._final(x, train)
         if self.num_features:
-            types = self._types()
-            x = Conv(self.num_features, kernel_size=1, name="final_conv", **types)(x)
-            x = BatchNorm(train, name="final_bn", act=self.activation, **self._norm_types())(x)
             endpoints["final"] = x
         if self.slots.gate.at("head", len(self.depths)):
             x = self._build_gate("head_attention")(x, train=train)

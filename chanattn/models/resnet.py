@@ -6,7 +6,8 @@ import flax.linen as nn
 import jax
 
 from chanattn.errors import UsageError, did_you_mean
-from chanattn.layers import BatchNorm
+from chanattn.layers import BatchNorm, activation
+from chanattn.models.block import refuse_shared_inside
 from chanattn.models.blocks import ANTI_ALIAS, BLOCKS, SHORTCUTS
 from chanattn.models.network import Network, Outputs, check_pictures
 from chanattn.models.stem import POOLS, STEMS, Stem, StemPool
@@ -36,10 +37,15 @@ class ResNet(Network):
         cardinality: Groups of the 3x3 convolutions.
         base_width: Width of a group at 64 planes.
         group_width: Width of a group, in place of the two.
+        width_of_input: The bottleneck is as wide as the input says, not the planes.
         reduce_first: Factor by which the first 1x1 convolution is narrower.
         stride_first: Stride on the first 1x1 convolution.
         rectify_branch: Activation at the end of a basic block's branch.
+        linear_sum: No activation follows the sums. Before the head there is one, if no convolution is.
+        activated_shortcut: Of pre-activated blocks: all shortcuts begin behind the activation.
         anti_alias: What halves the map in place of the strided 3x3 convolutions.
+        first_stride: Stride of the first stage (RegNets: 2).
+        final_norm: Of pre-activated blocks: a norm precedes the last activation.
     """
 
     block: str
@@ -53,10 +59,15 @@ class ResNet(Network):
     cardinality: int = 1
     base_width: int = 64
     group_width: int = 0
+    width_of_input: bool = False
     reduce_first: int = 1
     stride_first: bool = False
     rectify_branch: bool = False
+    linear_sum: bool = False
+    activated_shortcut: bool = False
     anti_alias: str = ""
+    first_stride: int = 1
+    final_norm: bool = True
 
     def __post_init__(self) -> None:
         for field, valid in _KINDS.items():
@@ -66,11 +77,24 @@ class ResNet(Network):
                     f"{did_you_mean(getattr(self, field), list(valid))}"
                 )
         super().__post_init__()
+        if self.width_of_input:
+            refuse_shared_inside(self.slots)
         # A block refuses what it cannot hold when it is made; make one now, so that the message comes now.
+        inputs = self._stem_features()
         for stage, planes in enumerate(self.planes, 1):
-            BLOCKS[self.block](
-                planes, stage=stage, slots=self.slots, parent=None, **self._of_the_block()
-            )
+            filters = planes * (self.expansion or BLOCKS[self.block].expansion)
+            for block_input in (inputs, filters) if self.width_of_input else (filters,):
+                block = BLOCKS[self.block](
+                    planes,
+                    stage=stage,
+                    slots=self.slots,
+                    block_input=block_input,
+                    parent=None,
+                    **self._of_the_block(),
+                )
+                if self.group_width:
+                    block.check_conv_slot()
+            inputs = filters
 
     @property
     def depths(self) -> tuple[int, ...]:
@@ -81,7 +105,16 @@ class ResNet(Network):
     def strides(self) -> dict[str, int]:
         """Pixels of the input per step of every endpoint that is a map."""
         stem = 1 if self.stem.startswith("cifar") else 2
-        return self._strides(stem, stem * (2 if self.stem_pool else 1))
+        return self._strides(stem, stem * (2 if self.stem_pool else 1) * self.first_stride)
+
+    def _has_shortcuts(self, stage: int) -> bool:
+        if self.shortcut != "absent":
+            return True
+        filters = self.planes[0] * (self.expansion or BLOCKS[self.block].expansion)
+        return (stage, self.first_stride, filters) == (1, 1, self._stem_features())
+
+    def _stem_features(self) -> int:
+        return self.stem_width * (2 if self.stem in ("deep", "tiered") else 1)
 
     def _of_the_block(self) -> dict[str, Any]:
         return {
@@ -89,12 +122,23 @@ class ResNet(Network):
             "cardinality": self.cardinality,
             "base_width": self.base_width,
             "group_width": self.group_width,
+            "width_of_input": self.width_of_input,
             "reduce_first": self.reduce_first,
             "stride_first": self.stride_first,
             "rectify_branch": self.rectify_branch,
+            "linear_sum": self.linear_sum,
+            "activated_shortcut": self.activated_shortcut,
             "anti_alias": self.anti_alias,
             **({"expansion": self.expansion} if self.expansion else {}),
         }
+
+    def _final(self, x: jax.Array, train: bool) -> jax.Array:
+        pre_activation = BLOCKS[self.block].pre_activation
+        if pre_activation and self.final_norm:
+            x = BatchNorm(train, name="bn", act=self.activation, **self._types())(x)
+        elif pre_activation or (self.linear_sum and not self.num_features):
+            x = activation(self.activation)(x)
+        return super()._final(x, train)
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False, **inputs: Any) -> Outputs:
@@ -118,16 +162,15 @@ class ResNet(Network):
         block = BLOCKS[self.block]
         for stage, (depth, planes) in enumerate(zip(self.layers, self.planes, strict=True), 1):
             shared, state = self._shared_attention(stage), None
-            for number in range(1, depth + 1):
+            strides = [2 if stage > 1 else self.first_stride] + [1] * (depth - 1)
+            for number, stride in enumerate(strides, 1):
                 x, state = block(
                     planes,
-                    stride=2 if stage > 1 and number == 1 else 1,
+                    stride=stride,
                     shared=shared,
                     **self._of_the_block(),
                     **self._of_every_block(stage, number, x, train),
                 )(x, state)
             x = endpoints[f"stage{stage}"] = self._end_stage(x, stage, train)
 
-        if block.pre_activation:
-            x = BatchNorm(train, name="bn", act=self.activation, **self._types())(x)
         return self._finish(x, endpoints, pictures, train, inputs)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from chanattn.layers import BatchNorm, Conv, avg_pool, blur_pool, max_pool
 
-STEMS = ("cifar", "cifar_bare", "conv7", "deep", "tiered")
+STEMS = ("cifar", "cifar_bare", "conv3", "conv3_bare", "conv7", "deep", "tiered")
 POOLS = ("max", "ceil_max", "conv", "avg", "max_blur")
 
 
@@ -17,9 +17,9 @@ class Stem(nn.Module):
 
     Attributes:
         kind: "cifar": one 3x3; "cifar_bare": the same without norm and activation (pre-activation nets);
-            "conv7": one 7x7; "deep": three 3x3 of widths w, w, 2 w (ResNet-C, arXiv:1812.01187);
-            "tiered": 3 w / 4, w, 2 w (timm's "t" models).
-        width: w; "cifar" and "conv7" have w output channels, the others 2 w.
+            "conv3" and "conv3_bare": such a one of stride 2; "conv7": one 7x7; "deep": three 3x3 of widths
+            w, w, 2 w (ResNet-C, arXiv:1812.01187); "tiered": 3 w / 4, w, 2 w (timm's "t" models).
+        width: w; "deep" and "tiered" have 2 w output channels, the others w.
         strided: The last convolution halves the map too (and no pool follows).
         activation: A name of `layers.activation`.
         train: Whether norms use the batch's statistics.
@@ -49,7 +49,7 @@ class Stem(nn.Module):
         for number, (features, stride) in enumerate(zip(widths, strides, strict=True), 1):
             before = x
             x = Conv(features, kernel_size, stride=stride, name=f"conv{number}", **types)(x)
-            if self.kind != "cifar_bare":
+            if not self.kind.endswith("_bare"):
                 x = BatchNorm(self.train, name=f"bn{number}", act=self.activation, **types)(x)
         return (before if self.strided else x), x
 

@@ -25,7 +25,13 @@ from typing import Any, NamedTuple
 
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.models.architectures import ARCHITECTURES
+from chanattn.models.convnext import CONVNEXTS
+from chanattn.models.ghost import GHOSTS
 from chanattn.models.mobile import MOBILE
+from chanattn.models.mobile_searched import SEARCHED
+from chanattn.models.nfnet_rows import NFNETS
+from chanattn.models.regnet import REGNETS
+from chanattn.models.rexnet import REXNETS
 from chanattn.models.timm_catalogue import CATALOGUE
 
 TIMM_SE = {"name": "se", "rounding": "timm"}
@@ -37,9 +43,18 @@ GC = {"name": "gc", "preset": "timm"} | MID
 BAT = {"name": "bat", "preset": "timm", "block_size": 8} | MID
 OF_INPUT = {"name": "se", "reduction": 4, "reduce_from": "block_input"} | MID
 EFFICIENT_SE = OF_INPUT | {"act": "silu"}
+REGNET_SE = OF_INPUT | {"rounding": "nearest"}
+NF_SE = TIMM_SE | {"reduction": 2, "gain": 2.0}
+NF_ECA = ECA | {"gain": 2.0}
+REGNETZ_SE = TIMM_SE | {"reduction": 4} | MID
 GC_OF_INPUT = GC | {"fuse": "mul", "reduction": 4, "reduce_from": "block_input", "act": "silu"}
 HARD_SE = {"name": "se", "reduction": 4, "gate": "hard_sigmoid"} | MID
 MOBILE_SE = HARD_SE | {"rounding": "mobile"}
+MIX_SE = OF_INPUT | {"reduction": 2, "act": "silu"}
+GHOST_SE = HARD_SE | {"rounding": "mobile", "divisor": 4}
+REX_SE = {"name": "se", "reduction": 12, "use_norm": True} | MID
+REX8_SE = REX_SE | {"rounding": "mobile"}
+REX16_SE = REX8_SE | {"divisor": 16}
 FBNET_SE = OF_INPUT | {"rounding": "fbnet", "gate": "hard_sigmoid", "act": "hard_swish"}
 
 
@@ -78,18 +93,33 @@ _PLAIN = (
     *("skresnet18", "skresnet34", "skresnet50", "skresnet50d", "skresnext50_32x4d"),
 )
 
+_NF_RESNETS = ("nf_resnet26", "nf_resnet50", "nf_resnet101")
+
 # How the names of mobile networks with attention begin; they are the rows' names, too.
 _MOBILE: tuple[tuple[str, Mapping[str, Any]], ...] = (
     (r"(tf_)?efficientnet(v2)?_(?!lite|e[sml])|tinynet|test_eff", EFFICIENT_SE),
     (r"semnasnet|mnasnet_small", OF_INPUT),
     (r"(tf_)?mobilenetv3_(?!.*minimal)", MOBILE_SE),
     (r"lcnet", HARD_SE),
+    (r"hardcore", MOBILE_SE),
+    (r"(tf_)?mixnet", MIX_SE),
     (r"fbnetv3", FBNET_SE),
 )
 
 
 def _of_mobile(row: str) -> Mapping[str, Any] | None:
     return next((attention for begin, attention in _MOBILE if re.match(begin, row)), None)
+
+
+def _of_regnet(row: str) -> Mapping[str, Any] | None:
+    """SE in all but X; in V before a norm; timm's own Z have the width that is usual in byobnet.py."""
+    if row.startswith("regnetx"):
+        return None
+    if re.match(r"regnetz_[bcde]", row):
+        return REGNETZ_SE
+    if row.startswith("regnety"):
+        return REGNET_SE
+    return REGNET_SE | {"act": "silu"} | ({"placement": "pre_norm"} if row[6] == "v" else {})
 
 
 NETWORKS: dict[str, TimmNetwork] = {
@@ -134,12 +164,32 @@ NETWORKS: dict[str, TimmNetwork] = {
     **_with("gc", GC, "resnet33ts", "resnext26ts", "resnext50ts"),
     "gcresnet50t": TimmNetwork("resnet50t_strided", GC),
     **_with("bat_", BAT, "resnext26ts"),
+    # regnet.py, byobnet.py
+    **{row: TimmNetwork(row, _of_regnet(row)) for row in REGNETS},
+    # convnext.py
+    **_with("", {"name": "grn"}, *CONVNEXTS),
+    # nfnet.py
+    **{row: TimmNetwork(row, NF_SE) for row in NFNETS if re.match("(dm_)?nfnet_f", row)},
+    **_with("", NF_SE | {"reduction": 4}, "nfnet_l0", "test_nfnet"),
+    **_with("eca_", NF_ECA, *(f"nfnet_l{n}" for n in range(4))),
+    **_with("", NF_SE | MID, *(f"nf_regnet_b{n}" for n in range(6))),
+    **_with("", None, *_NF_RESNETS),
+    **{
+        f"nf_{kind}{row.removeprefix('nf_')}": TimmNetwork(row, attention, 224)
+        for kind, attention in (("se", NF_SE | {"reduction": 16}), ("eca", NF_ECA))
+        for row in _NF_RESNETS
+    },
     # vovnet.py
     **_with("ese_", ESE, *(f"vovnet{kind}" for kind in ("19b_dw", "19b_slim", "19b_slim_dw"))),
     **_with("ese_", ESE, "vovnet39b", "vovnet57b", "vovnet99b"),
     **_with("eca_", ECA, "vovnet39b"),
     # efficientnet.py, mobilenetv3.py
     **{row: TimmNetwork(row, _of_mobile(row)) for row in MOBILE},
+    **{row: TimmNetwork(row, _of_mobile(row)) for row in SEARCHED},
+    # ghostnet.py, repghost.py, rexnet.py
+    **_with("", GHOST_SE, *GHOSTS),
+    **{row: TimmNetwork(row, REX8_SE if "netr" in row else REX_SE) for row in REXNETS},
+    "rexnetr_300": TimmNetwork("rexnetr_300", REX16_SE),
     "gc_efficientnetv2_rw_t": TimmNetwork("efficientnetv2_rw_t", GC_OF_INPUT),
 }
 

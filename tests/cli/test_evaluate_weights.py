@@ -84,7 +84,7 @@ def test_a_hubs_config_beside_the_weights_decides_whose_they_are(
     assert "has mean (0.2, 0.2, 0.2), the config (0.5, 0.5, 0.5)" in told
     for architecture, message in (
         ("resnetaa50", "are of 'resnetaa50', which is another network"),
-        ("tf_mixnet_s", "names the network of the weights: .*one of timm's .efficientnet.py"),
+        ("mobilenetv3_rw", "names the network of the weights: .*one of timm's .mobilenetv3.py"),
     ):
         (tmp_path / "config.json").write_text(json.dumps({"architecture": architecture}))
         with pytest.raises(UsageError, match=message):

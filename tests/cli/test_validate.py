@@ -238,7 +238,7 @@ def test_option_of_wrong_type_is_refused(path: str) -> None:
         ({"task.name": "clasification"}, "Did you mean 'classification'"),
         ({"model.name": "resnet50tt"}, "Did you mean 'resnet50t'"),
         ({"model.name": "seresnet5"}, "Did you mean 'seresnet50'"),
-        ({"model.name": "mixnet_s"}, "one of timm's .efficientnet.py. that is not here yet"),
+        ({"model.name": "mobilenetv3_rw"}, "one of timm's .mobilenetv3.py. that is not here yet"),
         ({"model.name": "poolformer"}, "unknown model.name 'poolformer'. `python -m chanattn.mod"),
         (
             {"model.name": "seresnet50", "model.attention.name": "eca"},

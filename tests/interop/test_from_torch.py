@@ -24,9 +24,9 @@ def test_unknown_targets_and_names_are_refused() -> None:
     ):
         from_torch("eka", {})
     with pytest.raises(
-        UsageError, match=r"one of timm's \(nfnet.py\) that is not here yet; `python"
+        UsageError, match=r"one of timm's \(hgnet.py\) that is not here yet; `python"
     ):
-        from_torch("eca_nfnet_l0.ra2_in1k", {}, num_classes=10)
+        from_torch("hgnet_tiny.paddle_in1k", {}, num_classes=10)
     with pytest.raises(UsageError, match="is neither.* Or 'resnet50' with an attention"):
         from_torch("cbamresnet50", {})
     with pytest.raises(UsageError, match="parameter 'fc1.gamma' has no counterpart"):

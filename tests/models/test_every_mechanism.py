@@ -16,7 +16,7 @@ from sampling import only
 
 from chanattn import attention, models
 from chanattn.errors import UsageError
-from chanattn.models import InvertedResidualNet, Network, ResNet, VoVNet
+from chanattn.models import ConvNeXt, InvertedResidualNet, Network, NFNet, ResNet, VoVNet
 from chanattn.models.inverted_residual import Place
 from chanattn.models.slots import Slot, Slots, resolve
 from chanattn.training.validate import validate
@@ -36,6 +36,9 @@ KINDS = (
     *("resnest14d", "resnest50d_4s2x40d", "skresnet18", "skresnet50", "skresnext50_32x4d"),
     *("vovnet39a", "vovnet19b_dw", "vovnet39b", "mobilenetv1_100", "mobilenetv2_100"),
     *("efficientnet_b0", "mobilenetv3_small_100", "tf_efficientnetv2_b0"),
+    *("regnety_002", "regnetv_064", "regnetz_005", "regnetz_b16", "regnetz_d8", "convnextv2_atto"),
+    *("dm_nfnet_f0", "nf_regnet_b0", "nf_resnet26", "mixnet_s", "hardcorenas_a"),
+    *("ghostnet_050", "ghostnetv2_100", "repghostnet_050", "rexnet_100"),
 )
 BRANCH = {"basic": 2, "bottleneck": 3, "preact_basic": 2, "preact_bottleneck": 3}  # convolutions
 AT_EVERY_CONVOLUTION = ("pre_conv", "before_norms", "after_norms")
@@ -51,6 +54,8 @@ def plain(kind: str) -> Network:
     model = models.create(kind, num_classes=3)
     if isinstance(model, ResNet):
         return model.clone(layers=(1, 2), planes=model.planes[:2])
+    if isinstance(model, (ConvNeXt, NFNet)):
+        return model.clone(layers=(1, 2), widths=model.widths[:2])
     if isinstance(model, VoVNet):
         return model.clone(
             layers=model.layers[1:3], widths=(16, 24), filters=(32, 48), block_layers=2
@@ -120,6 +125,8 @@ def blocks(model: Network, stages: tuple[int, ...] = ()) -> Iterator[tuple[int, 
     if isinstance(model, InvertedResidualNet):
         for place in attended(model, stages):
             convolutions = {"conv": 1, "fused": 2, "separable": 2}.get(place.row.kind)
+            if "ghost" in place.row.kind:  # two modules of two; a stride has one more
+                convolutions = 4 if place.stride == 1 else 5
             name = f"stage{place.stage}_block{place.number}"
             yield place.stage, name, convolutions or (2 if place.row.expansion == 1 else 3)
         return
@@ -128,6 +135,8 @@ def blocks(model: Network, stages: tuple[int, ...] = ()) -> Iterator[tuple[int, 
             name = f"stage{stage}_block{number}"
             if isinstance(model, ResNet):
                 yield stage, name, BRANCH[model.block]
+            elif isinstance(model, (ConvNeXt, NFNet)):
+                yield stage, name, 3 + getattr(model, "extra_conv", False)
             elif number == depth:  # of a VoVNet; a depthwise block first narrows what is wider
                 assert isinstance(model, VoVNet)
                 before = model.filters[stage - 2] if stage > 1 else model.stem_widths[-1]
@@ -139,6 +148,8 @@ def blocks(model: Network, stages: tuple[int, ...] = ()) -> Iterator[tuple[int, 
 def expected(model: Network, place: str, stages: tuple[int, ...]) -> dict[str, int]:
     """What must be sown; nothing: there is no such place, or not in all that was chosen."""
     chosen = stages or (1, 2)
+    if isinstance(model, NFNet) and place in ("pre_norm", "before_norms", "after_norms"):
+        return {}
     if place == "neck":
         return {}  # of a classifier
     if place == "head":
@@ -153,6 +164,13 @@ def expected(model: Network, place: str, stages: tuple[int, ...]) -> dict[str, i
         with_shortcut = {2} if model.residual and model.layers[1] > 1 else set()
         if not set(chosen) <= with_shortcut:
             return {}
+    if place == "identity" and getattr(model, "shortcut", "") == "absent":
+        assert isinstance(model, ResNet)  # whose first stage is as wide as the stem, or not
+        same = model.stem == "tiered" and model.planes[0] == 2 * model.stem_width
+        if chosen != (1,) or not same:
+            return {}
+    if isinstance(model, ConvNeXt) and place in ("before_norms", "after_norms"):
+        return {name: 1 for stage, name, _ in blocks(model) if stage in chosen}
     return {
         name: convolutions if place in AT_EVERY_CONVOLUTION else 1
         for stage, name, convolutions in blocks(model, stages)
@@ -177,7 +195,8 @@ def check_places(kind: str, stages: tuple[int, ...], places: list[str]) -> None:
 CLASSES = (
     *("resnet11_bottleneck", "preact_resnet20", "preact_resnet164", "resnet18", "resnet50t"),
     *("resnet33ts", "legacy_resnet50", "skresnet18", "resnest50d_4s2x40d", "vovnet19b_dw"),
-    *("vovnet39b", "efficientnet_b0"),
+    *("vovnet39b", "efficientnet_b0", "regnetz_d8", "convnextv2_atto", "nf_regnet_b0", "mixnet_s"),
+    *("ghostnetv2_100", "repghostnet_050", "rexnet_100"),
 )
 
 
@@ -197,13 +216,27 @@ def test_attention_is_in_every_architecture_of_the_table(
     check_places(kind, stages, PLACES)
 
 
-@pytest.mark.parametrize("kind", ["resnet8", "skresnet50", "preact_resnet164", "vovnet39b"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("resnet8", "skresnet50", "preact_resnet164", "vovnet39b", "convnextv2_atto"),
+        *("nf_resnet26", "nf_regnet_b0", "regnetz_b16"),
+    ],
+)
 @pytest.mark.parametrize("name", SHARED)
 def test_a_shared_mechanism_sees_every_block_of_a_stage(name: str, kind: str) -> None:
     attended = sum(stage == 2 for stage, *_ in blocks(plain(kind)))
     for place in PLACES:
         if place in CHANGING:
             with pytest.raises(UsageError, match=f"'{name}' cannot be placed at '{place}'"):
+                with_attention(kind, name, place, (2,))
+            continue
+        if not expected(plain(kind), place, (2,)) and place != "neck":
+            with pytest.raises(UsageError, match=f"at '{place}'"):
+                with_attention(kind, name, place, (2,))
+            continue
+        if place in ("mid", "pre_norm") and getattr(plain(kind), "width_of_input", False):
+            with pytest.raises(UsageError, match=f"whose widths differ at '{place}'"):
                 with_attention(kind, name, place, (2,))
             continue
         if place == "neck":
@@ -228,8 +261,13 @@ def test_a_conv_mechanism_is_in_every_chosen_block_or_the_network_is_refused(
 ) -> None:
     network = plain(kind)
     no_slot = not isinstance(network, ResNet) or network.block.startswith("preact")
-    if no_slot or (name == "epsa" and getattr(network, "cardinality", 1) > 1):
+    grouped = getattr(network, "cardinality", 1) > 1 or getattr(network, "group_width", 0) > 0
+    if no_slot or (name == "epsa" and grouped):
         with pytest.raises(UsageError, match=f"attention '{name}' replaces|epsa: the branches"):
+            with_attention(kind, name, "conv", (2,))
+        return
+    if (kind, name) == ("regnety_002", "splat"):  # seven groups
+        with pytest.raises(UsageError, match="must divide by radix x groups = 14"):
             with_attention(kind, name, "conv", (2,))
         return
     model = with_attention(kind, name, "conv", (2,))

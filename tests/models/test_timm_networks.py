@@ -121,7 +121,7 @@ def test_an_architecture_has_the_attention_of_timms_unless_another_is_chosen() -
         ("resnet20.a1_in1k", None, "'resnet20' is no network of timm's.*leave out '.a1_in1k'"),
         ("seresnet50.", None, "'' is no tag of timm's weights; write 'seresnet50'"),
         ("seresnet50.a1/in1k", None, "'a1/in1k' is no tag"),
-        ("regnety_032.ra_in1k", None, r"one of timm's \(regnet.py\) that is not here yet"),
+        ("repvgg_d2se.rvgg_in1k", None, r"one of timm's \(byobnet.py\) that is not here yet"),
         ("seresnet5", None, "unknown architecture 'seresnet5'.*Did you mean 'seresnet50'"),
         ("resnet20", {"reduction": 8}, "attention 'identity' takes no option 'reduction'"),
     ],

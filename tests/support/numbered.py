@@ -47,3 +47,24 @@ def weights(name: str, shape: tuple[int, ...], gain: float = 2.0) -> np.ndarray:
     elif layer.endswith("conv_pwl"):
         gain = 1.0
     return u * np.float32(math.sqrt(3 * gain / math.prod(shape[1:])))
+
+
+def plain_weights(name: str, shape: tuple[int, ...], gain: float = 2.0) -> np.ndarray:
+    """A parameter or buffer of any network of timm's; branches are as strong as shortcuts.
+
+    Fit for networks of a few blocks: of deep ones rounding would decide.
+    """
+    u = uniform(name, shape)
+    leaf = name.rpartition(".")[2]
+    if leaf == "num_batches_tracked":
+        return np.zeros(shape, np.int64)
+    if leaf == "running_var" or (leaf in ("weight", "gain", "gamma") and _flat(shape)):
+        return 1 + u / 2
+    if len(shape) < 2 or leaf == "bias" or _flat(shape):
+        return u / 4
+    return u * np.float32(math.sqrt(3 * gain / math.prod(shape[1:])))
+
+
+def _flat(shape: tuple[int, ...]) -> bool:
+    """Whether there is a number a channel at most."""
+    return math.prod(shape) == max(shape, default=1)

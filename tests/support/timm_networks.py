@@ -1,6 +1,9 @@
 """How to count the parameters of deep networks."""
 
-from chanattn.models import InvertedResidualNet, Network, ResNet
+from chanattn.models import ConvNeXt, InvertedResidualNet, Network, NFNet, ResNet
+
+EQUAL = (ResNet, InvertedResidualNet, ConvNeXt, NFNet)
+"""Whose blocks of a stage, or row, are equal but for the first."""
 
 
 def shallow(model: Network, deep: int) -> tuple[Network, dict[str, int]]:
@@ -12,7 +15,7 @@ def shallow(model: Network, deep: int) -> tuple[Network, dict[str, int]]:
         The network, and how often each of its modules stands for one more that has been left out.
     """
     depths = model.depths
-    if sum(depths) <= deep or not isinstance(model, (ResNet, InvertedResidualNet)):
+    if sum(depths) <= deep or not isinstance(model, EQUAL):
         return model, {}
     if isinstance(model, InvertedResidualNet):
         return _two_a_row(model)

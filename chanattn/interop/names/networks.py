@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from chanattn.attention import describe
+from chanattn.interop.names import convnext, mobile, nfnet, regnet
 from chanattn.interop.names.mechanisms import mechanism_table
 from chanattn.interop.names.rules import Part, Rule, Skip, Table
-from chanattn.models import InvertedResidualNet, Network, ResNet, VoVNet
+from chanattn.models import ConvNeXt, InvertedResidualNet, Network, NFNet, ResNet, VoVNet
 
 _CLASSIFIER = r"fc|linear|last_linear|head\.fc|classifier"
 _FINAL: Table = (
@@ -50,28 +51,6 @@ def osa_block_table(gate: str, layers: int, depthwise: bool = False) -> Table:
     )
 
 
-def mobile_table(gate: str, kind: str = "inverted", expanded: bool = True) -> Table:
-    """The table of a block of timm's _efficientnet_blocks.py.
-
-    Args:
-        gate: Mechanism of the gate slot.
-        kind: Of the block, see `chanattn.models.inverted_residual`.
-        expanded: Whether an inverted residual has a 1x1 convolution in front.
-    """
-    if kind == "conv":
-        names: tuple[str, ...] = ("conv",)
-    elif kind == "fused":
-        names = ("conv_exp", "conv_pwl")
-    else:
-        names = ("conv_pw", "conv_dw", "conv_pwl") if expanded else ("conv_dw", "conv_pw")
-    first = 2 if names[0] == "conv_dw" else 1
-    return (
-        Part(r"se\.", "attention/", mechanism_table(gate)),
-        *(Rule(name, f"conv{number}") for number, name in enumerate(names, first)),
-        *(Rule(rf"bn{index + 1}", f"bn{first + index}") for index in range(len(names))),
-    )
-
-
 def network_table(model: Network) -> Table:
     """The table of a network of timm, of a plain CIFAR ResNet, or of DIANet's.
 
@@ -80,6 +59,10 @@ def network_table(model: Network) -> Table:
     """
     if isinstance(model, ResNet):
         return (*_resnet_stem(model), *_end(model), *_stages(model))
+    if isinstance(model, ConvNeXt):
+        return (*convnext.ends_table(model), *_end(model), *_stages(model))
+    if isinstance(model, NFNet):
+        return (*nfnet.ends_table(model), *_end(model), *_stages(model))
     if isinstance(model, VoVNet):
         stem = tuple(
             rule
@@ -87,13 +70,8 @@ def network_table(model: Network) -> Table:
             for rule in _separable(rf"stem\.{index}", index + 1, model.depthwise and index > 0)
         )
         return (*(Part("", "stem/", (rule,)) for rule in stem), *_end(model), *_stages(model))
-    ends = (
-        Rule(r"conv_stem", "stem_conv"),
-        Rule(r"bn1", "stem_bn"),
-        Rule(r"bn2", "final_bn"),
-        *((Rule(r"conv_head", "pooled_dense", "dense"),) if model.pooled_features else ()),
-    )
-    return (*ends, *_end(model), *_stages(model))
+    assert isinstance(model, InvertedResidualNet)
+    return (*mobile.ends_table(model), *_end(model), *_stages(model))
 
 
 def _end(model: Network) -> Table:
@@ -114,6 +92,8 @@ def _separable(name: str, number: int, depthwise: bool = False) -> Table:
 
 
 def _resnet_stem(model: ResNet) -> Table:
+    if model.stem.startswith("conv3"):
+        return regnet.stem_table(model)
     last = 3 if model.stem in ("deep", "tiered") else 1
     return (
         Rule(r"conv1\.0|conv1" if last == 3 else r"conv1|conv1\.0", "stem/conv1"),
@@ -132,10 +112,11 @@ def _resnet_stem(model: ResNet) -> Table:
 def _stages(model: Network) -> Table:
     """All blocks, and the attention that the blocks of a stage share."""
     gate = model.slots.gate.name
-    blocks = _mobile_blocks if isinstance(model, InvertedResidualNet) else _numbered_blocks
+    mobiles = isinstance(model, InvertedResidualNet)
+    blocks = mobile.blocks(model) if mobiles else _numbered_blocks(model)
     shared = range(1, len(model.depths) + 1) if describe(gate).shared else ()
     return (
-        *(Part(prefix, f"{ours}/", table) for prefix, ours, table in blocks(model)),
+        *(Part(prefix, f"{ours}/", table) for prefix, ours, table in blocks),
         *(Part(rf"layer{i}\.", f"stage{i}_attention/", mechanism_table(gate)) for i in shared),
     )
 
@@ -143,19 +124,22 @@ def _stages(model: Network) -> Table:
 def _numbered_blocks(model: Network) -> Iterator[tuple[str, str, Table]]:
     """PyTorch's prefix, our name and the table of every block, where both count by stages."""
     gate = model.slots.gate.name
-    if isinstance(model, VoVNet):
+    if isinstance(model, ConvNeXt):
+        table = convnext.block_table(model)
+    elif isinstance(model, NFNet):
+        table = nfnet.block_table(model)
+    elif isinstance(model, VoVNet):
         table = osa_block_table(gate, model.block_layers, model.depthwise)
+    elif regnet.is_regnet(model):
+        table = regnet.block_table(model)
     else:
         table = block_table(gate, model.slots.conv.name, model.shortcut == "avg_pool")
     for stage, depth in enumerate(model.depths, 1):
         for index in range(depth):
-            prefix = rf"(?:layer{stage}|stages\.{stage - 1})\.(?:ModuleList\.|blocks\.)??{index}\."
+            if regnet.is_regnet(model):
+                prefix = rf"s{stage}\.b{index + 1}\."
+            else:
+                prefix = (
+                    rf"(?:layer{stage}|stages\.{stage - 1})\.(?:ModuleList\.|blocks\.)??{index}\."
+                )
             yield prefix, f"stage{stage}_block{index + 1}", table
-
-
-def _mobile_blocks(model: InvertedResidualNet) -> Iterator[tuple[str, str, Table]]:
-    """The same where PyTorch counts by groups of rows of the table."""
-    for place in model.places():
-        table = mobile_table(model.slots.gate.name, place.row.kind, place.row.expansion != 1)
-        ours = f"stage{place.stage}_block{place.number}"
-        yield rf"blocks\.{place.group}\.{place.position}\.", ours, table
