@@ -321,9 +321,10 @@ def _where_else(path: Path) -> str:
 
 @contextlib.contextmanager
 def _recipes_importable(name: str) -> Iterator[None]:
-    """A recipe `.../configs/NAME.py` finds its neighbours as `configs.OTHER` also outside of its clone."""
-    parents = to_path(name).resolve().parents
-    root = next((str(folder.parent) for folder in parents if folder.name == _CONFIGS), None)
+    """A recipe finds those of its clone, else of the one that chanattn runs from, as `configs.OTHER`."""
+    own = (folder.parent for folder in to_path(name).resolve().parents if folder.name == _CONFIGS)
+    clone = Path(__file__).resolve().parents[1]
+    root = next(map(str, own), str(clone) if (clone / _CONFIGS).is_dir() else None)
     if root is None or importlib.util.find_spec(_CONFIGS) is not None:
         yield
         return

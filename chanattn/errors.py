@@ -60,10 +60,12 @@ class DamagedCheckpoint(UsageError):
         self.where, self.step, self.reason = where, step, reason
 
 
-def did_you_mean(name: str, valid: list[str] | tuple[str, ...]) -> str:
-    """` Did you mean 'x'?` for a near miss, else an empty string."""
+def did_you_mean(name: object, valid: list[str] | tuple[str, ...]) -> str:
+    """` Did you mean 'x'?` for a near miss, else an empty string; so of what is no name at all."""
     import difflib
 
+    if not isinstance(name, str):
+        return ""
     near = difflib.get_close_matches(name, valid, n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
 

@@ -76,6 +76,12 @@ from chanattn.attention.strips import (
 )
 from chanattn.attention.triplet import TripletAttention
 
+
+def __dir__() -> list[str]:
+    """What is to be used; files of the same names as functions and options are not."""
+    return __all__
+
+
 __all__ = [
     "ARM",
     "BAM",

@@ -99,6 +99,7 @@ class BAM(Attention):
             raise UsageError(f"bam: dilation must be positive, not {self.dilation}")
         super().__post_init__()
 
+    @nn.nowrap
     def _width_rule(self) -> WidthRule:
         return width_rule_of(self, "bam")
 

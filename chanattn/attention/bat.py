@@ -154,6 +154,7 @@ class BilinearTransform(Attention):
             raise UsageError(f"bat: drop_rate must be in [0, 1), not {self.drop_rate}")
         super().__post_init__()
 
+    @nn.nowrap
     def _width_rule(self) -> WidthRule:
         return width_rule(
             self.rounding or ("paper" if self.preset == "official" else "timm"),

@@ -179,6 +179,7 @@ class CBAM(Attention):
         squeezes.get(self._squeeze)
         super().__post_init__()
 
+    @nn.nowrap
     def _width_rule(self) -> WidthRule:
         return width_rule(
             self.rounding or PRESETS[self.preset].rounding,
@@ -210,6 +211,7 @@ class CBAM(Attention):
             x = step(x, train=train)
         return x
 
+    @nn.nowrap
     def _mix(self) -> Callable[..., nn.Module]:
         chosen = PRESETS[self.preset]
         return partial(

@@ -74,9 +74,11 @@ class ChannelAttention(Attention):
         self._fuse()
         super().__post_init__()
 
+    @nn.nowrap
     def _squeeze(self) -> squeezes.Squeeze:
         return squeezes.get(self.squeeze) if isinstance(self.squeeze, str) else self.squeeze
 
+    @nn.nowrap
     def _mix(self) -> Callable[..., nn.Module]:
         if not isinstance(self.mix, str):
             refuse_unused(self, "channel: a mix of your own", *OF_MIXES)
@@ -85,6 +87,7 @@ class ChannelAttention(Attention):
         given = {option: value for option, value in chosen.items() if value is not None}
         return mixes.get(self.mix, param_dtype=self.param_dtype, **given)
 
+    @nn.nowrap
     def _fuse(self) -> fuses.Fuse:
         return fuses.get(self.fuse) if isinstance(self.fuse, str) else self.fuse
 

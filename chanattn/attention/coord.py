@@ -107,6 +107,7 @@ class CoordinateAttention(Attention):
         activation(self.act)
         super().__post_init__()
 
+    @nn.nowrap
     def _width_rule(self) -> WidthRule:
         official = self.preset == "official"
         rounding = self.rounding or ("paper" if official else "timm")

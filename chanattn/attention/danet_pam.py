@@ -52,6 +52,7 @@ class DANetPositionAttention(Attention):
         self._width_rule()
         super().__post_init__()
 
+    @nn.nowrap
     def _width_rule(self) -> WidthRule:
         return width_rule_of(self, "danet_pam")
 

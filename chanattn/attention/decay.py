@@ -16,7 +16,8 @@ def decays(path: Sequence[str], parameter: jax.Array | jax.ShapeDtypeStruct) -> 
     mechanisms pass all parameters to `torch.optim`, which decays every one.
 
     Args:
-        path: Names from the outermost module to the parameter.
+        path: Names from the outermost module to the parameter, or one text of them with slashes.
         parameter: The array, or its shape and type.
     """
+    path = path.split("/") if isinstance(path, str) else path
     return path[-1] not in _NEVER and (path[-1] == "kernel" or parameter.ndim >= 2)

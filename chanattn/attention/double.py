@@ -69,6 +69,7 @@ class DoubleAttention(Attention):
         self._width_rule(self.width)
         super().__post_init__()
 
+    @nn.nowrap
     def _width_rule(self, width: int | None = None) -> WidthRule:
         return width_rule(
             self.rounding,

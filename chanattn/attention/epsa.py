@@ -100,6 +100,7 @@ class PyramidSqueezeAttention(ConvAttention):
             refuse_unused(self, "epsa: use_norm=false", "act")
         super().__post_init__()
 
+    @nn.nowrap
     def _width_rule(self) -> WidthRule:
         return width_rule_of(self, "epsa")
 

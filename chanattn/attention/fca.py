@@ -161,6 +161,7 @@ class FCA(Attention):
         width_rule_of(self, "fca")
         super().__post_init__()
 
+    @nn.nowrap
     def _components(self) -> tuple[dct.Component, ...]:
         return (
             ()

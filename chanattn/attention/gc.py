@@ -152,6 +152,7 @@ class GlobalContext(Attention):
             raise UsageError(f"gc: fuse 'add' has no gate, so {gate.name!r} needs 'mul' or 'both'")
         super().__post_init__()
 
+    @nn.nowrap
     def _width_rule(self) -> WidthRule:
         preset = PRESETS[self.preset]
         rule = width_rule(

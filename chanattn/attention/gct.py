@@ -139,6 +139,7 @@ class GCT(Attention):
         w = self.weigh(z, train)
         return x * over_space(w, x)
 
+    @nn.nowrap
     def _embed(self, x: jax.Array) -> jax.Array:
         if self._embedding == "l2":
             return l2_embedding(x, self.epsilon)

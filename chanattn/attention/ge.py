@@ -234,6 +234,7 @@ class GatherExcite(Attention):
             )
         super().__post_init__()
 
+    @nn.nowrap
     def _width_rule(self) -> WidthRule:
         return width_rule(
             self.rounding or PRESETS[self.preset].rounding,

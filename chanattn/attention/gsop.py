@@ -79,6 +79,7 @@ class GSoP(Attention):
         self._width_rule()
         super().__post_init__()
 
+    @nn.nowrap
     def _width_rule(self) -> WidthRule:
         rule = width_rule(
             self.rounding or "paper",

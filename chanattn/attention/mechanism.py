@@ -90,12 +90,14 @@ class Mechanism:
     def __repr__(self) -> str:
         """The facts, a line each."""
         options = ", ".join(f"{name}={spec.default!r}" for name, spec in self.options.items())
+        axes = zip(("squeeze", "mix", "gate"), self.axes, strict=True)
+        told = "; ".join(f"{step} {what}" for step, what in axes if what)
         return "\n".join(
             (
                 f"{self.name}: {self.summary}",
                 f"  slot {self.slot}, placement {self.placement}",
-                f"  squeeze {self.axes[0]}; mix {self.axes[1]}; gate {self.axes[2]}",
-                f"  parameters {self.parameters}",
+                *([f"  {told}"] if told else []),
+                *([f"  parameters {self.parameters}"] if self.parameters else []),
                 f"  options {options or 'none'}",
                 f"  weight decay on {', '.join(self.decayed()) or 'no parameter'}",
                 f"  {self.citation}",

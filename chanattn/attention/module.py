@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from chanattn.attention.checks import check
 from chanattn.attention.functional import gate as gates
 from chanattn.errors import UsageError
 
@@ -28,15 +29,21 @@ class Attention(nn.Module):
     param_dtype: Any = field(default=jnp.float32, kw_only=True)
 
     def __post_init__(self) -> None:
+        check(self)
         if getattr(type(self), "gate", None) is not None:
             gates.of(self)  # refuses what does not exist
+        if self.dtype is not None and not _is_floating(self.dtype):
+            raise UsageError(
+                f"{type(self).__name__}: dtype must be a floating-point type, not {self.dtype!r}"
+            )
         super().__post_init__()
 
+    @nn.nowrap
     def feature_map(self, x: jax.Array) -> jax.Array:
-        """The map that a mechanism is called with, in the type that it computes in.
+        """The map that a mechanism is called with, in the type that it computes in; whole numbers as float32.
 
         Raises:
-            UsageError: It has not four axes.
+            UsageError: It has not four axes, no channels, or is complex.
         """
         x = jnp.asarray(x)
         if x.ndim != 4:
@@ -44,8 +51,16 @@ class Attention(nn.Module):
                 f"{type(self).__name__} takes a feature map (N, H, W, C), not an array of shape {x.shape};"
                 " one picture alone is x[None]"
             )
+        if not x.shape[-1] or jnp.issubdtype(x.dtype, jnp.complexfloating):
+            raise UsageError(
+                f"{type(self).__name__} takes a real feature map of one channel or more, not {x.dtype} of"
+                f" shape {x.shape}"
+            )
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            x = x.astype(jnp.float32)
         return x if self.dtype is None else x.astype(self.dtype)
 
+    @nn.nowrap
     def weigh(self, z: jax.Array, train: bool = False, gain: float = 1.0) -> jax.Array:
         """Weights of logits (..., C) by the mechanism's own gate, times `gain`; shown as `weights`.
 
@@ -70,6 +85,21 @@ class ConvAttention(Attention):
     filters: int
     stride: int = 1
     groups: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()  # which checks types
+        for option in ("filters", "stride", "groups"):
+            if getattr(self, option) < 1:
+                raise UsageError(
+                    f"{type(self).__name__}: {option} must be positive, not {getattr(self, option)}"
+                )
+
+
+def _is_floating(dtype: Any) -> bool:
+    try:
+        return bool(jnp.issubdtype(jnp.dtype(dtype), jnp.floating))
+    except TypeError:
+        return False
 
 
 def sow_weights(

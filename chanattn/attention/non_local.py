@@ -75,6 +75,7 @@ class NonLocal(Attention):
         self._width_rule()
         super().__post_init__()
 
+    @nn.nowrap
     def _width_rule(self) -> WidthRule:
         return width_rule(
             self.rounding or ("paper" if self.preset == "official" else "timm"),

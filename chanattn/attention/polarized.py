@@ -174,6 +174,7 @@ class PolarizedSelfAttention(Attention):
         self._width_rule()
         super().__post_init__()
 
+    @nn.nowrap
     def _width_rule(self) -> WidthRule:
         return width_rule_of(self, "polarized")
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 import flax.linen as nn
 
 from chanattn.attention import start as starts
+from chanattn.attention.checks import KINDS, OVERRIDES, fits, parts
 from chanattn.attention.functional import gate as gates
 from chanattn.attention.mechanism import PLACEMENTS, Mechanism, Option
 from chanattn.errors import UsageError, did_you_mean
@@ -26,14 +28,7 @@ _CONTEXT = {
 # Fields of `model.attention` in a config that are no options.
 _OF_THE_CONFIG = ("placement", "stages", "start")
 
-# What says the same as others do by a rule: given together, one of them would not count.
-_OVERRIDES = {
-    "width": ("reduction", "rounding", "divisor", "min_width", "reduce_from"),
-    "group_width": ("groups",),
-    "kernel_size": ("gamma", "b"),
-}
-
-_KINDS = (bool, int, float, str, tuple)
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 _MECHANISMS: dict[str, Mechanism] = {}
 
@@ -77,7 +72,7 @@ def register(
 
     def decorate(module: _Module) -> _Module:
         placed = placement or ("conv" if slot == "conv" else "post")
-        _check(name, module, slot, placed)
+        _check(name, module, slot, placed, axes)
         _MECHANISMS[name] = Mechanism(
             name=name,
             module=module,
@@ -94,14 +89,22 @@ def register(
             shared=shared,
             year=year,
             citation=citation,
-            summary=(inspect.getdoc(module) or "").partition("\n")[0],
+            summary=inspect.cleandoc(module.__dict__.get("__doc__") or "").partition("\n")[0],
         )
         return module
 
     return decorate
 
 
-def _check(name: str, module: Any, slot: str, placement: str) -> None:
+def _check(name: str, module: Any, slot: str, placement: str, axes: Any) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise UsageError(
+            f"a mechanism's name is lower-case letters, digits and underlines, not {name!r}"
+        )
+    if not (isinstance(axes, tuple) and len(axes) == 3 and all(isinstance(a, str) for a in axes)):
+        raise UsageError(
+            f"mechanism {name!r}: axes are three texts, of squeeze, mix and gate, not {axes!r}"
+        )
     if not (inspect.isclass(module) and issubclass(module, nn.Module)):
         raise UsageError(f"mechanism {name!r}: only a class of Flax modules can be registered")
     if slot not in _CONTEXT:
@@ -110,10 +113,11 @@ def _check(name: str, module: Any, slot: str, placement: str) -> None:
         raise UsageError(
             f"mechanism {name!r}: placement {placement!r} does not fit the slot {slot!r}"
         )
-    if "train" not in inspect.signature(module.__call__).parameters:
+    train = inspect.signature(module.__call__).parameters.get("train")
+    if train is None or train.default is not False:
         raise UsageError(
-            f"mechanism {name!r}: {module.__name__}.__call__ must take `train`, a bool, which tells training"
-            " from evaluation"
+            f"mechanism {name!r}: {module.__name__}.__call__ must take `train`, by default False, which tells"
+            " training from evaluation"
         )
     missing = {"filters", "stride", "groups"} - _fields(module).keys() if slot == "conv" else set()
     if missing:
@@ -144,7 +148,12 @@ def _fields(module: Any) -> dict[str, Any]:
 
 
 def _options_of(name: str, module: Any, slot: str) -> dict[str, Option]:
-    hints = typing.get_type_hints(module)
+    try:
+        hints = typing.get_type_hints(module)
+    except NameError as error:
+        raise UsageError(
+            f"mechanism {name!r}: a field's type is not known where {module.__name__} is defined ({error})"
+        ) from error
     own = {
         option: Option(_kind(name, option, hints[option]), default)
         for option, default in _fields(module).items()
@@ -155,12 +164,18 @@ def _options_of(name: str, module: Any, slot: str) -> dict[str, Option]:
             raise UsageError(f"mechanism {name!r}: an option cannot be called {option!r}")
         if spec.default is dataclasses.MISSING:
             raise UsageError(f"mechanism {name!r}: option {option!r} needs a default")
-        taken = options().get(option, spec.kind)
-        if taken is not spec.kind:
+        if spec.default is not None and not fits(spec.default, spec.kind):
             raise UsageError(
-                f"mechanism {name!r}: option {option!r} is a {spec.kind.__name__}, and a {taken.__name__} of"
-                " another mechanism, which cannot both stand in a config; choose another name"
+                f"mechanism {name!r}: option {option!r} must be of type {spec.kind.__name__}, as its default"
+                f" {spec.default!r} is not"
             )
+        for other, known in _MECHANISMS.items():
+            taken = known.options.get(option, spec).kind
+            if taken is not spec.kind and other != name:
+                raise UsageError(
+                    f"mechanism {name!r}: option {option!r} is of type {spec.kind.__name__}, that of"
+                    f" {other!r} of type {taken.__name__}; both cannot stand in a config: choose another name"
+                )
     # None stands for the default of the gate that is chosen.
     of_gate = gates.OPTIONS if "gate" in own else {}
     return own | {name: Option(kind, None) for name, kind in of_gate.items() if name not in own}
@@ -168,19 +183,14 @@ def _options_of(name: str, module: Any, slot: str) -> dict[str, Option]:
 
 def _kind(name: str, option: str, hint: Any) -> type:
     """`int` of `int | None`, `str` of `str | Gate`, `tuple` of `tuple[int, ...]`: what a config can hold."""
-    parts = typing.get_args(hint) if _is_union(hint) else (hint,)
-    kinds = [kind for part in parts if (kind := typing.get_origin(part) or part) in _KINDS]
+    kinds = [kind for kind in parts(hint) if kind in KINDS]
     if len(kinds) != 1:
         raise UsageError(
             f"mechanism {name!r}: option {option!r} must be of one of the types"
-            f" {', '.join(kind.__name__ for kind in _KINDS)}, which a config can hold"
+            f" {', '.join(kind.__name__ for kind in KINDS)}, which a config can hold"
         )
     (kind,) = kinds
     return typing.cast("type", kind)
-
-
-def _is_union(hint: Any) -> bool:
-    return typing.get_origin(hint) in (typing.Union, types.UnionType)
 
 
 def names() -> list[str]:
@@ -194,10 +204,13 @@ def describe(name: str) -> Mechanism:
     Raises:
         UsageError: The name is unknown.
     """
+    if not isinstance(name, str):
+        raise UsageError(f"attention is chosen by a name such as 'se', not by {name!r}")
     if name not in _MECHANISMS:
-        raise UsageError(
-            f"unknown attention {name!r}; valid: {', '.join(names())}.{did_you_mean(name, names())}"
-        )
+        by_class = {known.module.__name__: own for own, known in _MECHANISMS.items()}
+        meant = by_class.get(name) or by_class.get(name.upper())
+        near = f" Did you mean {meant!r}?" if meant else did_you_mean(name, names())
+        raise UsageError(f"unknown attention {name!r}; valid: {', '.join(names())}.{near}")
     return _MECHANISMS[name]
 
 
@@ -219,7 +232,7 @@ def options() -> dict[str, type]:
 
 def overridden(given: Mapping[str, Any]) -> set[str]:
     """Names of the options that would not count beside those that are given."""
-    replaced = [others for option, others in _OVERRIDES.items() if given.get(option) is not None]
+    replaced = [others for option, others in OVERRIDES.items() if given.get(option) is not None]
     return {option for others in replaced for option in others}
 
 
@@ -239,15 +252,14 @@ def check_options(name: str, given: Mapping[str, Any]) -> None:
                 f"{did_you_mean(option, list(known))}"
             )
         kind = known[option].kind
-        fits = isinstance(value, int | float) if kind is float else isinstance(value, kind)
-        fits = fits or (option == "gate" and isinstance(value, gates.Gate))
-        if (isinstance(value, bool) and kind is not bool) or not (fits or value is None):
+        own = option == "gate" and isinstance(value, gates.Gate)
+        if not (value is None or own or fits(value, kind)):
             raise UsageError(
                 f"attention {name!r}: option {option!r} must be of type {kind.__name__}, not {value!r}"
             )
     for option in sorted(overridden(given)):
         if given.get(option) is not None:
-            (other,) = (o for o in _OVERRIDES if option in _OVERRIDES[o])
+            (other,) = (o for o in OVERRIDES if option in OVERRIDES[o])
             raise UsageError(
                 f"attention {name!r}: {other}={given[other]} leaves nothing to say to"
                 f" {option}={given[option]!r}; give one of them"

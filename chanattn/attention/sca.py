@@ -121,9 +121,9 @@ class SCA(Attention):
             UsageError: The condition has not this shape, or was missing at initialisation.
         """
         x = self.feature_map(x)
-        if condition is not None and (condition.ndim != 2 or len(condition) != len(x)):
+        if condition is not None and (jnp.ndim(condition) != 2 or len(condition) != len(x)):
             raise UsageError(
-                f"sca: condition must have shape ({len(x)}, width of the state), not {condition.shape}"
+                f"sca: condition must have shape ({len(x)}, width of the state), not {jnp.shape(condition)}"
             )
         if self.order == "sc":
             x = self._over_positions(x, condition)

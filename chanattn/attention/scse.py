@@ -115,8 +115,9 @@ class ConcurrentSE(Attention):
         self._channel(parent=None)
         super().__post_init__()
 
+    @nn.nowrap
     def _channel(self, **module: Any) -> nn.Module:
-        return SE(
+        return ChannelSE(
             reduction=self.reduction,
             rounding=self.rounding,
             width=self.width,

@@ -57,13 +57,15 @@ class SE(Attention):
 
     Attributes:
         reduction: r of the bottleneck width d = C / r.
-        rounding: "paper" (floor), "timm" (multiple of 8) or "mobile" (the same, never 10 % below C / r).
+        rounding: "paper" (floor), "timm" (multiple of 8), "mobile" (the same, never 10 % below C / r), or
+            another of `attention.widths`.
         width: d itself, whatever C is (timm's `rd_channels`).
         divisor: What d is a multiple of with "timm" and "mobile"; None: 8.
         min_width: Least d; None: 1, or the divisor.
         reduce_from: "channels" (of x), or "block_input": d = block_input / r.
         use_bias: Biases of the two layers.
-        squeeze: mean, max, blend (half each), none (no pooling), mean+max (shared layers, logits added).
+        squeeze: A name of `functional.squeeze`, such as mean, max, blend (half each), none (no pooling); or
+            several, as mean+max (shared layers, logits added).
         gate: A soft or hard gate of `functional.gate`.
         gain: Factor of the weights; NFNet's 2 makes up for the 0.5 of the sigmoid at the start.
         act: Activation between the layers.
@@ -98,6 +100,7 @@ class SE(Attention):
             raise UsageError(f"gain must be positive, not {self.gain}")
         super().__post_init__()
 
+    @nn.nowrap
     def _width_rule(self) -> WidthRule:
         return of_block_input(width_rule_of(self), self.reduce_from, self.block_input)
 

@@ -137,6 +137,7 @@ class SEGC(Attention):
         w = self.weigh(blocks(squeeze.mean(x)), train)
         return x * over_space(w, x)
 
+    @nn.nowrap
     def _count(self, channels: int) -> int:
         if self.group_width is None:
             return self.groups

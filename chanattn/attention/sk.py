@@ -134,6 +134,7 @@ class SK(ConvAttention):
         self._width_rule()
         super().__post_init__()
 
+    @nn.nowrap
     def _check_branch_option(self, option: str, given: tuple[int, ...] | None) -> None:
         if given is None:
             return
@@ -145,6 +146,7 @@ class SK(ConvAttention):
                 f"kernel_sizes, not {given}"
             )
 
+    @nn.nowrap
     def _width_rule(self) -> WidthRule:
         rounding, least = PRESETS[self.preset]
         least = least if self.min_width is None else self.min_width
@@ -159,6 +161,7 @@ class SK(ConvAttention):
             keep=0.9,
         )
 
+    @nn.nowrap
     def _branches(self) -> list[tuple[int, int, int]]:
         """(kernel size, groups, dilation) of every branch."""
         if self.branches == "groups":

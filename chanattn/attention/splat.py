@@ -118,6 +118,7 @@ class SplitAttention(ConvAttention):
         self._width_rule()
         super().__post_init__()
 
+    @nn.nowrap
     def _width_rule(self) -> WidthRule:
         return width_rule(
             self.rounding,

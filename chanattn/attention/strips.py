@@ -134,6 +134,7 @@ class SimpleCoordinateAttention(Attention):
         activation(self.act)
         super().__post_init__()
 
+    @nn.nowrap
     def _width_rule(self) -> WidthRule:
         return width_rule_of(self, "simple_coord", share=TWO_OF_THREE)
 

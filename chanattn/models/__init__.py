@@ -49,6 +49,11 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """What is to be used."""
+    return __all__
+
+
 def names() -> list[str]:
     """Names of the architectures, in the order of the table."""
     return list(ARCHITECTURES)

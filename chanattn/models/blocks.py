@@ -95,6 +95,7 @@ class ResidualBlock(Block):
     def _groups(self) -> int:
         return 1
 
+    @nn.nowrap
     def _has_conv_slot(self) -> bool:
         return self.slots.conv.at("conv", self.stage)
 
@@ -108,6 +109,7 @@ class ResidualBlock(Block):
             **more,
         )
 
+    @nn.nowrap
     def check_conv_slot(self) -> None:
         """Refuses a conv mechanism that the groups of this block do not fit, by tracing it.
 

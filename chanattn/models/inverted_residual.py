@@ -130,6 +130,7 @@ class InvertedResidualNet(Network):
                 " this network has one; set it to 0"
             )
 
+    @nn.nowrap
     def _check_rows(self) -> None:
         rows = [row for group in self.groups for row in group]
         unknown = next((row.kind for row in rows if row.kind not in BLOCKS), None)
@@ -144,6 +145,7 @@ class InvertedResidualNet(Network):
                 f"unknown anti_alias {self.anti_alias!r}; valid: {', '.join(ANTI_ALIAS)}, or empty"
             )
 
+    @nn.nowrap
     def places(self) -> Iterator[Place]:
         """All blocks, in order."""
         stage, number, inputs = 1, 0, self.stem_width
@@ -168,6 +170,7 @@ class InvertedResidualNet(Network):
         stages = self.slots.gate.stages
         return place.stage in stages if stages else place.row.attention
 
+    @nn.nowrap
     def _has_shortcuts(self, stage: int) -> bool:
         return all(
             place.has_shortcut

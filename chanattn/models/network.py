@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from chanattn.errors import UsageError
-from chanattn.layers import BatchNorm, Conv
+from chanattn.layers import BatchNorm, Conv, activation
 from chanattn.models import heads
 from chanattn.models.slots import Slot, Slots, check
 
@@ -69,6 +69,12 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
     param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
+        if not isinstance(self.num_classes, int) or self.num_classes < 0:
+            raise UsageError(f"num_classes must be a whole number from 0, not {self.num_classes!r}")
+        for rate in ("stochastic_depth", "dropout"):
+            if not 0 <= getattr(self, rate) < 1:
+                raise UsageError(f"{rate} must be in [0, 1), not {getattr(self, rate)}")
+        activation(self.activation)
         stages = range(1, len(self.depths) + 1)
         check(self.slots, len(stages))
         gate = self.slots.gate
@@ -111,6 +117,7 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
         """Whether the head has further outputs in training."""
         return heads.has_auxiliary(self.head if self.num_classes else "")
 
+    @nn.nowrap
     def _has_shortcuts(self, stage: int) -> bool:
         """Whether all blocks of a stage that attention sits in have a shortcut."""
         return True
@@ -125,6 +132,7 @@ class Network(nn.Module, kw_only=True):  # type: ignore[call-arg]
         """Pixels of the input per step of every endpoint that is a map."""
         raise NotImplementedError
 
+    @nn.nowrap
     def _strides(self, stem: int, first: int) -> dict[str, int]:
         """Strides of a network that halves the map at every stage but the first."""
         stages = {f"stage{i}": first * 2 ** (i - 1) for i in range(1, len(self.depths) + 1)}

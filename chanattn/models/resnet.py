@@ -107,15 +107,18 @@ class ResNet(Network):
         stem = 1 if self.stem.startswith("cifar") else 2
         return self._strides(stem, stem * (2 if self.stem_pool else 1) * self.first_stride)
 
+    @nn.nowrap
     def _has_shortcuts(self, stage: int) -> bool:
         if self.shortcut != "absent":
             return True
         filters = self.planes[0] * (self.expansion or BLOCKS[self.block].expansion)
         return (stage, self.first_stride, filters) == (1, 1, self._stem_features())
 
+    @nn.nowrap
     def _stem_features(self) -> int:
         return self.stem_width * (2 if self.stem in ("deep", "tiered") else 1)
 
+    @nn.nowrap
     def _of_the_block(self) -> dict[str, Any]:
         return {
             "shortcut": self.shortcut,

@@ -237,6 +237,11 @@ def meaning(name: str, chosen: Mapping[str, Any] | str | None = None) -> Meaning
     if dot and not _TAG.fullmatch(tag):
         raise UsageError(f"{tag!r} is no tag of timm's weights; write {base!r}, or {base}.a1_in1k")
     row, own, size = NETWORKS.get(base) or TimmNetwork(base)
+    if not isinstance(chosen, str | Mapping | None):
+        raise UsageError(
+            "attention is a mechanism's name, or a mapping with its name and options such as"
+            f" {{'name': 'se', 'reduction': 8}}, not {chosen!r}"
+        )
     given = {"name": chosen} if isinstance(chosen, str) else dict(chosen or {})
     mechanism = given.get("name") or ""
     implied = dict(own or _NONE)

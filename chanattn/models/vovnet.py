@@ -140,6 +140,7 @@ class VoVNet(Network):
                 " this VoVNet has one; set it to 0"
             )
 
+    @nn.nowrap
     def _has_shortcuts(self, stage: int) -> bool:
         return self.residual and self.layers[stage - 1] > 1
 

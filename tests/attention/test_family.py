@@ -18,6 +18,7 @@ from members import CHANNELS, SHAPE, build, feature_map, random_like, variables_
 from sampling import only
 
 from chanattn import attention
+from chanattn.attention import registry
 from chanattn.attention.functional import gate as gates
 from chanattn.errors import UsageError
 
@@ -432,7 +433,7 @@ def test_a_mechanism_can_be_used_inside_another_module() -> None:
         ("identity", {"gate": "tanh"}, "takes no option 'gate'; it takes none"),
         ("se", {"reduction": 2.5}, "'reduction' must be of type int, not 2.5"),
         ("se", {"use_bias": 1}, "'use_bias' must be of type bool"),
-        ("se", {"rounding": "nearest"}, "unknown rounding 'nearest'; valid: paper, timm"),
+        ("se", {"rounding": "nearly"}, "unknown rounding 'nearly'; valid: paper, timm"),
         ("se", {"width": 0}, "width must be positive"),
         ("se", {"act": "mish"}, "unknown activation 'mish'"),
         ("eca", {"kernel_size": 4}, "must be odd"),
@@ -495,3 +496,114 @@ def test_the_generic_member_equals_the_named_one() -> None:
         np.testing.assert_allclose(
             generic.apply(variables_of(name), x), evaluated(name)["output"], rtol=1e-6
         )
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: attention.SE(reduction=8, width=4), "SE: width=4 leaves nothing to say to reduc"),
+        (lambda: attention.SE(8.5), "SE: option 'reduction' must be of type int, not 8.5"),
+        (lambda: attention.SE(use_bias="no"), "'use_bias' must be of type bool, not 'no'"),
+        (lambda: attention.SE(act=nn.gelu), "unknown activation <function gelu"),
+        (lambda: attention.SE(gate=None), "unknown gate None; valid: sigmoid"),
+        (lambda: attention.ARM(8), "unknown gate 8; valid: sigmoid"),
+        (lambda: attention.SE(dtype="bf16"), "SE: dtype must be a floating-point type, not 'bf16'"),
+        (lambda: attention.SE(dtype=jnp.int32), "must be a floating-point type"),
+        (lambda: attention.SK(0), "SK: filters must be positive, not 0"),
+        (lambda: attention.SK(32, stride=0), "SK: stride must be positive, not 0"),
+        (lambda: attention.SK("32"), "SK: option 'filters' must be of type int, not '32'"),
+        (lambda: attention.create(attention.SE), "chosen by a name such as 'se', not by <class"),
+        (lambda: attention.describe("GatherExcite"), "Did you mean 'ge'?"),
+        (lambda: attention.create("SE"), "Did you mean 'se'?"),
+        (lambda: gates.get("top_k", fraction="a"), "top_k: fraction must be of type float"),
+    ],
+)
+def test_classes_refuse_what_names_refuse(make: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)) as error:
+        make()
+    assert "\n" not in str(error.value)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    assert attention.create("se", reduction=np.int64(8)) == attention.SE(reduction=8)
+    assert attention.SimAM(np.float32(0.5)).regularization == 0.5
+
+
+@pytest.mark.parametrize("name", only(KINDS, NAMES))
+def test_a_map_of_whole_numbers_is_one_of_floats(name: str) -> None:
+    x = np.arange(np.prod(SHAPE)).reshape(SHAPE) % 200
+    module, variables = build(name), variables_of(name)
+    whole, real = (module.apply(variables, x.astype(kind)) for kind in (np.uint8, np.float32))
+    assert whole.dtype == jnp.float32
+    np.testing.assert_array_equal(whole, real)
+
+
+@pytest.mark.parametrize("x", [np.zeros((1, 2, 2, 0)), np.zeros((1, 2, 2, 8), np.complex64)])
+def test_a_map_without_channels_or_of_complex_numbers_is_refused(x: np.ndarray) -> None:
+    with pytest.raises(UsageError, match="takes a real feature map of one channel or more"):
+        attention.SE().init(jax.random.key(0), x)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_mechanism_can_be_tabulated(name: str) -> None:
+    told = build(name).tabulate(
+        jax.random.key(0), feature_map(*SHAPE), console_kwargs={"width": 200}
+    )
+    assert type(build(name)).__name__ in told
+
+
+@pytest.mark.parametrize(
+    ("facts", "body", "message"),
+    [
+        ({"name": None}, {}, "a mechanism's name is lower-case letters, digits and underlines"),
+        ({"name": "my att"}, {}, "a mechanism's name is lower-case letters"),
+        ({"axes": ("a", "b")}, {}, "axes are three texts"),
+        ({"name": "se"}, {}, "registered twice, by chanattn.attention.se and by"),
+        ({"placement": "conv"}, {}, "placement 'conv' does not fit the slot 'gate'"),
+        ({"slot": "conv"}, {}, "needs the fields filters, groups, stride"),
+        ({"slot": "both"}, {}, "unknown slot 'both'; valid: gate, conv"),
+        ({}, {"__call__": lambda self, x: x}, "must take `train`, by default False"),
+        ({}, {"__call__": lambda self, x, train: x}, "must take `train`, by default False"),
+        ({}, {"strength": (float, "a")}, "must be of type float, as its default 'a' is not"),
+        ({}, {"strength": (float, None), "stages": (int, 1)}, "cannot be called 'stages'"),
+        ({}, {"reduction": (str, "a")}, "'reduction' is of type str, that of 'bam' of type int"),
+        (
+            {},
+            {"strength": (dict, None)},
+            "must be of one of the types bool, int, float, str, tuple",
+        ),
+    ],
+)
+def test_what_cannot_be_a_mechanism_is_refused_when_it_is_made(
+    monkeypatch: pytest.MonkeyPatch, facts: dict[str, Any], body: dict[str, Any], message: str
+) -> None:
+    monkeypatch.setattr(registry, "_MECHANISMS", dict(registry._MECHANISMS))
+    fields = {name: value for name, value in body.items() if isinstance(value, tuple)}
+    methods = {"__call__": lambda self, x, train=False: x} | {
+        name: value for name, value in body.items() if name not in fields
+    }
+    annotations = {name: kind for name, (kind, _) in fields.items()}
+    defaults = {name: default for name, (_, default) in fields.items()}
+    own = {"__annotations__": annotations, "__module__": __name__, **defaults, **methods}
+    module = type("Own", (nn.Module,), own)
+    with pytest.raises(UsageError, match=re.escape(message)) as error:
+        attention.register(**{"name": "own", "citation": "none", **facts})(module)
+    assert "\n" not in str(error.value)
+
+
+def test_a_cell_of_a_notebook_can_be_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_MECHANISMS", dict(registry._MECHANISMS))
+    for strength in (1.0, 2.0):
+
+        @attention.register("own", citation="none")
+        class Own(attention.Attention):
+            """One of one's own."""
+
+            strength: float = 1.0
+
+            @nn.compact
+            def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+                return x * self.strength
+
+        y = attention.create("own", strength=strength).apply({}, jnp.ones((1, 1, 1, 1)))
+        assert float(y.sum()) == strength

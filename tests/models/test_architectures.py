@@ -303,3 +303,28 @@ def test_an_argument_that_cannot_be_meant_is_named(arguments, message):
 def test_one_picture_without_an_axis_for_the_batch_is_refused(name):
     with pytest.raises(UsageError, match=r"\(N, H, W, 3\), not \(32, 32, 3\); .* as x\[None\]"):
         jax.eval_shape(models.create(name).init, jax.random.key(0), jnp.zeros((32, 32, 3)))
+
+
+@pytest.mark.parametrize("name", ["resnet8", "mobilenetv3_small_050", "convnextv2_atto"])
+def test_a_network_can_be_tabulated(name):
+    told = models.create(name, num_classes=2).tabulate(jax.random.key(0), jnp.ones((1, 32, 32, 3)))
+    assert "classifier" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"stochastic_depth": 1.0}, r"stochastic_depth must be in \[0, 1\), not 1.0"),
+        ({"dropout": -0.5}, r"dropout must be in \[0, 1\), not -0.5"),
+        ({"num_classes": -1}, "num_classes must be a whole number from 0, not -1"),
+        ({"num_classes": "10"}, "num_classes must be a whole number from 0, not '10'"),
+        ({"activation": "foo"}, "unknown activation 'foo'"),
+        (
+            {"attention": ["se", "eca"]},
+            "attention is a mechanism's name, or a mapping with its name",
+        ),
+    ],
+)
+def test_values_that_no_network_can_have_are_refused(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        models.create("resnet8", **arguments)

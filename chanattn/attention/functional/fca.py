@@ -28,6 +28,7 @@ def components(frequencies: str) -> tuple[Component, ...]:
     Raises:
         UsageError: They are neither.
     """
+    frequencies = str(frequencies)
     ranking, count = frequencies[:3], frequencies[3:]
     if ranking in _RANKINGS and count.isdecimal() and 1 <= int(count) <= 32:
         return tuple(

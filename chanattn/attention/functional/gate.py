@@ -200,10 +200,14 @@ def get(gate: str | Gate, **options: float | bool) -> Gate:
             f"unknown gate {gate!r}; valid: {', '.join(names())}.{did_you_mean(gate, names())}"
         )
     takes = options_of(gate)
-    for option in options:
+    for option, value in options.items():
         if option not in takes:
             listed = f": {', '.join(takes)}" if takes else " none"
             raise UsageError(f"gate {gate!r} takes no option {option!r}; it takes{listed}")
+        kind = OPTIONS[option]
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (isinstance(value, bool) if kind is bool else number):
+            raise UsageError(f"{gate}: {option} must be of type {kind.__name__}, not {value!r}")
     chosen = {**takes, **options}
     _check(gate, chosen)
     for option, switch in (("min_temperature", "anneal_rate"), ("rate", "rate_weight")):

@@ -85,7 +85,7 @@ def get(name: str) -> Squeeze:
     Raises:
         UsageError: The name is unknown, or "none" is part of a stack.
     """
-    parts = name.split("+")
+    parts = name.split("+") if isinstance(name, str) else [name]
     for part in parts:
         if part not in _SQUEEZES:
             valid = list(_SQUEEZES)
