@@ -48,12 +48,11 @@ def main() -> None:
         raise UsageError("--job_config=FILE and --workdir=DIRECTORY are required")
     if given.lifeline:
         threading.Thread(target=_stop_with_the_parent, daemon=True).start()
-    from chanattn.training.experiment import Experiment
     from chanattn.training.reuse import Reuse
 
     first = {name: str(given[name].value) for name in _TOLD if given[name].value is not None}
     if given.jobs is None:
-        _train(first, Experiment.build)
+        _train(first, None)
         return
     reuse = Reuse()
     for told in itertools.chain([first], _further(given.jobs, given.done)):

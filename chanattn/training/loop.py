@@ -54,7 +54,7 @@ def train_and_evaluate(
     workdir: str | Path,
     *,
     allow_config_change: bool = False,
-    build: Callable[..., Experiment] = Experiment.build,
+    build: Callable[..., Experiment] | None = None,
 ) -> dict[str, Any]:
     """Trains, evaluates and saves a run, or continues the one that `workdir` holds.
 
@@ -64,7 +64,7 @@ def train_and_evaluate(
         config: as `chanattn.config` declares it.
         workdir: the run directory.
         allow_config_change: continue a run with another config than it was begun with.
-        build: see `Experiment.build`, or a `Reuse`, which has the runs of a process share what they can.
+        build: in place of `Experiment.build`, such as a `Reuse`, which has runs share what they can.
 
     Returns:
         What is written to `summary.json`.
@@ -90,7 +90,7 @@ def train_and_evaluate(
     with ExitStack() as stack:
         interrupt = stack.enter_context(Interrupt())
         workers = stack.enter_context(WorkerErrors())
-        experiment = build(config, initial.of_run(workdir))
+        experiment = (build or Experiment.build)(config, initial.of_run(workdir))
         stack.enter_context(experiment.train)
         stack.callback(experiment.test.close)
         notes = []

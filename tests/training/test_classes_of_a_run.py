@@ -233,7 +233,7 @@ def test_no_two_evaluations_share_their_files(tmp_path, monkeypatch):
             return self
 
         def __exit__(self, *_): ...
-        def found(self):
+        def steps_on_disk(self):
             return [1, 2]
 
         def restore_weights(self, *_, **__): ...
