@@ -182,3 +182,17 @@ def test_gradients_of_a_bfloat16_training_step_are_close_to_those_of_float32(nam
     error = jax.tree.map(lambda a, b: b.astype(jnp.float32) - a, exact, rough)
     for part, of in zip(error, exact, strict=True):
         assert dot(part, part) ** 0.5 <= 0.25 * dot(of, of) ** 0.5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_gradient_has_a_gradient(name: str) -> None:
+    """Reverse over reverse; traced alone, for its rules are those whose values are compared above."""
+    scalar = objective(name, train=False)
+    point = start(name, feature_map(*SHAPE))
+
+    def along(point: Any) -> jax.Array:
+        gradient = jax.grad(lambda p: scalar(p, 0.1))(point)
+        return sum(jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(gradient))
+
+    shapes = jax.eval_shape(jax.grad(along), point)
+    assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(jnp.shape, point)
