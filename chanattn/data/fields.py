@@ -238,8 +238,8 @@ class Mask:
                 "without a class as void"
             )
         dtype = self.arrays(to.size)[""].dtype
-        labels = np.where(without, VOID, labels)
-        return self.move({"": labels.astype(dtype, copy=False)}, to)
+        labels = np.where(without, VOID, labels.astype(dtype, copy=False))
+        return self.move({"": labels}, to)
 
     def move(self, parts: Parts, to: Placement) -> Parts:
         """The nearest pixel, measured between centres; `VOID` outside of the picture."""

@@ -232,7 +232,7 @@ def _area_below(found: np.ndarray, objects: int) -> float | None:
     first = np.unique(found[close, 2], return_index=True)[1]
     right = np.zeros(len(found))
     right[close[first]] = 1
-    hits = right.cumsum()
+    hits = np.cumsum(right)
     precision = np.maximum.accumulate((hits / np.arange(1, len(hits) + 1))[::-1])[::-1]
     return float((precision * right).sum() / objects)
 

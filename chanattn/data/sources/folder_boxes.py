@@ -97,8 +97,8 @@ class BoxesFolder(folder.Files):
         found = sort_out(self._corners, size, _TOLD_SHARE if relative else 1.0)
         dropped = picture[~found.real]
         self.objects = np.bincount(picture[found.real], minlength=len(pictures))
-        if len(pictures) and (count := int(self.objects.max())) > most:
-            name = self.describe(int(self.objects.argmax()))
+        if len(pictures) and (count := int(np.max(self.objects))) > most:
+            name = self.describe(int(np.argmax(self.objects)))
             raise UsageError(f"{name} {too_many(count, most)}")
         told = found.note(self.describe(dropped[0]) if len(dropped) else "")
         self.note = "; ".join(note for note in (*notes, told) if note)

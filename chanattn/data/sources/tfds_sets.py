@@ -176,9 +176,9 @@ class TfdsSplit:
         corners = np.concatenate([np.zeros((0, 4), np.float32), *(each.corners for each in boxes)])
         found = sort_out(corners, (1.0, 1.0), _TOLD_SHARE)
         real = np.bincount(example[found.real], minlength=number)
-        if number and real.max() > field.most:
-            name = self.describe(int(real.argmax()))
-            raise UsageError(f"{name} {too_many(int(real.max()), field.most)}")
+        if number and (count := int(np.max(real))) > field.most:
+            name = self.describe(int(np.argmax(real)))
+            raise UsageError(f"{name} {too_many(count, field.most)}")
         dropped = example[~found.real]
         self.note = found.note(self.describe(int(dropped[0])) if len(dropped) else "")
         if number < len(self):
