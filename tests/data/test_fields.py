@@ -102,7 +102,7 @@ def test_boxes_are_moved_cut_and_dropped_by_the_rule(to, seed):
 def test_jax_moves_as_numpy_does(top, mirrored):
     to = Placement((7, 11), (9, 8), top, 1.0, 1.5, 0.5, mirrored)
     rng = np.random.default_rng(0)
-    labels = rng.integers(0, 5, to.stored).astype(np.uint8)
+    labels = rng.integers(0, 5, to.stored).astype(MASK.arrays(to.size)[""].dtype)
     low = rng.uniform(0, 4, (4, 2))
     boxes = {
         "": np.concatenate([low, low + 5], 1).astype(np.float32),
