@@ -67,13 +67,18 @@ class Staying:
             os.close(jobs)
             os.close(done)
 
+    @property
+    def waits(self) -> bool:
+        """Whether it can be given a run: it has none, and was not dismissed."""
+        return self.job is None and self._jobs >= 0
+
     def fits(self, job: Job) -> bool:
         """Whether this process can compute a run too."""
         return self.kind is not None and self.kind == of_the_process(job)
 
     def give(self, job: Job) -> None:
         """One more run, for a worker that waits."""
-        assert self.job is None
+        assert self.waits
         self.job = job
         self.variants.add(job.variant)
         self._watch = self._watch.of_next(job.workdir)

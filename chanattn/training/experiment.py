@@ -28,6 +28,8 @@ from chanattn.training.schedule import Schedule, make_schedule, total_steps
 from chanattn.training.state import TrainState, abstract_state, create_state, make_init
 from chanattn.training.step import make_train_step
 
+Data = tuple[data.TrainingData, data.EvaluationData]
+
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
@@ -64,7 +66,7 @@ class Experiment:
         cls,
         config: ConfigDict,
         initial: Callable[..., Initial | None] = lambda *_: None,
-        data_of: Callable[..., tuple[data.TrainingData, data.EvaluationData]] | None = None,
+        data_of: Callable[..., Data] | None = None,
     ) -> Self:
         """Builds all parts of a valid config.
 
@@ -171,9 +173,7 @@ class Experiment:
         )
 
 
-def open_data(
-    config: ConfigDict, mesh: Mesh, fields: Any, whereabouts: bool
-) -> tuple[data.TrainingData, data.EvaluationData]:
+def open_data(config: ConfigDict, mesh: Mesh, fields: Any, whereabouts: bool) -> Data:
     """The data of a run, to train and to evaluate on.
 
     Args:

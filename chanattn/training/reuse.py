@@ -12,11 +12,12 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from chanattn.training.experiment import Experiment, open_data
+from chanattn.training.experiment import Data, Experiment, open_data
 from chanattn.training.initial import Initial
 from chanattn.training.mesh import setup
 
 _MOST = 32  # experiments, each with the compiled programs of one variant
+_MOST_DATA = 2  # sets of pictures, which may lie in memory whole
 
 
 class Reuse:
@@ -24,7 +25,7 @@ class Reuse:
 
     def __init__(self) -> None:
         self._experiments: OrderedDict[str, Experiment] = OrderedDict()
-        self._data: tuple[str, Any] | None = None
+        self._data: OrderedDict[str, Data] = OrderedDict()
 
     def __call__(self, config: ConfigDict, initial: Callable[..., Initial | None]) -> Experiment:
         """See `Experiment.build`.
@@ -34,25 +35,28 @@ class Reuse:
         """
         if config.model.init:  # what is read there is recorded with each run
             return Experiment.build(config, initial)
-        setup(config)  # what it sets is put back after every run
         key = _without_seed(config)
-        kept = self._experiments.get(key)
+        kept = self._experiments.pop(key, None)
         if kept is None:
             kept = Experiment.build(config, initial, self._open_data)
-            self._experiments[key] = kept
-            if len(self._experiments) > _MOST:
-                self._experiments.popitem(last=False)
-        self._experiments.move_to_end(key)
+        else:
+            setup(config)  # what it sets is put back after every run
+        self._experiments[key] = kept
+        if len(self._experiments) > _MOST:
+            self._experiments.popitem(last=False)
         return kept.with_seed(config)
 
-    def _open_data(self, config: ConfigDict, *arguments: Any) -> Any:
-        """As `open_data`, or what it opened for the run before."""
-        key = json.dumps(
-            [config.dataset.to_dict(), config.batch_size, repr(arguments)], default=str
-        )
-        if self._data is None or self._data[0] != key:
-            self._data = key, open_data(config, *arguments)
-        return self._data[1]
+    def _open_data(self, config: ConfigDict, *arguments: Any) -> Data:
+        """As `open_data`, or what it opened for a run before."""
+        told = [config.dataset.to_dict(), config.batch_size, repr(arguments)]
+        key = json.dumps(told, default=str)
+        data = self._data.pop(key, None) or open_data(config, *arguments)
+        self._data[key] = data
+        if len(self._data) > _MOST_DATA:
+            _, (train, _) = self._data.popitem(last=False)
+            for each in [each for each, kept in self._experiments.items() if kept.train is train]:
+                del self._experiments[each]
+        return data
 
 
 def _without_seed(config: ConfigDict) -> str:

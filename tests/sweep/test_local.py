@@ -214,6 +214,18 @@ def test_a_worker_takes_the_variant_that_it_has_compiled(stays) -> None:
     assert by["a/seed0"] == by["a/seed1"] != by["b/seed0"] == by["b/seed1"]
 
 
+def test_a_worker_that_was_dismissed_is_given_nothing(stays) -> None:
+    launcher = Local([{}])
+    launcher.submit(stays("a"))
+    until(lambda: launcher.poll() is not None and not launcher.running())
+    launcher.submit(stays("b", kernels="xla"))  # for which the worker goes
+    again = stays("c")
+    launcher.submit(again)  # while it does
+    until(lambda: launcher.poll() is not None and not launcher._queue and not launcher.running())
+    launcher.close()
+    assert (again.workdir / "process").exists()
+
+
 def test_what_jax_must_be_started_for_anew_gets_another_process(stays) -> None:
     by = computed(
         Local([{}]), [stays("a"), stays("b", kernels="xla"), stays("b", 1, kernels="xla")]

@@ -35,6 +35,18 @@ def test_seeds_and_variants_in_turns_give_the_numbers_of_runs_alone(tmp_path, mo
     assert outcome(tmp_path / "shared-0-0.1") != outcome(tmp_path / "shared-1-0.1")
 
 
+def test_of_pictures_that_give_way_to_others_nothing_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("chanattn.training.reuse._MOST_DATA", 1)
+    reuse = Reuse()
+    for number, crop in enumerate((0, 2, 0)):
+        c = config(number, 0.1)
+        c.dataset.augment.pad_crop = crop
+        train_and_evaluate(c, tmp_path / str(number), build=reuse)
+        assert len(reuse._experiments) == len(reuse._data) == 1
+    train_and_evaluate(c, tmp_path / "alone")
+    assert outcome(tmp_path / "2") == outcome(tmp_path / "alone")
+
+
 def test_no_more_is_kept_than_is_of_use(tmp_path, monkeypatch):
     monkeypatch.setattr("chanattn.training.reuse._MOST", 2)
     reuse = Reuse()

@@ -83,7 +83,7 @@ class Local:
             self._workers.clear()
 
     def _start(self) -> None:
-        while self._queue and (waiting := [each for each in self._workers if each.job is None]):
+        while self._queue and (waiting := [each for each in self._workers if each.waits]):
             worker, job = self._pair(waiting) or (None, None)
             if worker is None or job is None:
                 break
@@ -91,7 +91,7 @@ class Local:
             worker.give(job)
         if self._queue:  # what is left needs other processes, in the places of those that wait
             for worker in self._workers:
-                if worker.job is None:
+                if worker.waits:
                     worker.dismiss()
         while self._queue and self._free:
             job = self._fresh(self._queue) or self._queue[0]
