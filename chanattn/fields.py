@@ -196,12 +196,19 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def closest(path: str, known: Sequence[str]) -> str:
     """` Did you mean 'x'?` for a dotted path that is no field, else an empty string.
 
-    A field of the same last name in another group is the likelier slip than a typo elsewhere.
+    A field of the same last name in another group, or one whose last name is abbreviated (`optimizer.lr`), is
+    the likelier slip than a typo elsewhere.
     """
     last = path.rpartition(".")[2]
-    same = [other for other in known if other.rpartition(".")[2] == last]
-    near = difflib.get_close_matches(path, same, n=1, cutoff=0.0)
+    meant = [other for other in known if last in _spellings(other.rpartition(".")[2])]
+    near = difflib.get_close_matches(path, meant, n=1, cutoff=0.0)
     return f" Did you mean {near[0]!r}?" if near else did_you_mean(path, list(known))
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    """A name, and the initials of one of several words: learning_rate, lr."""
+    words = name.split("_")
+    return (name, "".join(word[:1] for word in words)) if len(words) > 1 else (name,)
 
 
 def has_kind(value: object, kind: type) -> bool:

@@ -70,6 +70,8 @@ def test_config_flag_may_stand_behind_its_overrides() -> None:
             "unknown config field 'optimizer.learning_rat'. Did you mean 'optimizer.learning_rate'",
         ),
         ([f"--config={DIGITS}", "--config.learning_rate=1"], "mean 'optimizer.learning_rate'"),
+        ([f"--config={DIGITS}", "--config.optimizer.lr=1"], "mean 'optimizer.learning_rate'"),
+        ([f"--config={DIGITS}", "--config.bs=1"], "mean 'batch_size'"),
         ([f"--config={DIGITS}", "--config.optimizer=sgd"], "is a group of fields"),
         ([f"--config={DIGITS}", "--config.batch_size=x"], "batch_size must be an integer, not 'x'"),
         ([f"--config={DIGITS}", "--config.batch_size=1.5"], "must be an integer, not '1.5'"),
