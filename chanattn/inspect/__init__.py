@@ -14,7 +14,7 @@ from chanattn.inspect.inspection import Effort, inspection, labels_of
 from chanattn.inspect.matters import Programs, does_it_matter
 from chanattn.inspect.network import Batch, Batches, Network, Site, modules
 from chanattn.inspect.replacement import KINDS
-from chanattn.inspect.score import ACCURACY, Score, cross_entropy
+from chanattn.inspect.score import ACCURACY, Answers, Score, cross_entropy
 from chanattn.inspect.sees import Strongest, colour_tuning, colours, greys, preference
 from chanattn.inspect.varies import Classes, Distributions, Moments, mutual_information, seen
 from chanattn.inspect.words import WordMeans, Words
@@ -22,6 +22,7 @@ from chanattn.inspect.words import WordMeans, Words
 __all__ = [
     "ACCURACY",
     "KINDS",
+    "Answers",
     "Batch",
     "Batches",
     "Classes",

@@ -9,8 +9,8 @@ import numpy as np
 
 from chanattn.inspect import replacement, resampling, units
 from chanattn.inspect.network import Batch, Batches, Network, Site, modules
-from chanattn.inspect.resampling import Sums
 from chanattn.inspect.score import Score
+from chanattn.inspect.scored import Scored
 from chanattn.inspect.varies import Distributions, Moments
 
 ALL = "all"
@@ -55,6 +55,7 @@ class Programs:
             }
         )
         self.class_mean = jax.jit(self._class_mean)
+        self.answered = jax.jit(self._answered)
         self.left = jax.jit(
             lambda own: {name: jnp.full_like(each, jnp.nan) for name, each in own.items()}
         )
@@ -72,6 +73,13 @@ class Programs:
     def _intervened(self, variables: Any, batch: Batch, replaced: dict[str, jax.Array]) -> Any:
         outputs, _ = self.network(variables, batch, replaced)
         return self.score.measure(outputs, batch)
+
+    def _answered(self, variables: Any, batch: Batch, replaced: dict[str, jax.Array]) -> Any:
+        """The answers on a batch; None where the score is made of sums."""
+        if self.score.answers is None:
+            return None
+        outputs, _ = self.network(variables, batch, replaced)
+        return self.score.answers.answer(outputs, batch)
 
     def _class_mean(self, own: Any, average: Any, by_class: Any, shown: jax.Array) -> Any:
         return {
@@ -124,6 +132,8 @@ def does_it_matter(
             (`replacement.KINDS`), then by
         module and "all": the same of {"value", "interval", "difference", "difference_interval"}, with the
         values of every draw. A difference is that to the untouched network, on the same resampled pictures.
+        A number that is made of answers has an interval where all modules are replaced, and none for one of
+        several.
     """
     groups = {
         name: {site.name for site in sites} for name, sites in modules(programs.sites).items()
@@ -135,20 +145,30 @@ def does_it_matter(
     }
     classes = next(iter(by_class.values())).shape[0] if by_class else 0
     kinds = [kind for kind in replacement.KINDS if kind != "class_mean" or classes > 1]
-    untouched, found = Sums(), {kind: {target: [Sums()] for target in targets} for kind in kinds}
-    for kind in set(kinds) & set(replacement.DRAWN):
-        found[kind] = {target: [Sums() for _ in range(draws)] for target in targets}
+    score, together = programs.score, list(targets)[-1]
+    untouched = Scored(score)
+    found = {
+        kind: {
+            target: [
+                Scored(score, resampled=target == together)
+                for _ in range(draws if kind in replacement.DRAWN else 1)
+            ]
+            for target in targets
+        }
+        for kind in kinds
+    }
     orders = [_orders(programs.sites, seed, draw) for draw in range(draws)]
 
     for number, batch in enumerate(batches()):
         mask = np.asarray(batch["mask"])
         drawn = resampling.poisson_weights(seed, np.asarray(batch["index"])[mask > 0], resamples)
         measured, own = programs.untouched(variables, batch)
-        untouched.add(real_rows(measured, mask), drawn)
+        left = programs.left(own)
+        answers = programs.answered(variables, batch, left)
+        untouched.add(real_rows(measured, mask), real_rows(answers, mask), drawn)
         tick()
         for name, each in (distributions or {}).items():
             each.add(np.asarray(_units(programs.sites, name, own)), mask, shown(batch))
-        left = programs.left(own)
         made: dict[str, list[Any]] = {
             "mean": [programs.mean(own, average)],
             "one": [programs.one(own, average)],
@@ -166,18 +186,19 @@ def does_it_matter(
             ]
         for kind in kinds:
             for target, names in targets.items():
-                for sums, weights in zip(found[kind][target], made[kind], strict=True):
+                for scored, weights in zip(found[kind][target], made[kind], strict=True):
                     replaced = programs.choose(left, weights, names)
                     measured = programs.intervened(variables, batch, replaced)
-                    sums.add(real_rows(measured, mask), drawn)
+                    answers = programs.answered(variables, batch, replaced)
+                    scored.add(real_rows(measured, mask), real_rows(answers, mask), drawn)
                     tick()
-    values = untouched.values(programs.score.values)
+    values = untouched.values()
     return {
         "untouched": {name: _shown(each) for name, each in values.items()},
         "replaced": {
             kind: {
-                target: compared(values, [s.values(programs.score.values) for s in sums])
-                for target, sums in by_target.items()
+                target: compared(values, [each.values() for each in scored])
+                for target, scored in by_target.items()
             }
             for kind, by_target in found.items()
         },

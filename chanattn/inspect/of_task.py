@@ -1,6 +1,7 @@
 """What the probes take of a task: its score picture by picture, and the classes that pictures show."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ from chanattn.data.captions import FIELD as CAPTIONS
 from chanattn.data.captions import TOKENS
 from chanattn.data.vocabulary import PAD
 from chanattn.inspect.network import Batch
-from chanattn.inspect.score import Score
+from chanattn.inspect.score import Answers, Score
 from chanattn.inspect.varies import Classes
 from chanattn.inspect.words import Words
 
@@ -20,11 +21,12 @@ from chanattn.inspect.words import Words
 def score_of(task: tasks.Task, class_names: tuple[str, ...]) -> Score:
     """The first metric of a task and its loss, from sums over pictures.
 
-    A task whose metrics come from answers on all pictures together, as average precision and scores of
-    captions do, is scored by its loss alone: they are no function of sums.
+    Average precision is made of the answers on all pictures together. Captions are scored by their loss
+    alone: weights that replace those before each word of one caption are of no use to another one.
     """
     from_sums = not task.measured_from_answers
     metric = task.metrics[0]
+    shown = metric.name, metric.label, metric.unit, metric.higher_is_better
 
     def one(output: Any, example: Batch) -> Any:
         output, alone = jax.tree.map(lambda leaf: leaf[None], (output, dict(example)))
@@ -48,10 +50,16 @@ def score_of(task: tasks.Task, class_names: tuple[str, ...]) -> Score:
         found = {metric.name: told[metric.name], "loss": told.get("loss", loss)}
         return {name: np.nan if value is None else float(value) for name, value in found.items()}
 
+    def value(answers: Any) -> float:
+        found = task.results({}, answers, class_names)[metric.name]
+        return np.nan if found is None else float(found)
+
     if from_sums:
-        return Score(
-            measure, values, metric.name, metric.label, metric.unit, metric.higher_is_better
-        )
+        return Score(measure, values, *shown)
+    if task.scored_as_stored:
+        # Boxes follow from the outputs alone: neither network nor weights are asked for.
+        answer = partial(task.answers, None, {})
+        return Score(measure, values, *shown, answers=Answers(answer, value))
     return Score(measure, values, "loss", "loss", "nats", higher_is_better=False)
 
 

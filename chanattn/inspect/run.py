@@ -86,6 +86,7 @@ def inspect_run(
             config,
             mesh,
             fields=task.fields,
+            whereabouts=task.scored_as_stored,
             words=read_classes(run) or (),
             order_seed=effort.seed,
         )

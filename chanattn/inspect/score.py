@@ -16,12 +16,13 @@ class Score:
 
     Attributes:
         measure: (outputs, batch) -> a pytree of arrays (B, ...), what each picture adds; traced.
-        values: The sums of that over pictures -> numbers by name, of which the first decides, and `loss` is
-            one; NaN where there is nothing to measure.
-        name: Of the first number.
+        values: The sums of that over pictures -> numbers by name, of which the first decides unless there are
+            `answers`, and `loss` is one; NaN where there is nothing to measure.
+        name: Of the number that decides.
         label: For people.
         unit: "%" for a share, which is shown times 100; else what follows the number.
-        higher_is_better: Of the first number.
+        higher_is_better: Of the number that decides.
+        answers: What decides where it is no function of sums; None: it is one.
     """
 
     measure: Callable[[Any, Batch], Any]
@@ -30,6 +31,20 @@ class Score:
     label: str
     unit: str = ""
     higher_is_better: bool = True
+    answers: "Answers | None" = None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A number that is made of the answers on all pictures together, as average precision is.
+
+    Attributes:
+        answer: (outputs, batch) -> a pytree of arrays (B, ...); traced.
+        value: Those of pictures, one after the other -> the number; NaN where there is nothing to measure.
+    """
+
+    answer: Callable[[Any, Batch], Any]
+    value: Callable[[Any], float]
 
 
 def cross_entropy(outputs: jax.Array, batch: Batch) -> jax.Array:

@@ -3,9 +3,9 @@
     python -m chanattn.sweep --config=configs/ablations/input_matters.py:cifar10 --workdir=SWEEP
 
 `bias_only` is SE with its input ablated: a learned logit for every channel through the same sigmoid, the
-same start at 0.5. What `se` and `eca` gain over it is due to the picture; what it gains over `none` is
-not. `static` is a learned factor without a gate, `constant` the start of a sigmoid for ever, `random`
-fixed random weights.
+same start at 0.5. What `se` gains over it is due to the picture; what it gains over `none` is not. The other
+mechanisms differ from it in more than that. `static` is a learned factor without a gate, `constant` the start
+of a sigmoid for ever, `random` fixed random weights. `python -m chanattn.inspect RUN` asks the trained ones.
 """
 
 from chanattn.sweep import Sweep
@@ -21,8 +21,7 @@ SWEEP = Sweep(
         "constant": attention("constant", value=0.5),
         "random": attention("random"),
         "static": attention("static"),
-        "se": attention("se"),
-        "eca": attention("eca"),
+        **{name: attention(name) for name in ("se", "eca", "cbam", "gc", "sk")},
     },
     baseline="bias_only",
 )

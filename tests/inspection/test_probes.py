@@ -12,6 +12,7 @@ from chanattn import attention, inspect
 from chanattn.errors import UsageError
 from chanattn.inspect import replacement, resampling, sees, units
 from chanattn.inspect.importance import numbers_kept
+from chanattn.inspect.scored import Scored
 
 CHANNELS, CLASSES, PICTURES = 8, 3, 90
 IMAGES, LABELS = noise(PICTURES, CHANNELS, CLASSES)
@@ -337,3 +338,29 @@ def test_means_by_word_equal_numpy_and_leave_out_what_is_no_word() -> None:
     assert told["counts"] == sorted(told["counts"], reverse=True)
     by_word = np.stack([w[number == n].mean(axis=0) for n in number])
     assert told["share"] == pytest.approx(by_word.var(axis=0).sum() / w.var(axis=0).sum())
+
+
+def test_a_number_made_of_answers_is_that_of_each_resample_of_pictures() -> None:
+    """A median is no function of sums: each picture is taken as often as its resample has drawn it."""
+    rng = np.random.default_rng(0)
+    answers = rng.normal(size=(30, 1))
+    drawn = resampling.poisson_weights(0, np.arange(30), 22)
+    score = inspect.Score(
+        lambda outputs, batch: {"loss": outputs},
+        lambda sums: {"loss": float(sums["loss"])},
+        "median",
+        "median",
+        answers=inspect.Answers(lambda outputs, batch: outputs, np.median),
+    )
+    for resampled in (True, False):
+        scored = Scored(score, resampled=resampled)
+        for rows in (slice(0, 20), slice(20, 30)):
+            scored.add({"loss": np.ones(len(answers[rows]))}, answers[rows], drawn[:, rows])
+        values = scored.values()
+        expected = [np.median(np.repeat(answers, counts)) for counts in drawn.astype(int)]
+        assert list(values) == ["median", "loss"]
+        assert values["median"][0] == np.median(answers)
+        np.testing.assert_array_equal(
+            values["median"][1:], expected if resampled else np.full(22, np.nan)
+        )
+        np.testing.assert_allclose(values["loss"], [30, *drawn.sum(axis=1)])

@@ -69,20 +69,24 @@ function heatMap(of, names, values, units, unit, note) {
 }
 
 function curve(found) {
-  const names = ["strongest", "random", "weakest"], scores = names.map(name => found[name].map(each => each[main]));
+  const names = ["strongest", "random", "weakest"];
+  // Curves of average precision would take long; they are of the loss.
+  const whole = main in found.strongest[0], shown = whole ? main : "loss", scale = whole ? factor : 1;
+  const said = value => whole ? scored(value) : number(value, 4), label = whole ? `${data.score.label}${percent ? ", %" : ""}` : "Loss";
+  const scores = names.map(name => found[name].map(each => each[shown]));
   const log = found.kept.map(Math.log2), all = scores.flat().flatMap(each => [each.value, ...(each.interval || [])]);
   const x = {low: log[0], high: log[log.length - 1], title: "channels kept; the others have weight 0", ticks: log.map((value, k) => [value, String(found.kept[k])])};
-  const y = axis(all.map(value => factor * value), "", value => number(value, percent ? 0 : 2));
+  const y = axis(all.map(value => scale * value), "", value => number(value, whole && percent ? 0 : 2));
   const drawn = frame(460, 270, x, y, (px, py) => scores.flatMap((line, c) => {
-    const points = line.map((each, k) => [px(log[k]), py(factor * each.value)]);
+    const points = line.map((each, k) => [px(log[k]), py(scale * each.value)]);
     const band = line.every(each => each.interval) ? svg("polygon", {class: `band c${c}`, points: [
-      ...line.map((each, k) => [px(log[k]), py(factor * each.interval[1])]), ...line.map((each, k) => [px(log[k]), py(factor * each.interval[0])]).reverse()].join(" ")}) : null;
+      ...line.map((each, k) => [px(log[k]), py(scale * each.interval[1])]), ...line.map((each, k) => [px(log[k]), py(scale * each.interval[0])]).reverse()].join(" ")}) : null;
     return [band, svg("polyline", {class: `line c${c}`, points: points.join(" ")},
-      svg("title", {}, `${names[c]}: ` + line.map((each, k) => `${found.kept[k]}: ${scored(each.value)}`).join(", ")))].filter(Boolean);
+      svg("title", {}, `${names[c]}: ` + line.map((each, k) => `${found.kept[k]}: ${said(each.value)}`).join(", ")))].filter(Boolean);
   }), "Score against the number of channels kept");
   const legend = el("ul", {class: "legend"}, ...names.map((name, c) => el("li", {}, svg("svg", {viewBox: "0 0 26 10"}, svg("path", {class: `line c${c}`, d: "M0 5H26"})), name)));
-  const rows = found.kept.map((k, at) => [String(k), ...scores.map(line => el("span", {}, scored(line[at].value)))]);
-  return el("section", {class: "curve"}, el("h3", {}, "From soft to hard"), el("p", {}, `${data.score.label}${percent ? ", %" : ""}, with the channels of the largest weights of each picture kept, as many drawn, and the smallest.`), legend, drawn,
+  const rows = found.kept.map((k, at) => [String(k), ...scores.map(line => el("span", {}, said(line[at].value)))]);
+  return el("section", {class: "curve"}, el("h3", {}, "From soft to hard"), el("p", {}, `${label}, with the channels of the largest weights of each picture kept, as many drawn, and the smallest.`), legend, drawn,
     el("details", {}, el("summary", {}, "As a table"), table([["kept", ""], ...names.map(name => [name, ""])], rows, "From soft to hard")));
 }
 
