@@ -71,6 +71,7 @@ class _Source:
         notes: where they disagree with the config.
         mistake: why they are not for this network, if something beside the arrays tells that.
         classes: names of the classes that they tell apart, if they say so.
+        task: that they were trained for, if it is another; then `arrays` has none of its head.
     """
 
     arrays: Mapping[str, Any]
@@ -78,6 +79,7 @@ class _Source:
     notes: list[str]
     mistake: str | None = None
     classes: Sequence[str] | None = None
+    task: str | None = None
 
 
 def of_run(workdir: Path) -> "Callable[..., Initial | None]":
@@ -187,7 +189,9 @@ def _read(
     if strict and source.mistake:
         raise UsageError(source.mistake)
     found = fit(model, source.arrays, image_size=image_shape[:2])
-    if source.classes is not None and difference(source.classes, class_names):
+    if source.task is not None:
+        found = found.without_head(f"the run is one of {source.task}")
+    elif source.classes is not None and difference(source.classes, class_names):
         found = found.without_head("its classes are others")
     mistakes = found.mistakes()
     if strict and mistakes:
@@ -279,6 +283,10 @@ def _of_run(
         weights = checkpoints.restore_weights(step, template, ema=averaged)
     arrays = flatten_dict(jax.device_get(weights), sep="/")
     arrays = {path: np.asarray(array, np.float32) for path, array in arrays.items()}
+    task = None
+    if theirs.task.name != config.task.name:
+        task = theirs.task.name
+        arrays = {path: each for path, each in arrays.items() if not _in_head(path)}
     record = Initialisation(step=step, weights="ema" if averaged else "raw")
     return _Source(
         arrays,
@@ -286,7 +294,12 @@ def _of_run(
         _differences(run, theirs, config),
         _other(run, theirs, model) or _switched_off(run, theirs, config),
         classes,
+        task,
     )
+
+
+def _in_head(path: str) -> bool:
+    return parts.part(path.split("/")[1]) == parts.HEAD
 
 
 def _template(saved: manifests.Manifest, part: str, mesh: Mesh) -> PyTree:

@@ -199,6 +199,23 @@ def test_a_run_on_other_classes_gives_no_classifier(source, tmp_path):
     assert list(experiment.initial.record.lines())[-1].endswith("its classes are others")
 
 
+def test_a_run_of_another_task_gives_its_backbone(source, tmp_path):
+    """Strictly: of its head nothing is taken, nor is it missed."""
+    run = shutil.copytree(source, tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    config["task"]["name"] = "segmentation"
+    (run / "config.json").write_text(json.dumps(config))
+    experiment, first = begun(tiny(init=str(run)))
+    record = experiment.initial.record
+    assert set(record.fresh) == {"classifier/kernel", "classifier/bias"}
+    assert not record.surplus
+    assert list(record.lines())[-1].endswith("the run is one of segmentation")
+    _, same = begun(tiny(init=str(source)))
+    backbone = [p for p in flat(first.weights) if "classifier" not in p]
+    for path in backbone:
+        np.testing.assert_array_equal(flat(first.weights)[path], flat(same.weights)[path])
+
+
 def test_a_path_with_an_at_sign_is_a_path(state, tmp_path):
     folder = tmp_path / "run@best"
     folder.mkdir()
