@@ -38,6 +38,7 @@ are those of `goal` in `benchmarks/results.py`. Ratios hold for the machine name
 # Of memory and roofline there are figures; the programs are in the history.
 _TITLES = {
     "startup": "From launch to the first step",
+    "table": "Time to a finished table",
     "loop": "The loop against its bare step",
     "pipeline": "The data pipeline alone",
     "memory": "Peak memory of a training step",

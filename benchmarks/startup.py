@@ -4,7 +4,9 @@
 
 Launches alternate between `off` (everything is compiled anew) and `filled` (all programs lie in JAX's
 persistent cache, `chanattn.training.compilation_cache`); medians count. One launch before them fills the
-cache; it also warms the file system, and is reported as `filling`.
+cache; it also warms the file system, and is reported as `filling`. The yardstick, in the same turns, is what
+no program of JAX and Flax can avoid: importing both, and one compiled call. `processor_s` are processor
+seconds until the first step, which other work on the machine changes less.
 """
 
 import os
@@ -15,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from absl import flags
@@ -25,6 +28,8 @@ from benchmarks import recipes, results
 from chanattn import cli
 from chanattn.training import compilation_cache
 
+_YARDSTICK = "import jax, flax + one compiled call"
+_LEAST = "import flax, jax; jax.jit(lambda x: 2 * x)(1.0).block_until_ready()"
 # The lines of train.py that end a phase, in their order; times count from the launch.
 _PHASES = {"initialised_s": "JAX ", "compiled_s": "compiled in ", "first_step_s": "step 1/"}
 
@@ -42,20 +47,34 @@ def measure(recipe: str, launches: int) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         kept = {k.upper(): str(v) for k, v in compilation_cache.settings(folder).items()}
         none = {"JAX_ENABLE_COMPILATION_CACHE": "false"}
-        times = {"off": [], "filling": [launch(recipe, kept)], "filled": []}
+        times = {"off": [], "filling": [launch(recipe, kept)], "filled": [], _YARDSTICK: []}
         for _ in track(range(launches), f"startup of {recipe}", console=Console(stderr=True)):
+            times[_YARDSTICK].append(yardstick(none))
             times["off"].append(launch(recipe, none))
             times["filled"].append(launch(recipe, kept))
+    names = [*_PHASES, "processor_s"]
     return [
         {
-            "recipe": recipe,
-            "cache": cache,
+            "recipe": _YARDSTICK if kind == _YARDSTICK else recipe,
+            "cache": None if kind == _YARDSTICK else kind,
             "launches": len(each),
-            **{phase: statistics.median(t[phase] for t in each) for phase in _PHASES},
+            **{n: statistics.median(t[n] for t in each) for n in names if n in each[0]},
             "spread_s": [f(t["first_step_s"] for t in each) for f in (min, max)],
         }
-        for cache, each in times.items()
+        for kind, each in times.items()
     ]
+
+
+def yardstick(variables: dict[str, str]) -> dict[str, float]:
+    """Seconds, and processor seconds, of a process that does the least; in the terms of `launch`."""
+    before, start = os.times(), time.perf_counter()
+    subprocess.run([sys.executable, "-c", _LEAST], env=os.environ | variables, check=True)
+    seconds, after = time.perf_counter() - start, os.times()
+    used = after.children_user + after.children_system
+    return {
+        "first_step_s": seconds,
+        "processor_s": used - before.children_user - before.children_system,
+    }
 
 
 def launch(recipe: str, variables: dict[str, str]) -> dict[str, float]:
@@ -83,10 +102,11 @@ def launch(recipe: str, variables: dict[str, str]) -> dict[str, float]:
             try:
                 assert process.stdout is not None
                 times = read_phases(process.stdout, start)
+                times |= processor_seconds(process.pid)
             finally:
                 if process.poll() is None:  # with its workers; what it has written is thrown away
                     os.killpg(process.pid, signal.SIGKILL)
-        if len(times) < len(_PHASES):
+        if not times.keys() >= _PHASES.keys():
             errors.seek(0)
             raise RuntimeError(f"the training of {recipe} ended early:\n{errors.read()[-2000:]}")
         return times
@@ -102,6 +122,17 @@ def read_phases(lines: Iterable[str], start: float) -> dict[str, float]:
         if len(times) == len(_PHASES):
             break
     return times
+
+
+def processor_seconds(process: int) -> dict[str, float]:
+    """`processor_s` of a running process without its children; nothing where that is not told."""
+    try:
+        fields = (
+            Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        )
+    except OSError:
+        return {}
+    return {"processor_s": (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")}
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:

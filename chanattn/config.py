@@ -56,7 +56,8 @@ RUN = {
     "kernels": Field("auto", choice("auto", "onednn", "xla", "plain"),
         "Convolutions on the CPU, see `chanattn.layers.kernels`."),
     "compilation_cache": Field("", path(),
-        "Folder for compiled programs; empty: none, or $JAX_COMPILATION_CACHE_DIR."),
+        "Folder for compiled programs; empty: $JAX_COMPILATION_CACHE_DIR, or the user's, "
+        "$XDG_CACHE_HOME/chanattn or ~/.cache/chanattn; none: they are not kept."),
     "deterministic": Field(False, boolean(),
         "GPU: only operations that give the same bits every time; slower."),
     "precision": Field("float32", choice("float32", "bfloat16"),

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from chanattn import threefry
+
 if TYPE_CHECKING:
     import jax
 
@@ -45,6 +47,11 @@ def key(seed: "int | jax.Array", stream: str) -> "jax.Array":
 
     # Whatever JAX_DEFAULT_PRNG_IMPL says: a run that is continued elsewhere goes on with the same numbers.
     return jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), STREAMS.index(stream))
+
+
+def host_key(seed: int, stream: str) -> np.ndarray:
+    """The same root as `key` gives, for `chanattn.threefry`."""
+    return threefry.fold_in(threefry.key(seed), STREAMS.index(stream))
 
 
 def sequence(seed: int, stream: str, *place: int) -> np.random.SeedSequence:

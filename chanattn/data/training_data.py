@@ -2,7 +2,6 @@
 
 import abc
 from collections.abc import Iterator
-from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from chanattn import random_streams
+from chanattn import random_streams, threefry
 from chanattn.batch import Batch
 from chanattn.data import placement
 from chanattn.data.batches import TrainingBatches, example_bytes
@@ -23,7 +22,6 @@ from chanattn.data.prefetch import Prefetch
 from chanattn.data.source import Source
 from chanattn.data.stream import check_shared_memory, shared_memory, stream
 from chanattn.errors import UsageError
-from chanattn.few_calls import jit_for_few_calls
 
 #: What one step gets: a pytree of global arrays on the mesh. Opaque to all but `prepare`.
 Feed = Any
@@ -126,16 +124,13 @@ class DeviceTrainingData(TrainingData):
         examples = len(arrays["image"])
         super().__init__(config, mesh, source, fit, examples)
         self._arrays = {name: placement.put_copies(array, mesh) for name, array in arrays.items()}
-        self._order = jit_for_few_calls(
-            partial(epoch_order, examples=examples), placement.replicated(mesh)
-        )
 
     def feeds(self, start_step: int) -> Iterator[Feed]:
         """See `TrainingData.feeds`."""
         epoch, done = divmod(start_step, self.steps_per_epoch)
         while True:
-            order = self._order(np.uint32(self.seed), np.int32(epoch))
-            feed = {"arrays": self._arrays, "order": order}
+            order = epoch_order(self.seed, epoch, self.num_examples)
+            feed = {"arrays": self._arrays, "order": placement.put_copies(order, self.mesh)}
             for _ in range(done, self.steps_per_epoch):
                 yield feed
             epoch, done = epoch + 1, 0
@@ -154,10 +149,11 @@ class DeviceTrainingData(TrainingData):
         """See `TrainingData.close`; there is nothing to end."""
 
 
-def epoch_order(seed: jax.Array, epoch: jax.Array, examples: int) -> jax.Array:
+def epoch_order(seed: int, epoch: int, examples: int) -> np.ndarray:
     """A permutation of 0 .. examples - 1, (examples,) int32, that depends on seed and epoch alone."""
-    key = jax.random.fold_in(random_streams.key(seed, "order"), epoch)
-    return jax.random.permutation(key, examples)
+    return threefry.permutation(
+        threefry.fold_in(random_streams.host_key(seed, "order"), epoch), examples
+    )
 
 
 class StreamedTrainingData(TrainingData):

@@ -78,7 +78,8 @@ def main() -> None:
     from chanattn.analysis.cost import of_configs
     from chanattn.training import compilation_cache
 
-    compilation_cache.enable(sweep / "cache")
+    if not compilation_cache.usable():
+        compilation_cache.enable(sweep / "cache")
     index = read(sweep)
     configs = {}
     if index is None:

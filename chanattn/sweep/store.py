@@ -3,7 +3,7 @@
     SWEEP/sweep.json               the grid and the published figures
     SWEEP/jobs/<dir>/seed<k>.json  the resolved config of each run
     SWEEP/runs/<dir>/seed<k>/      the run directories
-    SWEEP/cache/                   compiled programs
+    SWEEP/cache/                   compiled programs, where the user has no folder for them
 
 A changed grid adds variants and seeds to what is there, and takes nothing away.
 """

@@ -96,7 +96,7 @@ def _train(told: Mapping[str, str], build: Any) -> None:
         config = from_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"--job_config={path} cannot be read ({error})") from error
-    if told.get("cache") and not config.compilation_cache:
+    if told.get("cache") and not config.compilation_cache and not compilation_cache.usable():
         compilation_cache.enable(told["cache"])
     loop.train_and_evaluate(config, told["workdir"], build=build)
     if mesh.is_primary():

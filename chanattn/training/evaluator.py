@@ -132,7 +132,7 @@ class Evaluator:
         if kind not in self._programs:
             everywhere = replicated(self._mesh)
             sums, _ = jax.eval_shape(self._sums, weights, feed)
-            zero = jax.device_put(Totals.like(sums), everywhere)
+            zero = Totals.like(sums, everywhere)
             if self._views.window is None:
                 program = jax.jit(self._step, out_shardings=everywhere)
                 self._programs[kind] = program.lower(weights, feed, zero).compile(), zero

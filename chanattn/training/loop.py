@@ -13,7 +13,7 @@ from chanattn import random_streams
 from chanattn.paths import to_path
 from chanattn.runs.layout import CHECKPOINTS
 from chanattn.runs.summary import Summary
-from chanattn.training import compilation_cache, initial, process
+from chanattn.training import initial, process
 from chanattn.training.agreement import decided
 from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.experiment import Experiment
@@ -84,8 +84,6 @@ def train_and_evaluate(
     # Of several processes the first one does, in `open_run`, once JAX has started.
     if not jax.distributed.is_initialized():
         check_run(workdir, config, allow_config_change=allow_config_change)
-    if config.compilation_cache:
-        compilation_cache.enable(config.compilation_cache)
 
     with ExitStack() as stack:
         interrupt = stack.enter_context(Interrupt())

@@ -22,7 +22,7 @@ from chanattn.data.placement import AXIS
 from chanattn.errors import NonFinite, Preempted, RunFailed, SaveFailed, UsageError
 from chanattn.layers import kernels
 from chanattn.streams import say
-from chanattn.training import variables
+from chanattn.training import compilation_cache, variables
 from chanattn.training.allocator import keep_freed_memory
 
 _DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
@@ -82,9 +82,11 @@ def setup(config: ConfigDict) -> Mesh:
     with what is there.
 
     Raises:
-        UsageError: the platform or the kernels are absent, or the batch cannot be divided over the devices.
+        UsageError: the platform, the kernels or the folder of compiled programs are absent, or the batch
+            cannot be divided over the devices.
     """
     variables.check()
+    compilation_cache.choose(config.compilation_cache)
     kernels.choose(config.kernels)
     if config.platform == "cpu":
         jax.config.update("jax_platforms", "cpu")

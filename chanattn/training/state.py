@@ -47,11 +47,11 @@ class Totals:
         return cls(zero_totals(names), zero_totals(names))
 
     @classmethod
-    def like(cls, sums: PyTree) -> Self:
-        """Zeros of the shapes and types of some sums, which may be abstract."""
+    def like(cls, sums: PyTree, place: jax.sharding.Sharding) -> Self:
+        """Zeros of the shapes and types of some sums, which may be abstract; no program makes them."""
 
         def zeros(sum: Any) -> jax.Array:
-            return jnp.zeros(sum.shape, sum.dtype)
+            return jax.device_put(np.zeros(sum.shape, sum.dtype), place)
 
         return cls(jax.tree.map(zeros, sums), jax.tree.map(zeros, sums))
 

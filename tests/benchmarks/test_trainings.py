@@ -1,12 +1,15 @@
 """What startup, loop and pipeline measure, in small."""
 
 import io
+import os
 import time
 
+import numpy as np
 import pytest
 
-from benchmarks import loop, pipeline, recipes, startup
+from benchmarks import loop, pipeline, recipes, startup, table
 from benchmarks.results import ROOT
+from chanattn.data.sources import open_source
 from chanattn.errors import UsageError
 from chanattn.training.validate import validate
 
@@ -51,6 +54,32 @@ def test_the_lines_are_those_that_the_loop_prints():
     assert 'f"JAX {' in mesh
     assert 'f"compiled in {' in progress
     assert 'f"step {step}/{' in progress
+
+
+def test_processor_seconds_of_this_process_are_those_of_its_clock():
+    told = startup.processor_seconds(os.getpid())["processor_s"]
+    assert told == pytest.approx(time.process_time(), abs=0.5)
+
+
+def test_the_peer_of_the_table_gets_the_pictures_that_we_train_on(tmp_path):
+    table.write_data(tmp_path / "digits.npz")
+    config = recipes.load("digits")
+    with np.load(tmp_path / "digits.npz") as stored:
+        for split in ("train", "test"):
+            ours = open_source(config.dataset, split)
+            first = ours.read([0])[0]
+            expected = np.asarray(first.image, np.float32) / 255
+            np.testing.assert_allclose(
+                stored[f"{split}_images"][0],
+                np.broadcast_to(expected[..., 0], (3, 8, 8)),
+                rtol=1e-6,
+            )
+            assert len(stored[f"{split}_labels"]) == len(ours)
+
+
+def test_a_row_of_the_table_that_does_not_exist_is_refused():
+    with pytest.raises(UsageError, match="--variants=nine"):
+        table.chosen("nine")
 
 
 @pytest.mark.slow

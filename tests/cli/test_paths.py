@@ -29,7 +29,7 @@ NO_PATHS = {
     "search_metric",
     *("seeds", "only", "mechanisms", "against", "batch_sizes", "precisions", "batches"),
     *("steps_per_dispatch", "recipes", "parts", "model", "mechanism", "numbers", "shapes"),
-    *("rows", "modes", "workers", "imports", "family"),
+    *("rows", "modes", "workers", "imports", "family", "variants", "peers"),
 }
 BAD = ("", " ", "file:///data", "gs://bucket/x", "$NOWHERE/x", "${NOWHERE}", "~nobody_at_all/x")
 

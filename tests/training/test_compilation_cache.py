@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
+import jax
 import pytest
 
 from chanattn.errors import UsageError
@@ -66,3 +68,74 @@ def test_a_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot keep compiled programs in .*file"):
         compilation_cache.settings(tmp_path / "file")
+
+
+# Settings that the tests run under would decide in the place of the user's folder.
+OWN = {"JAX_COMPILATION_CACHE_DIR": "", "PYTHONWARNINGS": "default"}
+BY_DEFAULT = CHILD.replace("import enable", "import choose").replace(
+    "enable(sys.argv[1])", "choose(sys.argv[1])"
+)
+
+
+def by_default(chosen: str, **variables: str) -> tuple[dict[str, float], str]:
+    done = subprocess.run(
+        [sys.executable, "-c", BY_DEFAULT, chosen],
+        cwd=ROOT,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"} | OWN | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), done.stderr
+
+
+def test_programs_are_kept_in_the_folder_of_the_user_and_entries_cut_short_are_replaced(
+    tmp_path: Path,
+) -> None:
+    home = {"XDG_CACHE_HOME": str(tmp_path)}
+    first, _ = by_default("", **home)
+    entries = list((tmp_path / "chanattn" / "compiled").rglob("*-cache"))
+    assert first["cache_hits"] == 0
+    assert entries
+    for entry in entries:  # as a full disk leaves them
+        entry.write_bytes(entry.read_bytes()[:-7])
+    damaged, said = by_default("", **home)
+    assert (damaged["cache_hits"], damaged["value"], said) == (0, first["value"], "")
+    for entry in entries:
+        os.utime(entry, (0, 0))  # nobody writes them any more
+    mended, said = by_default("", **home)
+    assert (mended["cache_hits"], said) == (0, "")
+    for entry in entries:
+        assert zlib.decompress(entry.read_bytes())
+
+
+def test_where_the_user_has_no_folder_one_line_says_so(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "file").write_text("")
+    home = {"XDG_CACHE_HOME": str(tmp_path / "file")}
+    values, said = by_default("", **home)
+    assert values["cache_hits"] == 0
+    assert said.startswith("cannot keep compiled programs in ")
+    assert said.count("\n") == 1
+    assert "--config.compilation_cache=none" in said
+
+
+def test_a_run_that_keeps_no_programs_leaves_the_setting_as_it_was() -> None:
+    with compilation_cache.as_before():
+        compilation_cache.choose("none")
+        assert not jax.config.jax_enable_compilation_cache
+    assert jax.config.jax_enable_compilation_cache
+
+
+def test_what_was_used_longest_ago_gives_way(tmp_path: Path) -> None:
+    for age, name in enumerate("abcd"):
+        path = tmp_path / f"{name}-cache"
+        path.write_bytes(zlib.compress(bytes(1000) + os.urandom(1000)))
+        os.utime(path, (10_000 - age, 10_000 - age))
+    compilation_cache.tidy(tmp_path, limit=2500)
+    assert {path.name for path in tmp_path.iterdir()} == {"a-cache", "b-cache"}
+    (tmp_path / "c-cache").write_bytes(b"\x78half")  # as another process is just writing it
+    compilation_cache.tidy(tmp_path, limit=10_000)
+    assert (tmp_path / "c-cache").exists()

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from chanattn import random_streams, tasks
+from chanattn import random_streams, tasks, threefry
 from chanattn.data import batches, training_data
 from chanattn.data.fit import Fit
 from chanattn.data.source import ArraySource
@@ -76,7 +76,7 @@ def keys_of_runs(mesh):
 def test_no_key_of_a_run_is_used_twice(mesh, monkeypatch):
     keys = []
     for seed, found in keys_of_runs(mesh):
-        monkeypatch.setattr(jax.random, "permutation", lambda key, _: jax.random.key_data(key))
+        monkeypatch.setattr(threefry, "permutation", lambda key, _: key)
         found["order"] = [
             tuple(training_data.epoch_order(seed, epoch, 10).tolist()) for epoch in range(EPOCHS)
         ]

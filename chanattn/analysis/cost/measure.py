@@ -14,13 +14,12 @@ from chanattn.analysis.modules import CONVENTIONS, NetworkCost, network_cost
 from chanattn.analysis.timing import Spread, take_turns
 from chanattn.errors import UsageError
 from chanattn.layers import kernels
-from chanattn.training import compilation_cache
 from chanattn.training.config import to_json
 from chanattn.training.run_directory import environment
 from chanattn.training.validate import validate
 
 FORMAT = 1
-ROUNDS, SECONDS = 10, 0.25
+ROUNDS, SECONDS = 10, 0.1
 TIMES = ("train_step_ms", "infer_ms", "infer_latency_ms")
 
 MEMORY = (
@@ -73,8 +72,6 @@ def of_configs(
             try:
                 variants[name] = counts(config, pictures[name])
                 if speed:
-                    if config.compilation_cache:
-                        compilation_cache.enable(config.compilation_cache)
                     programs[name] = compile_programs(config, pictures[name])
             except UsageError as error:
                 raise UsageError(f"{name}: {error}") from error

@@ -4,6 +4,7 @@ Source: E. Alpaydin and C. Kaynak, "Optical recognition of handwritten digits", 
 Repository, 1998 (its test part).
 """
 
+import functools
 import gzip
 from collections.abc import Sequence
 from importlib.metadata import files
@@ -33,6 +34,7 @@ def open_split(dataset: ConfigDict, split: str, fields: Sequence[str]) -> ArrayS
     return ArraySource(images[chosen], labels[chosen], names, f"digits/{split}")
 
 
+@functools.cache  # for both splits
 def load() -> tuple[np.ndarray, np.ndarray]:
     """What `load_digits` of scikit-learn gives: values 0..16, (1797, 8, 8) float64, and labels (1797,) int64.
 
