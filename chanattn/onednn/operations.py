@@ -1,4 +1,4 @@
-"""Convolution and batch norm on float32 arrays, with their gradients, computed by oneDNN."""
+"""Convolution, batch norm and max pool on float32 arrays, with their gradients, computed by oneDNN."""
 
 import dataclasses
 import functools
@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from chanattn.onednn import convolution as convolutions
-from chanattn.onednn import ffi, normalisation
+from chanattn.onednn import ffi, normalisation, pooling
 from chanattn.onednn.convolution import NOTHING, Geometry, Then
+from chanattn.onednn.pooling import Windows
 from chanattn.onednn.primitive import Operation
 
 _Optional = jax.Array | None
@@ -120,6 +121,27 @@ def _batch_norm_backward(
 _batch_norm.defvjp(_batch_norm_forward, _batch_norm_backward)
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def max_pool(x: jax.Array, windows: Windows) -> jax.Array:
+    """The maximum of each window of x (N, H, W, C); of equal values the first has the gradient."""
+    return _max_pool_forward(x, windows)[0]
+
+
+def _max_pool_forward(x: jax.Array, windows: Windows) -> tuple[jax.Array, jax.Array]:
+    target, places = _max_pool_target("forward", windows)
+    y, where = _call(target, [_like(windows.output), places], x)
+    return y, where
+
+
+def _max_pool_backward(windows: Windows, where: jax.Array, dy: jax.Array) -> tuple[jax.Array]:
+    target, _ = _max_pool_target("backward", windows)
+    (dx,) = _call(target, [_like(windows.image)], dy, where)
+    return (dx,)
+
+
+max_pool.defvjp(_max_pool_forward, _max_pool_backward)
+
+
 def _convolution(
     direction: str,
     geometry: Geometry,
@@ -145,6 +167,14 @@ def _batch_norm_target(
     operation, size = normalisation.batch_norm(direction, shape, eps, relu)
     target = _register("batch_norm", [direction, _text(shape), repr(eps), str(relu)], operation)
     return target, [_bytes(size)] if relu else []
+
+
+@functools.cache
+def _max_pool_target(direction: str, windows: Windows) -> tuple[str, jax.ShapeDtypeStruct]:
+    operation, size = pooling.max_pool(direction, windows)
+    sizes = (windows.size, windows.stride, windows.padding)
+    target = _register("max_pool", [direction, _text(windows.image), _text(sizes)], operation)
+    return target, _bytes(size)
 
 
 def _register(kind: str, parts: list[str], operation: Operation) -> str:
