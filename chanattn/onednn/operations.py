@@ -71,6 +71,26 @@ def _convolution_backward(
 convolution.defvjp(_convolution_forward, _convolution_backward)
 
 
+def pack(kernel: jax.Array, geometry: Geometry) -> jax.Array:
+    """The kernel as bytes in oneDNN's own layout for convolutions of that geometry."""
+    target, size = _packing_target(geometry)
+    return _call(target, [_bytes(size)], kernel)[0]
+
+
+def convolution_of_packed(
+    x: jax.Array,
+    packed: jax.Array,
+    bias: jax.Array,
+    addend: _Optional,
+    geometry: Geometry,
+    relu: bool,
+) -> jax.Array:
+    """As `convolution`, with a kernel from `pack`, which saves a copy; it has no gradient."""
+    then = Then(bias=True, addend=addend is not None, relu=relu)
+    operands = (x, packed, bias) if addend is None else (x, packed, bias, addend)
+    return _convolution("packed", geometry, geometry.output, *operands, then=then)
+
+
 def batch_norm(
     x: jax.Array, scale: jax.Array, shift: jax.Array, eps: float, relu: bool
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -152,10 +172,21 @@ def _convolution(
     return _call(_convolution_target(direction, geometry, then), [_like(shape)], *operands)[0]
 
 
+def name_of(geometry: Geometry) -> str:
+    """A name that no other geometry has."""
+    shapes = [geometry.image, geometry.kernel, geometry.strides, *geometry.padding]
+    return ".".join([*map(_text, [*shapes, geometry.dilation]), str(geometry.groups)])
+
+
+@functools.cache
+def _packing_target(geometry: Geometry) -> tuple[str, int]:
+    operation, size = convolutions.packing(geometry)
+    return _register("packing", [name_of(geometry)], operation), size
+
+
 @functools.cache
 def _convolution_target(direction: str, geometry: Geometry, then: Then) -> str:
-    shapes = [geometry.image, geometry.kernel, geometry.strides, *geometry.padding]
-    parts = [direction, *map(_text, [*shapes, geometry.dilation]), str(geometry.groups)]
+    parts = [direction, name_of(geometry)]
     parts += [name for name, used in dataclasses.asdict(then).items() if used]
     return _register("convolution", parts, convolutions.convolution(direction, geometry, then))
 
