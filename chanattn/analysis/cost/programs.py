@@ -12,7 +12,7 @@ from chanattn.analysis.timing import Repeated
 from chanattn.data import Pictures
 from chanattn.data.placement import AXIS, batch_sharding, replicated
 from chanattn.layers import kernels
-from chanattn.models import folded, folding
+from chanattn.models import folding
 from chanattn.training.experiment import Experiment
 from chanattn.training.validate import validate
 
@@ -110,7 +110,7 @@ def planned_memory(compiled: Any) -> int | None:
 
 
 def forward(experiment: Experiment, weights: Any, batch: int, mesh: Mesh, **how: Any) -> Repeated:
-    """Logits of one batch of random pictures, again and again, with running statistics and `folded` weights.
+    """Logits of one batch of random pictures, again and again, with running statistics.
 
     Args:
         experiment: Whose network it is.
@@ -127,7 +127,6 @@ def forward(experiment: Experiment, weights: Any, batch: int, mesh: Mesh, **how:
     images = jax.random.normal(jax.random.key(0), (batch, *experiment.train.image_shape))
     images = jax.device_put(images, batch_sharding(mesh))
     weights = jax.device_put(weights, replicated(mesh))
-    weights = folded(experiment.model, weights, images.shape)
     run = jax.jit(logits, out_shardings=batch_sharding(mesh)).lower(weights, images).compile()
     return Repeated(lambda carry: (carry, run(weights, images)), **how)
 
