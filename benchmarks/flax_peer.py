@@ -125,9 +125,9 @@ def check(row: Row) -> None:
     Raises:
         UsageError: the row is a module alone, or its mechanism replaces a convolution.
     """
-    if not row.architecture or row.attention in CONV_SLOT:
+    if not row.architecture or row.head or row.attention in CONV_SLOT:
         raise UsageError(
-            f"--against=flax compares networks without attention or with a gate, not {row.name!r}; use"
+            f"--against=flax compares classifiers without attention or with a gate, not {row.name!r}; use"
             " --rows=resnet20,resnet20_se or --against=timm"
         )
 

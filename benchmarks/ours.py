@@ -48,7 +48,8 @@ def config_of(row: Row, devices: int, convolutions: str) -> ConfigDict:
     # A silent branch would make half of the gradients zero.
     c.model.zero_init_residual = False
     if row.architecture:
-        c.model.name = row.architecture
+        c.model.name = row.architecture.partition("-")[0]
+        c.task.name = {"fpn": "segmentation", "fcos": "detection"}.get(row.head, "classification")
         c.model.attention.update(row.options)
         return stand_in(c, Pictures(row.shape[1:], row.num_classes))
     return c

@@ -1,8 +1,9 @@
 """What is measured: a row is a network or a bare attention module, on batches of one shape.
 
-Networks are called `resnet20`, `resnet20_se`, ..., modules `se@32x56x56x256` (N x H x W x C). Options are
-chosen so that both sides compute the same: timm's rounding of widths, timm's form of CBAM and GC, and its SK
-with split input.
+Networks are called `resnet20`, `resnet20_se`, ..., those with the head of a task other than classification
+`resnet18-fpn`, `resnet18-fcos_se`, ..., modules `se@32x56x56x256` (N x H x W x C). Options are chosen so that
+both sides compute the same: timm's rounding of widths, timm's form of CBAM and GC, and its SK with split
+input.
 """
 
 import dataclasses
@@ -27,17 +28,20 @@ MODULE_SHAPES = ((32, 56, 56, 256), (32, 14, 14, 1024), (128, 32, 32, 16))
 
 
 class Architecture(NamedTuple):
-    """A backbone of the benchmark: picture size, classes, and the default batches."""
+    """A network of the benchmark: picture size, classes, the default batches, and the head of a task."""
 
     image_size: int
     num_classes: int
     cpu_batch: int
     gpu_batch: int
+    head: str = ""
 
 
 ARCHITECTURES = {
     "resnet20": Architecture(32, 10, cpu_batch=128, gpu_batch=128),
     "resnet50": Architecture(224, 1000, cpu_batch=16, gpu_batch=256),
+    "resnet18-fpn": Architecture(128, 20, cpu_batch=8, gpu_batch=64, head="fpn"),
+    "resnet18-fcos": Architecture(128, 20, cpu_batch=8, gpu_batch=64, head="fcos"),
 }
 
 
@@ -51,6 +55,7 @@ class Row:
         attention: key of `MECHANISMS`; empty for the plain backbone.
         shape: of the input, (N, H, W, C).
         num_classes: of a network; 0 for a module.
+        head: of a task other than classification, "fpn" or "fcos"; empty for all else.
         precision: float32 or bfloat16.
     """
 
@@ -59,6 +64,7 @@ class Row:
     attention: str
     shape: tuple[int, int, int, int]
     num_classes: int = 0
+    head: str = ""
     precision: str = "float32"
 
     @property
@@ -92,11 +98,12 @@ class Side:
 
 
 def names() -> list[str]:
-    """All names: both backbones plain and with each mechanism, then the modules."""
+    """All names: networks plain and with each mechanism, other tasks' with gates alone; then the modules."""
     networks = [
         f"{architecture}_{attention}".rstrip("_")
-        for architecture in ARCHITECTURES
+        for architecture, of in ARCHITECTURES.items()
         for attention in ("", *MECHANISMS)
+        if not (of.head and attention in CONV_SLOT)
     ]
     modules = [
         f"{attention}@{'x'.join(map(str, shape))}"
@@ -147,14 +154,14 @@ def make(
         module = _module(name)
         if module is not None:
             attention, (default, *sizes) = module
-            backbone, classes = "", 0
+            network, classes, head = "", 0, ""
         else:
-            backbone, _, attention = name.partition("_")
-            size, classes, *batches = ARCHITECTURES[backbone]
+            network, _, attention = name.partition("_")
+            size, classes, *batches, head = ARCHITECTURES[network]
             default, sizes = batches[on_accelerator], [size, size, 3]
         h, w, c = sizes
         shape = (batch_size or default, h, w, c)
-        made.append(Row(name, backbone, attention, shape, classes, precision))
+        made.append(Row(name, network, attention, shape, classes, head, precision))
     return made
 
 

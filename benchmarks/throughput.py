@@ -4,11 +4,12 @@
     python -m benchmarks.throughput --rows=resnet20,resnet20_se --against=flax --modes=train
     python -m benchmarks.throughput --rows='*' --against=timm --torch_python=TORCH/bin/python --json=FILE
 
-Rows are networks (`resnet20`, `resnet50_se`, ...) and attention modules alone (`se@32x56x56x256`: N x H x W x
-C, any shape). Mode train is the step of `train.py`: forward, backward, SGD with momentum, batch statistics;
-of a module alone, forward and backward. Both sides have the same architecture, batch, picture size, precision
-and cores, and take turns; the ratio is the median over the rounds. `--against=timm` starts a second
-interpreter that has torch, torchvision and timm, and takes the faster of eager and `torch.compile`.
+Rows are networks (`resnet20`, `resnet50_se`, `resnet18-fpn`, `resnet18-fcos_se`, ...) and attention modules
+alone (`se@32x56x56x256`: N x H x W x C, any shape). Mode train is the step of `train.py`: forward, backward,
+SGD with momentum, batch statistics; of a module alone, forward and backward. Both sides have the same
+architecture, batch, picture size, precision and cores, and take turns; the ratio is the median over the
+rounds. `--against=timm` starts a second interpreter that has torch, torchvision and timm, and takes the
+faster of eager and `torch.compile`.
 
 Exit codes: 0 done, 2 bad flags, 1 anything else.
 """

@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from benchmarks import torch_tasks
+
 
 def declare_torchvision_operators() -> None:
     """Lets timm import a torchvision whose library does not fit the build of torch.
@@ -83,6 +85,8 @@ def network(row: dict[str, Any]) -> nn.Module:
     attention = row["attention"]
     if not row["architecture"]:
         return _module(attention, row["shape"][-1])
+    if row["head"]:
+        return torch_tasks.NETWORKS[row["head"]](attention, row["num_classes"])
     if row["architecture"] == "resnet20":
         return CifarResNet(attention, row["num_classes"])
     from timm.models import resnest, resnet, sknet

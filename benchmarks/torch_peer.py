@@ -20,8 +20,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.nn import functional
 
+from benchmarks import torch_tasks
 from benchmarks.torch_networks import declare_torchvision_operators, network
 
 LEARNING_RATE = 0.01
@@ -180,14 +180,16 @@ def make_step(
 
         return both
 
-    labels = torch.randint(row["num_classes"], (n,), device=device)
+    objective = torch_tasks.objective(row, device)
+    if options is not None and row["head"]:
+        objective = torch.compile(objective, **options)
     optimizer = torch.optim.SGD(
         parameters, LEARNING_RATE, MOMENTUM, weight_decay=WEIGHT_DECAY, fused=True
     )
 
     def train() -> torch.Tensor:
         optimizer.zero_grad(set_to_none=True)
-        loss = functional.cross_entropy(forward().float(), labels)
+        loss = objective(forward())
         loss.backward()
         optimizer.step()
         return loss.detach()

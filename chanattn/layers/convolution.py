@@ -82,6 +82,11 @@ def _then(
     return jax.nn.relu(y) if relu else y
 
 
+def fits_onednn(geometry: Geometry) -> bool:
+    """Whether oneDNN computes it where it is, of float32 maps."""
+    return _is_ordinary(geometry) and not _is_product(geometry)
+
+
 def _is_ordinary(geometry: Geometry) -> bool:
     """Whether oneDNN takes it: no empty array, no cropping, no window that lies in the padding alone."""
     reach = [d * (taps - 1) for d, taps in zip(geometry.dilation, geometry.kernel, strict=False)]

@@ -18,7 +18,7 @@ from chanattn.models import heads
 from chanattn.models.architectures import ARCHITECTURES
 from chanattn.models.blocks import SHORTCUTS
 from chanattn.models.convnext import ConvNeXt
-from chanattn.models.folding import folding
+from chanattn.models.folding import folded, folding
 from chanattn.models.inverted_residual import InvertedResidualNet
 from chanattn.models.network import Network
 from chanattn.models.nfnet import NFNet
@@ -41,6 +41,7 @@ __all__ = [
     "Slots",
     "VoVNet",
     "create",
+    "folded",
     "folding",
     "from_config",
     "heads",

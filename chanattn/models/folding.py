@@ -11,11 +11,16 @@ that has not chosen it (`layers.kernels`), nothing changes.
 The networks know nothing of this. Flax calls an interceptor with every call of a module's method, and the one
 below remembers what the convolutions have returned. If a norm is given that very array, both are computed at
 once from what the convolution was given. Nobody needs the first result then, and the compiler drops it.
+
+The kernels are multiplied and brought into oneDNN's layout in every call. Where one network is called again
+and again on few pictures, this can be done beforehand, for one shape of pictures:
+
+    variables = models.folded(model, variables, images.shape)
 """
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import flax.linen as nn
@@ -24,8 +29,39 @@ import jax.numpy as jnp
 from jax import lax
 
 from chanattn.layers import BatchNorm, Conv, activation, kernels
-from chanattn.layers.convolution import convolve
+from chanattn.layers.convolution import convolve, fits_onednn
 from chanattn.models.block import Block
+from chanattn.onednn import operations
+from chanattn.onednn.convolution import Geometry
+
+FOLDED = "folded"
+"""Collection of variables: kernels in oneDNN's layout and biases, by the geometry of the convolution."""
+
+
+def folded(
+    model: nn.Module, variables: Mapping[str, Any], shape: tuple[int, ...], **inputs: Any
+) -> Mapping[str, Any]:
+    """The variables, and what `folding` makes of them for pictures of that shape, in the collection `FOLDED`.
+
+    They give the same results. For pictures of another shape they do as before, and so do all where oneDNN
+    does not compute. When the variables change, this is to be called anew.
+
+    Args:
+        model: Called as `apply(variables, images, train=False)`.
+        variables: Of it.
+        shape: Of the pictures, (N, H, W, C).
+        **inputs: What else it is given.
+    """
+    if kernels.current() != "onednn":
+        return variables
+
+    @jax.jit
+    def keep(variables: Mapping[str, Any]) -> Any:
+        images = jnp.zeros(shape)
+        with folding():
+            return model.apply(variables, images, train=False, mutable=[FOLDED], **inputs)[1]
+
+    return {**variables, **keep(variables)}
 
 
 @contextlib.contextmanager
@@ -38,10 +74,11 @@ def folding() -> Iterator[None]:
         yield
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class _Convolution:
-    """How a map was computed."""
+    """How a map was computed, and by which module."""
 
+    module: Conv
     image: jax.Array
     kernel: jax.Array
     bias: jax.Array | None
@@ -50,13 +87,27 @@ class _Convolution:
     def scaled(self, factor: jax.Array, shift: jax.Array) -> "_Convolution":
         """The convolution whose result is y * factor + shift."""
         bias = shift if self.bias is None else self.bias * factor + shift
-        return _Convolution(self.image, self.kernel * factor, bias, self.window)
+        return dataclasses.replace(self, kernel=self.kernel * factor, bias=bias)
 
     def then(self, act: str, addend: jax.Array | None = None) -> jax.Array:
         """act(y + addend)."""
         relu = act == "relu"
-        y = convolve(self.image, self.kernel, self.bias, addend, relu=relu, **self.window)
+        y = self._by_kept(addend, relu)
+        if y is None:
+            y = convolve(self.image, self.kernel, self.bias, addend, relu=relu, **self.window)
         return activation(act)(y) if act and not relu else y
+
+    def _by_kept(self, addend: jax.Array | None, relu: bool) -> jax.Array | None:
+        """The same by what `folded` has kept, or keeps now; None if there is nothing."""
+        geometry = Geometry(self.image.shape, self.kernel.shape, **self.window)
+        name = operations.name_of(geometry)
+        if self.module.is_mutable_collection(FOLDED) and fits_onednn(geometry):
+            kept = operations.pack(self.kernel, geometry), self.bias
+            self.module.put_variable(FOLDED, name, kept)
+        if not self.module.has_variable(FOLDED, name):
+            return None
+        packed, bias = self.module.get_variable(FOLDED, name)
+        return operations.convolution_of_packed(self.image, packed, bias, addend, geometry, relu)
 
 
 class _Folding:
@@ -107,7 +158,7 @@ def _by_onednn(conv: Conv, x: jax.Array) -> bool:
 
 def _convolution(conv: Conv, x: jax.Array) -> _Convolution:
     parameters = conv.variables["params"]
-    return _Convolution(x, parameters["kernel"], parameters.get("bias"), conv.window(x))
+    return _Convolution(conv, x, parameters["kernel"], parameters.get("bias"), conv.window(x))
 
 
 def _is_linear(norm: BatchNorm) -> bool:

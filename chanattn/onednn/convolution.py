@@ -3,6 +3,7 @@
 import ctypes
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from chanattn.onednn import library as dnnl
 from chanattn.onednn.library import Dims, Pointer, check, create, engine, library
@@ -69,31 +70,25 @@ def convolution(direction: str, geometry: Geometry, then: Then = NOTHING) -> Ope
     """A convolution or one of its gradients.
 
     Args:
-        direction: "forward": buffers x, kernel, bias and addend if there are, y. "input": dy, kernel, dx.
-            "kernel": x, dy, dkernel.
+        direction: "forward": buffers x, kernel, bias and addend if there are, y. "packed": the same with a
+            kernel of `packing`. "input": dy, kernel, dx. "kernel": x, dy, dkernel.
         geometry: shapes and windows.
-        then: of the forward direction.
+        then: of the forward directions.
     """
-    threads = threads_for(math.prod(geometry.output) * math.prod(geometry.kernel[:3]))
+    threads = _threads(geometry)
     dnnl.use_threads(threads)
     image, output = nhwc(geometry.image), nhwc(geometry.output)
     bias = strided(geometry.kernel[3:], (1,))
     plain, free = _kernel_layouts(geometry)
-    window = (
-        Dims(*geometry.strides),
-        Dims(*(d - 1 for d in geometry.dilation)),
-        Dims(*(before for before, _ in geometry.padding)),
-        Dims(*(after for _, after in geometry.padding)),
-    )
-    common = (engine(), dnnl.DIRECT)
-    forward = create(
-        "dnnl_convolution_forward_primitive_desc_create",
-        engine(), dnnl.FORWARD_TRAINING, dnnl.DIRECT, image, free, bias if then.bias else None, output,
-        *window, _attributes(then, output),
-    )  # fmt: skip
-    if direction == "forward":
+    window, common = _window(geometry), (engine(), dnnl.DIRECT)
+    if direction == "packed":
+        plain = free = query(_forward(geometry, free), dnnl.QUERY_WEIGHTS)
+    forward = _forward(geometry, free, then)
+    if direction in ("forward", "packed"):
         added = [(dnnl.BIAS, bias)] * then.bias + [(dnnl.ADDEND, output)] * then.addend
         arguments = [(dnnl.SRC, image), (dnnl.WEIGHTS, plain), *added, (dnnl.DST, output)]
+        if direction == "packed":
+            return Operation(forward, arguments, threads)
         description, layout, which = forward, dnnl.QUERY_WEIGHTS, 1
     elif direction == "input":
         description = create(
@@ -111,6 +106,44 @@ def convolution(direction: str, geometry: Geometry, then: Then = NOTHING) -> Ope
         layout, which = dnnl.QUERY_DIFF_WEIGHTS, 2
     packing = Packing(which, query(description, layout), unpack=direction == "kernel")
     return Operation(description, arguments, threads, packing)
+
+
+def packing(geometry: Geometry) -> tuple[Operation, int]:
+    """What brings a kernel into the layout that "packed" takes, and its bytes: buffers kernel, packed."""
+    threads = _threads(geometry)  # on which the choice of the layout may depend
+    dnnl.use_threads(threads)
+    plain, free = _kernel_layouts(geometry)
+    packed = query(_forward(geometry, free), dnnl.QUERY_WEIGHTS)
+    copy = create(
+        "dnnl_reorder_primitive_desc_create",
+        plain, engine(), packed, engine(), dnnl.own_scratchpad(),
+    )  # fmt: skip
+    size = library().dnnl_memory_desc_get_size(packed)
+    return Operation(copy, [(dnnl.SRC, plain), (dnnl.DST, packed)], threads), size
+
+
+def _forward(geometry: Geometry, kernel: Pointer, then: Then = NOTHING) -> Pointer:
+    """The description of the forward direction with a kernel of that layout."""
+    bias = strided(geometry.kernel[3:], (1,)) if then.bias else None
+    image, output = nhwc(geometry.image), nhwc(geometry.output)
+    return create(
+        "dnnl_convolution_forward_primitive_desc_create",
+        engine(), dnnl.FORWARD_TRAINING, dnnl.DIRECT, image, kernel, bias, output,
+        *_window(geometry), _attributes(then, output),
+    )  # fmt: skip
+
+
+def _threads(geometry: Geometry) -> int:
+    return threads_for(math.prod(geometry.output) * math.prod(geometry.kernel[:3]))
+
+
+def _window(geometry: Geometry) -> tuple[Any, ...]:
+    return (
+        Dims(*geometry.strides),
+        Dims(*(d - 1 for d in geometry.dilation)),
+        Dims(*(before for before, _ in geometry.padding)),
+        Dims(*(after for _, after in geometry.padding)),
+    )
 
 
 def _attributes(then: Then, output: Pointer) -> Pointer:

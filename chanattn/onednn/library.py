@@ -24,7 +24,7 @@ Dims = ctypes.c_int64 * 12
 # dnnl_engine_kind_t, dnnl_stream_flags_t, dnnl_data_type_t, dnnl_format_tag_t, dnnl_alg_kind_t
 CPU, IN_ORDER, FLOAT32, ANY_LAYOUT, DIRECT = 1, 1, 3, 1, 1
 _USER = 1  # dnnl_scratchpad_mode_t
-RELU, BINARY_ADD = 0x20, 0x1FFF0
+RELU, MAXIMUM, BINARY_ADD = 0x20, 0x1FF, 0x1FFF0
 # dnnl_prop_kind_t
 FORWARD_TRAINING, BACKWARD = 64, 128
 # dnnl_normalization_flags_t

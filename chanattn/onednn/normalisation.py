@@ -5,9 +5,7 @@ import math
 
 from chanattn.onednn import library as dnnl
 from chanattn.onednn.library import Pointer, create, engine, library
-from chanattn.onednn.primitive import Operation, nhwc, query, strided, threads_for
-
-_PASSES = 64  # a batch norm waits for memory: a value costs as much as that many multiplications
+from chanattn.onednn.primitive import MEMORY_BOUND, Operation, nhwc, query, strided, threads_for
 
 
 def batch_norm(
@@ -23,7 +21,7 @@ def batch_norm(
         eps: added to the variance, which is the biased one.
         relu: whether a ReLU follows.
     """
-    threads = threads_for(_PASSES * math.prod(shape))
+    threads = threads_for(MEMORY_BOUND * math.prod(shape))
     dnnl.use_threads(threads)
     x, vector = nhwc(shape), strided((shape[-1],), (1,))
     flags = ctypes.c_uint(dnnl.USE_SCALE | dnnl.USE_SHIFT | (dnnl.FUSE_RELU if relu else 0))

@@ -1,4 +1,4 @@
-"""Convolution and batch norm on float32 arrays, with their gradients, computed by oneDNN."""
+"""Convolution, batch norm and max pool on float32 arrays, with their gradients, computed by oneDNN."""
 
 import dataclasses
 import functools
@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from chanattn.onednn import convolution as convolutions
-from chanattn.onednn import ffi, normalisation
+from chanattn.onednn import ffi, normalisation, pooling
 from chanattn.onednn.convolution import NOTHING, Geometry, Then
+from chanattn.onednn.pooling import Windows
 from chanattn.onednn.primitive import Operation
 
 _Optional = jax.Array | None
@@ -70,6 +71,26 @@ def _convolution_backward(
 convolution.defvjp(_convolution_forward, _convolution_backward)
 
 
+def pack(kernel: jax.Array, geometry: Geometry) -> jax.Array:
+    """The kernel as bytes in oneDNN's own layout for convolutions of that geometry."""
+    target, size = _packing_target(geometry)
+    return _call(target, [_bytes(size)], kernel)[0]
+
+
+def convolution_of_packed(
+    x: jax.Array,
+    packed: jax.Array,
+    bias: jax.Array,
+    addend: _Optional,
+    geometry: Geometry,
+    relu: bool,
+) -> jax.Array:
+    """As `convolution`, with a kernel from `pack`, which saves a copy; it has no gradient."""
+    then = Then(bias=True, addend=addend is not None, relu=relu)
+    operands = (x, packed, bias) if addend is None else (x, packed, bias, addend)
+    return _convolution("packed", geometry, geometry.output, *operands, then=then)
+
+
 def batch_norm(
     x: jax.Array, scale: jax.Array, shift: jax.Array, eps: float, relu: bool
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -120,6 +141,27 @@ def _batch_norm_backward(
 _batch_norm.defvjp(_batch_norm_forward, _batch_norm_backward)
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def max_pool(x: jax.Array, windows: Windows) -> jax.Array:
+    """The maximum of each window of x (N, H, W, C); of equal values the first has the gradient."""
+    return _max_pool_forward(x, windows)[0]
+
+
+def _max_pool_forward(x: jax.Array, windows: Windows) -> tuple[jax.Array, jax.Array]:
+    target, places = _max_pool_target("forward", windows)
+    y, where = _call(target, [_like(windows.output), places], x)
+    return y, where
+
+
+def _max_pool_backward(windows: Windows, where: jax.Array, dy: jax.Array) -> tuple[jax.Array]:
+    target, _ = _max_pool_target("backward", windows)
+    (dx,) = _call(target, [_like(windows.image)], dy, where)
+    return (dx,)
+
+
+max_pool.defvjp(_max_pool_forward, _max_pool_backward)
+
+
 def _convolution(
     direction: str,
     geometry: Geometry,
@@ -130,10 +172,21 @@ def _convolution(
     return _call(_convolution_target(direction, geometry, then), [_like(shape)], *operands)[0]
 
 
+def name_of(geometry: Geometry) -> str:
+    """A name that no other geometry has."""
+    shapes = [geometry.image, geometry.kernel, geometry.strides, *geometry.padding]
+    return ".".join([*map(_text, [*shapes, geometry.dilation]), str(geometry.groups)])
+
+
+@functools.cache
+def _packing_target(geometry: Geometry) -> tuple[str, int]:
+    operation, size = convolutions.packing(geometry)
+    return _register("packing", [name_of(geometry)], operation), size
+
+
 @functools.cache
 def _convolution_target(direction: str, geometry: Geometry, then: Then) -> str:
-    shapes = [geometry.image, geometry.kernel, geometry.strides, *geometry.padding]
-    parts = [direction, *map(_text, [*shapes, geometry.dilation]), str(geometry.groups)]
+    parts = [direction, name_of(geometry)]
     parts += [name for name, used in dataclasses.asdict(then).items() if used]
     return _register("convolution", parts, convolutions.convolution(direction, geometry, then))
 
@@ -145,6 +198,14 @@ def _batch_norm_target(
     operation, size = normalisation.batch_norm(direction, shape, eps, relu)
     target = _register("batch_norm", [direction, _text(shape), repr(eps), str(relu)], operation)
     return target, [_bytes(size)] if relu else []
+
+
+@functools.cache
+def _max_pool_target(direction: str, windows: Windows) -> tuple[str, jax.ShapeDtypeStruct]:
+    operation, size = pooling.max_pool(direction, windows)
+    sizes = (windows.size, windows.stride, windows.padding)
+    target = _register("max_pool", [direction, _text(windows.image), _text(sizes)], operation)
+    return target, _bytes(size)
 
 
 def _register(kind: str, parts: list[str], operation: Operation) -> str:

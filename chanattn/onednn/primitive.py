@@ -34,7 +34,8 @@ class Packing:
 
 # Below, waking a second thread takes longer than it saves, and much longer on a machine that is busy.
 _LEAST_WORK = 1 << 24
-
+MEMORY_BOUND = 64
+"""Norms and pools wait for memory: a value costs as much as that many multiplications."""
 
 _ALIGNMENT = 64  # bytes: a line of the cache
 

@@ -57,14 +57,18 @@ def test_patterns_choose_groups_and_each_row_once():
     assert len(rows.choose("*@*")) == 18
     assert rows.choose("*") == rows.names()
     assert rows.choose("gc@2x3x5x8") == ["gc@2x3x5x8"]
+    assert rows.choose("resnet18-fcos*") == [
+        "resnet18-fcos",
+        *(f"resnet18-fcos_{name}" for name in ("se", "eca", "cbam", "gc")),
+    ]
 
 
 @pytest.mark.parametrize(
     ("on_accelerator", "given", "batches"),
-    [(False, 0, [128, 16, 32]), (True, 0, [128, 256, 32]), (False, 8, [8, 8, 8])],
+    [(False, 0, [128, 16, 8, 32]), (True, 0, [128, 256, 64, 32]), (False, 8, [8, 8, 8, 8])],
 )
 def test_batches(on_accelerator, given, batches):
-    names = ["resnet20", "resnet50", "se@32x14x14x1024"]
+    names = ["resnet20", "resnet50", "resnet18-fpn_se", "se@32x14x14x1024"]
     made = rows.make(names, batch_size=given, on_accelerator=on_accelerator, precision="float32")
     assert [r.batch for r in made] == batches
 
@@ -114,6 +118,14 @@ def test_the_ratio_is_the_median_of_the_ratios_of_rounds():
     entry = throughput.measure(row("resnet20", 1), "train", sides, rounds=3, seconds=0.0)
     assert entry["ratio"] == pytest.approx(1.25)
     assert (entry["ratio_lowest"], entry["ratio_highest"]) == pytest.approx((0.75, 2.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "task"), [("resnet18-fpn", "segmentation"), ("resnet18-fcos_eca", "detection")]
+)
+def test_a_network_with_another_head_is_trained_in_its_task(name, task):
+    config = ours.config_of(row(name), 1, "auto")
+    assert (config.model.name, config.task.name) == ("resnet18", task)
 
 
 def test_different_networks_have_none():

@@ -12,7 +12,13 @@ from benchmarks.torch_client import TorchProcess
 from chanattn.errors import UsageError
 from tests.conftest import ROOT
 
-FILES = ("__init__.py", "torch_peer.py", "torch_networks.py", "torch_table.py")
+FILES = (
+    "__init__.py",
+    "torch_peer.py",
+    "torch_networks.py",
+    "torch_table.py",
+    "torch_tasks.py",
+)
 
 
 def start(python: str) -> None:
@@ -29,7 +35,9 @@ def test_its_interpreter_needs_nothing_of_ours(name: str) -> None:
         elif isinstance(node, ast.ImportFrom):
             assert node.module is not None
             assert node.module.partition(".")[0] in allowed
-            if node.module.startswith("benchmarks"):
+            if node.module == "benchmarks":
+                assert {f"{alias.name}.py" for alias in node.names} <= set(FILES)
+            elif node.module.startswith("benchmarks"):
                 assert node.module.rpartition(".")[2] + ".py" in FILES
 
 

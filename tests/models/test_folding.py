@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
 from chanattn import models, onednn
 from chanattn.layers import BatchNorm, Conv, kernels
@@ -74,6 +75,36 @@ def test_what_a_convolution_cannot_hold_is_left_as_it_is(fields):
     wanted, found, names = outputs(Branch(**fields), "onednn")
     assert_close(found, wanted)
     assert not any("bias" in name for name in names)
+
+
+@needs_onednn
+@pytest.mark.parametrize(("name", "gate"), [("resnet10t", "cbam"), ("mobilenetv3_small_050", "se")])
+def test_what_was_folded_before_gives_the_same_without_packing_a_kernel(name, gate):
+    model = models.create(name, num_classes=3, attention=gate)
+    x = jax.random.normal(jax.random.key(0), (2, 40, 40, 3))
+    variables = jax.jit(model.init)(jax.random.key(1), x)
+    stats = jax.tree.map(lambda a: a + jnp.linspace(0, 0.5, a.size), variables["batch_stats"])
+    variables = {**variables, "batch_stats": stats}
+
+    def logits(variables, x):
+        with models.folding():
+            return model.apply(variables, x, train=False)[0]
+
+    with kernels.chosen("onednn"):
+        ready = models.folded(model, variables, x.shape)
+        program = jax.jit(logits).lower(ready, x).compile()
+        packed = flatten_dict(ready["folded"])
+        assert program.as_text().count("chanattn.onednn.convolution.packed") == len(packed) > 10
+        wanted = jax.jit(logits)(variables, x)
+        np.testing.assert_array_equal(program(ready, x), wanted)
+        # Of other pictures nothing was kept.
+        np.testing.assert_allclose(jax.jit(logits)(ready, x[:1]), wanted[:1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("which", ["xla", "plain"])
+def test_other_kernels_fold_nothing_before(which):
+    with kernels.chosen(which):
+        assert models.folded(Branch(), variables := {"params": {}}, X.shape) is variables
 
 
 @pytest.mark.parametrize("which", ["xla", "plain"])
