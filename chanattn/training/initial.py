@@ -361,7 +361,8 @@ def _parts(found: Fit) -> Iterator[Part]:
         into[name] = into.get(name, 0) + count
         other.setdefault(name, 0)
         if path in found.fresh:
-            what = "attention " if parts.is_attention(modules) else ""
+            added = parts.is_attention(modules) and name != parts.HEAD
+            what = "attention " if added else ""
             reasons.setdefault(name, {})[what + found.fresh[path]] = None
     for name in sorted(loaded, key=parts.order):
         yield Part(name, loaded[name], fresh[name], tuple(reasons.get(name, ())))
