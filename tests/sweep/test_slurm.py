@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,9 @@ from chanattn.runs.config import Config
 from chanattn.sweep.launchers import slurm, slurm_queue
 from chanattn.sweep.launchers.base import Ended, Job
 from chanattn.sweep.launchers.slurm import Slurm
-from chanattn.sweep.launchers.slurm_queue import Refused, Request
+from chanattn.sweep.launchers.slurm_queue import Entry, Refused, Request
+from chanattn.sweep.launchers.slurm_runs import Runs
+from chanattn.sweep.place import Place
 from chanattn.training.loop import train_and_evaluate
 
 ACTOR = Path(__file__).parent / "acting_worker.py"
@@ -305,6 +307,50 @@ def test_a_job_whose_worker_hangs_ends_by_itself(
     launcher._stall = 1.0
     launcher.submit(one)
     assert wait_for(launcher) == [Ended(one, None, "no progress for 1 s")]
+
+
+class Listed:
+    """A queue whose jobs do what the test says."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, str] = {}
+        self.cancelled: list[tuple[set[str], bool]] = []
+
+    def submit(self, arguments: Sequence[str]) -> str:
+        number = str(len(self.states) + 1)
+        self.states[number] = "PENDING"
+        return number
+
+    def entries(self, *, fresh: bool = False) -> list[Entry]:
+        return [Entry(number, state) for number, state in self.states.items()]
+
+    def cancel(self, numbers: Collection[str], *, begun: bool = True) -> None:
+        if numbers:
+            self.cancelled.append((set(numbers), begun))
+            self.states |= dict.fromkeys(numbers, "CANCELLED")
+
+
+def test_there_are_no_more_jobs_than_allowed_or_needed(tmp_path: Path) -> None:
+    launcher = Slurm(tmp_path, Request(), "local", parallel=3, slow_files=0.0)
+    queue = launcher._queue = Listed()
+    jobs = [job(tmp_path, "quick", seed) for seed in range(5)]
+    for one in jobs:
+        launcher.submit(one)
+    assert list(queue.states) == ["1", "2", "3"]
+    queue.states["1"] = "RUNNING"
+    runs, place = Runs(tmp_path / "slurm"), Place({}, 0.0)
+    runs.begin("1")
+    for one in jobs[:3]:
+        assert runs.take("1", place) == one
+        runs.end("1", Ended(one, 0))
+    assert {ended.job for ended in launcher.poll()} == set(jobs[:3])
+    assert runs.take("1", place) == jobs[3]
+    assert list(launcher.running()) == [jobs[3]]
+    launcher.poll()
+    assert queue.cancelled == [({"3"}, False)]
+    queue.states["1"] = "NODE_FAIL"
+    assert list(launcher.poll()) == [Ended(jobs[3], None, "job 1: NODE_FAIL")]
+    assert len(queue.states) == 3
 
 
 def test_more_jobs_than_slurm_takes_wait_their_turn(

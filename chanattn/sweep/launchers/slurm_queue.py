@@ -248,9 +248,11 @@ class Processes:
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             try:
                 words = os.fsdecode(path.read_bytes()).split("\0")
+                leads = os.getsid(int(path.parent.name)) == int(path.parent.name)
             except OSError:  # it has just ended
                 continue
-            if _JOB in words and Path(words[words.index(_JOB) + 1]) == self._logs:
+            # A worker that the job is just starting has its command for a moment, but not its session.
+            if leads and _JOB in words and Path(words[words.index(_JOB) + 1]) == self._logs:
                 found.add(path.parent.name)
         # One that is just beginning or ending shows no command, but is a process until it is waited for.
         for number, child in list(self._children.items()):
