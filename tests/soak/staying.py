@@ -35,6 +35,7 @@ _MOST_KB = 100.0  # growth a run that is allowed, behind the warm-up
 _WARM_UP = 0.25
 _OTHER_PICTURES = 0.15  # of the runs
 _POLL_S = 0.02
+_TOLD = 10  # runs between two lines
 
 
 def main() -> None:
@@ -69,7 +70,9 @@ def draw(folder: Path, runs: int, variants: int, steps: int, *, seed: int = 0) -
     chosen = [*rates, *pictures][:runs]
     rng.shuffle(chosen)
     while len(chosen) < runs:
-        chosen.append(rng.choice(list(pictures if rng.random() < _OTHER_PICTURES else rates)))
+        # Two other sets in a row would have the worker let go of the first, and of all its variants.
+        other = chosen[-1] in rates and rng.random() < _OTHER_PICTURES
+        chosen.append(rng.choice(list(pictures if other else rates)))
     sweep = dataclasses.replace(sweep, variants=rates | pictures, baseline="rate0", published=())
     seeds = [chosen[:number].count(variant) for number, variant in enumerate(chosen)]
     store.write(folder, recipe, sweep, range(max(seeds) + 1), name="soak", file=RECIPE)
@@ -89,7 +92,7 @@ def watch(jobs: Sequence[Job]) -> list[Sample]:
     first = None
     launcher = Local([{}])
     try:
-        for job in jobs:
+        for number, job in enumerate(jobs, 1):
             began = time.monotonic()
             launcher.submit(job)
             while not (ended := launcher.poll()):
@@ -103,6 +106,8 @@ def watch(jobs: Sequence[Job]) -> list[Sample]:
             memory, threads, files, _ = of_process(pid)
             samples.append((round(time.monotonic() - began, 3), memory, threads, files))
             shutil.rmtree(job.workdir)
+            if number % _TOLD == 0:
+                print(f"{number} of {len(jobs)} runs, {memory:,.0f} MB", flush=True)
     finally:
         launcher.close()
     return samples
@@ -129,7 +134,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags of this program."""
     v: Any = {"flag_values": values}
     flags.DEFINE_integer("runs", 200, "trainings", lower_bound=20, **v)
-    flags.DEFINE_integer("variants", 40, "on the same pictures", lower_bound=1, **v)
+    flags.DEFINE_integer("variants", 36, "on the same pictures", lower_bound=1, **v)
     flags.DEFINE_integer("steps", 2, "of a training", lower_bound=1, **v)
     flags.DEFINE_integer("seed", 0, "of the choice among the variants", **v)
     cli.define_path("json", None, "file to write", **v)
