@@ -15,6 +15,7 @@ import pytest
 from absl.testing import flagsaver
 from small_runs import outcome, tiny_config
 
+from chanattn import models
 from chanattn.cli import PREEMPTED
 from chanattn.errors import UsageError
 from chanattn.files import write_json
@@ -26,6 +27,7 @@ from chanattn.sweep.launchers.slurm_queue import Entry, Refused, Request
 from chanattn.sweep.launchers.slurm_runs import Runs
 from chanattn.sweep.place import Place
 from chanattn.training.loop import train_and_evaluate
+from tests.training.conftest import TinyNet
 
 ACTOR = Path(__file__).parent / "acting_worker.py"
 # Slurm starts a job within a second on an idle node, but one that is requeued only when its old
@@ -282,7 +284,11 @@ def test_jobs_that_end_before_they_can_take_a_run_are_not_repeated_for_ever(
     assert launcher.running() == []
 
 
-def test_runs_of_one_job_end_as_in_processes_of_their_own(tmp_path: Path) -> None:
+def test_runs_of_one_job_end_as_in_processes_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slurm, "PROGRAM", (sys.executable, "-m", "tests.sweep.tiny_worker"))
+    monkeypatch.setattr(models, "from_config", lambda *_: TinyNet(dropout=0.2))
     config = tiny_config(log_every=2, eval_every=2, checkpoint_every=4)
     config.steps = 4
     launcher = Slurm(tmp_path, Request(minutes=5), "local", parallel=1)
