@@ -214,9 +214,8 @@ class Slurm:
             except Refused as refusal:
                 if not self._accepted:
                     raise UsageError(f"Slurm refuses the job: {refusal}") from refusal
-                self._try_again = (
-                    time.monotonic() + _RETRY_SUBMISSION
-                )  # mostly a limit on queued jobs
+                # Mostly a limit on queued jobs.
+                self._try_again = time.monotonic() + _RETRY_SUBMISSION
             self._accepted = True
             missing -= 1
 
@@ -244,17 +243,16 @@ class Slurm:
         if entries is None:
             return found
         for number in self._jobs - {entry.number for entry in entries if entry.alive}:
-            begun = number in self._unneeded or self._runs.has_begun(number)
-            if not begun and not self._is_missed(number):
+            in_vain = number not in self._unneeded and not self._runs.has_begun(number)
+            if in_vain and not self._is_missed(number):
                 continue
             self._jobs.discard(number)
             self._missing_since.pop(number, None)
-            waits = next(
-                (job for job in self._open.values() if not begun and self._runs.withdraw(job)), None
-            )
-            if waits is not None:
-                del self._open[self._runs.name(waits)]
-                found.append(Ended(waits, None, _why(number, entries)))
+            for name, job in list(self._open.items()):
+                if in_vain and self._runs.withdraw(job):
+                    del self._open[name]
+                    found.append(Ended(job, None, _why(number, entries)))
+                    break
         return found
 
     def _is_missed(self, what: str) -> bool:

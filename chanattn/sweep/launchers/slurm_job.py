@@ -80,8 +80,8 @@ class _Job:
 
     def work(self) -> Ended | None:
         """Computes runs; returns how the last one ended if it was interrupted and saved."""
+        job = self._next()
         self._runs.begin(self._number)
-        job = self._runs.taken(self._number) or self._next()
         while job is not None:
             ended = self._compute(job)
             # SIGTERM ends a worker that does not know yet how to save.
@@ -101,6 +101,9 @@ class _Job:
 
     def _next(self) -> Job | None:
         """A run to compute; None if there has been none for a while, or the time does not suffice for it."""
+        job = self._runs.taken(self._number)
+        if job is not None:
+            return job
         end = time.monotonic() + LINGER
         while not (self.told or self._nearly_over()):
             job = self._runs.take(self._number, self._place)

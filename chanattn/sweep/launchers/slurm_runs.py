@@ -4,7 +4,7 @@
     NUMBER@RUN    computed, or to be continued, by the job of this number
     ended@RUN     of which `outcome@RUN` tells what became of it
     stop@RUN      the sweep wants it to be stopped
-    begun@NUMBER  the job has begun
+    begun@NUMBER  the job has looked for a run
 
 A run goes from one state to the next by the renaming of its file, which succeeds for one process alone. So no
 two jobs take the same run, and what a job has taken stays with it when it is queued again.
@@ -84,7 +84,7 @@ class Runs:
         return Ended(job, told["code"], told["detail"])
 
     def has_begun(self, number: str) -> bool:
-        """Whether a job has come so far as to look for runs."""
+        """Whether a job has come so far as to look for a run."""
         return self._path(_BEGUN, number).exists()
 
     def drop(self, state: str, run: str) -> bool:
@@ -98,11 +98,11 @@ class Runs:
     # What a job does.
 
     def begin(self, number: str) -> None:
-        """Says that the job of this number has begun."""
+        """Says that the job of this number has looked for a run."""
         self._path(_BEGUN, number).touch()
 
     def taken(self, number: str) -> Job | None:
-        """What the job of this number had taken before it was queued again."""
+        """What the job of this number has taken and not ended, before it was queued again for instance."""
         return next((_job(told) for told in self._read(number).values()), None)
 
     def take(self, number: str, place: Place) -> Job | None:
