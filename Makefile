@@ -34,6 +34,7 @@ soak: .venv/installed-dev
 	$(BIN)/python -m tests.soak.kills --json=docs/reliability/soak-kills.json
 	$(BIN)/python -m tests.soak.training --json=docs/reliability/soak-training.json
 	$(BIN)/python -m tests.soak.sweep --json=docs/reliability/soak-sweep.json
+	$(BIN)/python -m tests.soak.staying --json=docs/reliability/soak-staying.json
 	$(BIN)/python -m tests.soak.page
 
 lint: .venv/installed-dev

@@ -9,12 +9,12 @@ a run that crashes the process or is stopped costs nothing but itself.
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chanattn.sweep.launchers.base import Ended, Job
 from chanattn.sweep.watch import start
-from chanattn.sweep.worker import command
+from chanattn.sweep.worker import PROGRAM, command
 
 # Fields of a config that decide how JAX starts, which it does once a process.
 _OF_THE_PROCESS = ("platform", "cpu_devices", "kernels", "deterministic")
@@ -30,34 +30,46 @@ def of_the_process(job: Job) -> tuple[Any, ...] | None:
 
 
 class Staying:
-    """A worker process with its place on the machine.
+    """A worker process.
 
     Attributes:
-        place: environment variables that give it its share of the machine.
         job: what it computes; None while it waits.
         variants: whose programs it has compiled.
         kind: see `of_the_process`.
 
     Args:
         job: its first run.
-        place: see the attribute.
+        variables: added to its environment.
         stall: seconds that it may stand still during a run; 0: for ever.
+        program: what starts it, see `command`.
+        directory: where it is started; None: here.
+        session: gives it a session of its own, see `chanattn.sweep.watch.start`.
     """
 
-    def __init__(self, job: Job, place: Mapping[str, str], stall: float) -> None:
-        self.place, self.variants = dict(place), {job.variant}
+    def __init__(
+        self,
+        job: Job,
+        variables: Mapping[str, str],
+        stall: float,
+        *,
+        program: Sequence[str] = PROGRAM,
+        directory: str | None = None,
+        session: bool = True,
+    ) -> None:
+        self.variants = {job.variant}
         self.job: Job | None = job
         self.kind = of_the_process(job)
-        self._stall = stall
         jobs, self._jobs = os.pipe()
         self._done, done = os.pipe()
         os.set_blocking(self._done, False)
         try:
             self._watch = start(
-                command(job, jobs, done),
+                command(job, jobs, done, program),
                 job.workdir,
                 stall,
-                variables=self.place,
+                variables=variables,
+                directory=directory,
+                session=session,
                 pass_fds=(jobs, done),
             )
         except BaseException:

@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +25,24 @@ from chanattn.errors import UsageError
 from chanattn.runs.layout import OUTPUT
 from chanattn.sweep.launchers.base import Job
 
+PROGRAM = (sys.executable, "-m", "chanattn.sweep.worker")
 _TOLD = ("job_config", "workdir", "cache")  # as `Job.told`
 
 
-def command(job: Job, jobs: int | None = None, done: int | None = None) -> list[str]:
+def command(
+    job: Job, jobs: int | None = None, done: int | None = None, program: Sequence[str] = PROGRAM
+) -> list[str]:
     """The command line that trains `job`, for `chanattn.sweep.watch.start`.
 
     Args:
         job: the run.
         jobs: file descriptor from which a worker that stays reads further ones; None: it does not stay.
         done: file descriptor on which it says that one is done.
+        program: the words before the flags.
     """
     stays = [] if jobs is None else [f"--jobs={jobs}", f"--done={done}"]
     told = [f"--{name}={value}" for name, value in job.told().items()]
-    return [sys.executable, "-m", "chanattn.sweep.worker", "--lifeline", *stays, *told]
+    return [*program, "--lifeline", *stays, *told]
 
 
 def main() -> None:

@@ -41,6 +41,10 @@ class Reuse:
             kept = Experiment.build(config, initial, self._open_data)
         else:
             setup(config)  # what it sets is put back after every run
+            for data, (train, _) in self._data.items():
+                if train is kept.train:
+                    self._data.move_to_end(data)
+                    break
         self._experiments[key] = kept
         if len(self._experiments) > _MOST:
             self._experiments.popitem(last=False)

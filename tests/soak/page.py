@@ -46,7 +46,12 @@ def replace(page: str, text: str) -> str:
 
 def section(reports: Mapping[str, Report]) -> str:
     """The text of the section, Markdown."""
-    parts = {"soak-training": _training, "soak-kills": _kills, "soak-sweep": _sweep}
+    parts = {
+        "soak-training": _training,
+        "soak-kills": _kills,
+        "soak-sweep": _sweep,
+        "soak-staying": _staying,
+    }
     lines = []
     for name, describing in parts.items():
         if f"{name}.json" in reports:
@@ -93,8 +98,21 @@ def _sweep(report: Report) -> list[str]:
         f" {row['most_kills_of_a_run']} times, {row['killed_before_training']} before they had logged"
         f" anything. It ended complete after {row['seconds'] / 60:.0f} minutes, with its report;"
         f" {row['runs_compared']} of the runs that were killed, trained again undisturbed, logged the same"
-        f" numbers to the bit. The steps of a run take {row['seconds_of_steps']:g} s, its worker"
-        f" {row['seconds_a_worker']:g} s (medians): each starts Python and JAX anew.",
+        f" numbers to the bit. The steps of a run take {row['seconds_of_steps']:g} s, all of it"
+        f" {row['seconds_a_worker']:g} s (medians).",
+    ]
+
+
+def _staying(report: Report) -> list[str]:
+    (row,) = report["rows"]
+    before, after = row["memory_mb"]
+    behind = row["runs_behind_warm_up"]
+    return [
+        f"**{row['runs']} runs in one worker**, {row['steps']} steps each, of {row['variants']} variants on"
+        f" four sets of pictures, more than it keeps. In the first {row['runs'] - behind} it comes to keep"
+        f" as much as it may; from then on, the memory that it has allocated goes from {before:,} to"
+        f" {after:,} MB, by a straight line through all {behind} runs {row['growth_kb_a_run']:+g} KB a run,"
+        f" with at most {row['most_threads']} threads and {row['most_files']} open files.",
     ]
 
 

@@ -3,8 +3,8 @@
     python -m tests.soak.sweep --runs=200 --share=0.33 --json=docs/reliability/soak-sweep.json
 
 The sweep is the command that a user gives (`python -m chanattn.sweep`, local launcher), two variants of a
-tiny training. This program watches the processes that it starts and sends SIGKILL to a share of them, each
-at a random moment of its life, whether it imports, compiles, trains, evaluates or saves. Some of the runs
+tiny training. This program watches the processes that it starts and sends SIGKILL to them in a share of their
+runs, each at a random moment, whether it imports, compiles, trains, evaluates or saves. Some of the runs
 that were killed are then trained once more without any disturbance, and their numbers compared.
 """
 
@@ -28,7 +28,7 @@ from tests.soak.runs import logged
 
 SWEEP = "tests/sweep/tiny_sweep.py"
 _POLL_S = 0.05
-_FIRST_GUESS_S = 4.0  # life of a worker, until some have ended by themselves
+_FIRST_GUESS_S = 4.0  # of a run, until some have ended by themselves
 
 
 def main() -> None:
@@ -49,7 +49,7 @@ def soak(
     Args:
         folder: for the sweep and for the repetitions.
         runs: trainings, half of them of each variant.
-        share: probability that a worker is killed, each replacement anew.
+        share: probability that a worker is killed during a run, each repetition anew.
         steps: of a training.
         repeat: killed runs that are trained again undisturbed, to compare.
         seed: of the kills.
@@ -105,11 +105,11 @@ def soak(
 
 
 class _Killer:
-    """Watches the worker processes of a sweep, and kills some.
+    """Watches the worker processes of a sweep, each run of which is one life, and kills some.
 
     Attributes:
-        started: workers seen.
-        kills: of them, how many were killed.
+        started: lives seen.
+        kills: of them, how many were cut short.
         early: of these, how many had logged nothing yet.
         victims: number of kills by run directory.
     """
@@ -123,13 +123,13 @@ class _Killer:
         self._killed: set[int] = set()
 
     def life(self) -> float:
-        """Seconds that a worker lives if it is left alone: the median."""
+        """Seconds that a run takes if it is left alone: the median."""
         return statistics.median(self._lives) if self._lives else _FIRST_GUESS_S
 
     def look(self) -> None:
-        """Notes new workers, kills those whose time has come, and forgets those that have ended."""
-        now, found = time.monotonic(), _workers_of(self._parent)
-        for pid in [pid for pid in self._alive if pid not in found]:
+        """Notes workers with a new run, kills those whose time has come, and forgets what has ended."""
+        now, found = time.monotonic(), workers_of(self._parent)
+        for pid in [pid for pid, (run, *_) in self._alive.items() if found.get(pid) != run]:
             _, birth, _ = self._alive.pop(pid)
             if pid not in self._killed:
                 self._lives.append(now - birth)
@@ -156,17 +156,17 @@ class _Killer:
         self.early += not metrics.exists() or metrics.stat().st_size == 0
 
 
-def _workers_of(parent: int) -> dict[int, str]:
-    """Run directories of the living workers that a process has started, by process."""
+def workers_of(parent: int) -> dict[int, str]:
+    """What the living workers that a process has started compute, as run directories by process."""
     found = {}
     for child in Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="utf-8").split():
         try:
             words = Path(f"/proc/{child}/cmdline").read_text(encoding="utf-8").split("\0")
+            printed = os.readlink(f"/proc/{child}/fd/1")  # of the run under way
         except OSError:
             continue
         if "chanattn.sweep.worker" in words:  # a zombie has no command line
-            (run,) = [word.partition("=")[2] for word in words if word.startswith("--workdir=")]
-            found[int(child)] = run
+            found[int(child)] = str(Path(printed).parent)
     return found
 
 
@@ -183,7 +183,9 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags of this program."""
     v: Any = {"flag_values": values}
     flags.DEFINE_integer("runs", 200, "trainings", lower_bound=2, **v)
-    flags.DEFINE_float("share", 1 / 3, "of the workers that are killed", lower_bound=0, **v)
+    flags.DEFINE_float(
+        "share", 1 / 3, "of the runs during which the worker is killed", lower_bound=0, **v
+    )
     flags.DEFINE_integer("steps", 100, "of a training", lower_bound=1, **v)
     flags.DEFINE_integer("repeat", 8, "killed runs trained again to compare", lower_bound=0, **v)
     flags.DEFINE_integer("seed", 0, "of the kills", **v)

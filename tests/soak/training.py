@@ -70,7 +70,7 @@ def watch(workdir: Path, steps: int) -> tuple[list[Sample], list[Sample]]:
             while process.poll() is None:
                 step = runs.last_step(workdir)
                 if step:
-                    samples.append((time.monotonic() - start, step, *_of_process(process.pid)))
+                    samples.append((time.monotonic() - start, step, *of_process(process.pid)))
                 time.sleep(_POLL_S)
         finally:
             process.kill()
@@ -134,7 +134,7 @@ def thin(rows: Sequence[Sample], most: int) -> list[Sample]:
     return [tuple(round(value, 3) for value in row) for row in rows[::stride]]
 
 
-def _of_process(pid: int) -> Sample:
+def of_process(pid: int) -> Sample:
     """Memory in MB, threads, open files and processor time; nothing of one that has just ended.
 
     The memory is the anonymous part of the resident set: what the process has allocated. Pages of files, such

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from chanattn.cli import PREEMPTED
 from chanattn.sweep import machine, staying
 from chanattn.sweep.launchers.base import Job
 from chanattn.sweep.launchers.local import Local
@@ -112,7 +113,7 @@ def test_a_worker_that_is_told_to_stop_gets_one_signal(roles, monkeypatch) -> No
     until((job.workdir / "starts").exists)
     launcher.stop(job)
     until((job.workdir / "signals").exists)
-    worker = launcher._workers[0]._watch._worker
+    worker = launcher._places[0]._worker._watch._worker
     worker.stdin.close()
     worker.wait()
     assert len((job.workdir / "signals").read_text().splitlines()) == 1
@@ -168,8 +169,8 @@ while True:
 def stays(monkeypatch, tmp_path: Path):
     """Jobs whose stand-in workers stay; with what a process must have been started for."""
 
-    def command(job: Job, *pipes: int) -> list[str]:
-        return [sys.executable, "-c", STAYING, str(job.workdir), *map(str, pipes)]
+    def command(job: Job, *pipes: object) -> list[str]:
+        return [sys.executable, "-c", STAYING, str(job.workdir), *map(str, pipes[:2])]
 
     monkeypatch.setattr(staying, "command", command)
 
@@ -214,16 +215,22 @@ def test_a_worker_takes_the_variant_that_it_has_compiled(stays) -> None:
     assert by["a/seed0"] == by["a/seed1"] != by["b/seed0"] == by["b/seed1"]
 
 
-def test_a_worker_that_was_dismissed_is_given_nothing(stays) -> None:
+def test_a_run_waits_for_the_process_that_gives_way_to_its_own_and_can_be_stopped_meanwhile(
+    stays,
+) -> None:
     launcher = Local([{}])
     launcher.submit(stays("a"))
     until(lambda: launcher.poll() is not None and not launcher.running())
-    launcher.submit(stays("b", kernels="xla"))  # for which the worker goes
-    again = stays("c")
-    launcher.submit(again)  # while it does
-    until(lambda: launcher.poll() is not None and not launcher._queue and not launcher.running())
+    stopped, other = stays("b", kernels="xla"), stays("c")
+    launcher.submit(stopped)
+    assert launcher.running() == [stopped]
+    launcher.submit(other)
+    launcher.stop(stopped)
+    ended = []
+    until(lambda: ended.extend(launcher.poll()) or len(ended) == 2)
     launcher.close()
-    assert (again.workdir / "process").exists()
+    assert [(end.job, end.code) for end in ended] == [(stopped, PREEMPTED), (other, 0)]
+    assert not stopped.workdir.exists()
 
 
 def test_what_jax_must_be_started_for_anew_gets_another_process(stays) -> None:

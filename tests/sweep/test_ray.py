@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from chanattn.errors import UsageError
+from chanattn.files import write_json
 from chanattn.runs.metrics_log import read_metrics
 from chanattn.sweep import grid, store
 from chanattn.sweep.controller import Controller
@@ -40,16 +41,15 @@ def until(condition: Callable[[], object]) -> None:
 
 def act(monkeypatch: pytest.MonkeyPatch) -> None:
     """Puts a worker that needs no JAX in the place of the real one; a variant's name is its role."""
-    monkeypatch.setattr(
-        ray_launcher,
-        "command",
-        lambda job: [sys.executable, str(ACTOR), str(job.workdir), job.variant],
-    )
+    monkeypatch.setattr(ray_launcher, "PROGRAM", (sys.executable, str(ACTOR)))
 
 
 def job(sweep: Path, role: str, seed: int = 0) -> Job:
     place = Path(role) / f"seed{seed}"
-    return Job(role, seed, sweep / "jobs" / f"{place}.json", sweep / "runs" / place)
+    config = sweep / "jobs" / f"{place}.json"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    write_json(config, {"platform": "cpu", "cpu_devices": 0, "kernels": "", "deterministic": False})
+    return Job(role, seed, config, sweep / "runs" / place)
 
 
 def starts(one: Job) -> str:
@@ -83,6 +83,12 @@ def test_a_cluster_of_this_machine_computes_stops_and_ends(
             zip(codes, (0, 1, 2), strict=True)
         )
         assert (codes[0].workdir / "output.log").read_text() == "the worker speaks\n"
+
+        one_by_one = [job(tmp_path, "quick", seed) for seed in range(2)]
+        for one in one_by_one:
+            launcher.submit(one)
+            assert wait_for(launcher, 1) == [Ended(one, 0)]
+        assert starts(one_by_one[0]) == starts(one_by_one[1])
 
         killed = job(tmp_path, "long")
         launcher.submit(killed)

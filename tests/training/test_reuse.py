@@ -1,5 +1,7 @@
 """Runs that share what a process has read and compiled end as in processes of their own, to the bit."""
 
+import json
+
 import pytest
 from small_runs import outcome, tiny_config
 
@@ -45,6 +47,18 @@ def test_of_pictures_that_give_way_to_others_nothing_is_kept(tmp_path, monkeypat
         assert len(reuse._experiments) == len(reuse._data) == 1
     train_and_evaluate(c, tmp_path / "alone")
     assert outcome(tmp_path / "2") == outcome(tmp_path / "alone")
+
+
+def test_pictures_in_use_do_not_give_way(tmp_path):
+    reuse = Reuse()
+    for number, crop in enumerate((0, 1, 0, 2)):
+        c = config(number, 0.1)
+        c.dataset.augment.pad_crop = crop
+        train_and_evaluate(c, tmp_path / str(number), build=reuse)
+    assert [json.loads(key)["dataset"]["augment"]["pad_crop"] for key in reuse._experiments] == [
+        0,
+        2,
+    ]
 
 
 def test_no_more_is_kept_than_is_of_use(tmp_path, monkeypatch):

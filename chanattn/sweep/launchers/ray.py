@@ -1,8 +1,8 @@
 """Runs on the nodes of a Ray cluster (https://docs.ray.io), one that exists or one started for this sweep.
 
 Every node must see the sweep's folder and the Python environment under the same paths: a shared file system.
-A node that dies takes its workers along and nothing else; their runs are continued on another one from their
-last checkpoint.
+An actor stays on its node for one run after another. A node that dies takes its workers along and nothing
+else; their runs are continued on another one from their last checkpoint.
 """
 
 import logging
@@ -11,10 +11,9 @@ import signal
 import socket
 import time
 import warnings
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from absl import flags
 
@@ -22,7 +21,9 @@ from chanattn.cli import PREEMPTED
 from chanattn.errors import UsageError
 from chanattn.sweep.launchers.base import Ended, Job
 from chanattn.sweep.launchers.ray_runner import Runner
-from chanattn.sweep.worker import command
+from chanattn.sweep.place import LINGER, pair
+from chanattn.sweep.staying import of_the_process
+from chanattn.sweep.worker import PROGRAM
 
 ADDRESS = flags.DEFINE_string(
     "ray_address",
@@ -50,12 +51,42 @@ def launch(sweep: Path, platform: str, parallel: int, stall: float) -> "Ray":
     return Ray(ADDRESS.value, cpus=CPUS.value, gpus=gpus, parallel=parallel, stall=stall)
 
 
-class _Placed(NamedTuple):
-    """An actor for a run, and what it will answer: that it has a node, and what became of the worker."""
+class _Actor:
+    """A `Runner`, as seen from here.
 
-    actor: Any
-    ready: Any
-    outcome: Any
+    Attributes:
+        handle: Ray's.
+        ready: what it answers once it has a node; None: it has.
+        job: what it computes.
+        outcome: what it will answer of that.
+        variants: as far as is known, those whose programs its worker has compiled.
+        idle_since: when it began to wait.
+    """
+
+    def __init__(self, handle: Any) -> None:
+        self.handle = handle
+        self.ready: Any = handle.ready.remote()
+        self.job: Job | None = None
+        self.outcome: Any = None
+        self.variants: set[str] = set()
+        self.idle_since = 0.0
+        self._kind: object = None
+
+    def fits(self, job: Job) -> bool:
+        """See `chanattn.sweep.place.Place.fits`."""
+        return bool(self.variants) and self._kind == of_the_process(job)
+
+    def give(self, job: Job) -> None:
+        """A run to compute."""
+        if not self.fits(job):
+            self.variants, self._kind = set(), of_the_process(job)
+        self.variants.add(job.variant)
+        self.job, self.outcome = job, self.handle.run.remote(job)
+
+    def wait(self) -> None:
+        """It has nothing to compute from now on."""
+        self.ready = self.job = self.outcome = None
+        self.idle_since = time.monotonic()
 
 
 class Ray:
@@ -96,86 +127,105 @@ class Ray:
         if 0 < gpus < 1:  # JAX takes three quarters of a GPU's memory, whoever else is there
             self._variables.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 * gpus:.3f}")
         self._parallel, self._stall = parallel, stall
-        self._waiting: deque[Job] = deque()
+        self._queue: list[Job] = []
         self._stopped: list[Ended] = []
-        self._placed: dict[Job, _Placed] = {}
+        self._actors: list[_Actor] = []
 
     def submit(self, job: Job) -> None:
         """See `Launcher.submit`."""
-        self._waiting.append(job)
+        self._queue.append(job)
         self._place()
 
     def poll(self) -> Sequence[Ended]:
         """See `Launcher.poll`."""
         found, self._stopped = self._stopped, []
-        found += [self._ended(job) for job in self._answered("outcome")]
+        by_answer = {actor.ready or actor.outcome: actor for actor in self._actors}
+        by_answer.pop(None, None)
+        if by_answer:
+            there, _ = self._ray.wait(list(by_answer), num_returns=len(by_answer), timeout=0)
+            ended = [self._answered(by_answer[answer], answer) for answer in there]
+            found += [each for each in ended if each is not None]
         self._place()
         return found
 
     def running(self) -> Sequence[Job]:
         """See `Launcher.running`."""
-        return self._answered("ready")
+        return [actor.job for actor in self._actors if actor.job is not None]
 
     def stop(self, job: Job) -> None:
         """See `Launcher.stop`."""
-        if job in self._waiting:
-            self._waiting.remove(job)
+        if job in self._queue:
+            self._queue.remove(job)
             self._stopped.append(Ended(job, PREEMPTED))
-        elif job in self.running():
-            self._placed[job].actor.stop.remote()
-        elif job in self._placed:
-            self._ray.kill(self._placed[job].actor)
+        for actor in self._actors:
+            if actor.job == job:
+                actor.handle.stop.remote(job)
 
     def close(self) -> None:
         """See `Launcher.close`; a cluster that was there before goes on without these runs."""
-        self._waiting.clear()
-        for job in self._placed.keys() - set(self.running()):
-            self._ray.kill(self._placed.pop(job).actor)
-        for placed in self._placed.values():
-            placed.actor.stop.remote()
+        self._queue.clear()
+        for actor in self._actors:
+            if actor.job is not None:
+                actor.handle.stop.remote(actor.job)
         deadline = time.monotonic() + _CLOSING
         try:
-            while self._placed and time.monotonic() < deadline:
+            while self.running() and time.monotonic() < deadline:
                 self.poll()
                 time.sleep(0.1)
         finally:
-            killed = [placed.actor.kill.remote() for placed in self._placed.values()]
+            killed = [actor.handle.kill.remote() for actor in self._actors if actor.ready is None]
             if killed:
                 self._ray.wait(killed, num_returns=len(killed), timeout=_KILLING)
-            for placed in self._placed.values():
-                self._ray.kill(placed.actor)
-            self._placed.clear()
+            self._dismiss(list(self._actors))
             self._ray.shutdown()
 
     def _place(self) -> None:
-        while self._waiting and not (self._parallel and len(self._placed) >= self._parallel):
-            job = self._waiting.popleft()
-            actor = self._runner.remote()
-            outcome = actor.run.remote(
-                command(job), str(Path.cwd()), str(job.workdir), self._variables, self._stall
-            )
-            self._placed[job] = _Placed(actor, actor.ready.remote(), outcome)
+        """Gives runs to actors that wait, and has as many more placed as there are runs left."""
+        while self._queue and (waiting := self._idle()):
+            begun = {variant for actor in self._actors for variant in actor.variants}
+            actor, job = pair(self._queue, waiting, begun)
+            self._queue.remove(job)
+            actor.give(job)
+        coming = [actor for actor in self._actors if actor.ready is not None]
+        self._dismiss(coming[len(self._queue) :])
+        if not self._queue:
+            now = time.monotonic()
+            self._dismiss([each for each in self._idle() if now - each.idle_since > LINGER])
+        for _ in self._queue[len(coming) :]:
+            if self._parallel and len(self._actors) >= self._parallel:
+                break
+            told = (PROGRAM, str(Path.cwd()), self._variables, self._stall)
+            self._actors.append(_Actor(self._runner.remote(*told)))
 
-    def _answered(self, what: str) -> list[Job]:
-        """The runs whose actor has answered `what` by now."""
-        by_answer = {getattr(placed, what): job for job, placed in self._placed.items()}
-        if not by_answer:
-            return []
-        there, _ = self._ray.wait(list(by_answer), num_returns=len(by_answer), timeout=0)
-        return [by_answer[answer] for answer in there]
+    def _idle(self) -> list[_Actor]:
+        return [actor for actor in self._actors if actor.ready is None and actor.job is None]
 
-    def _ended(self, job: Job) -> Ended:
-        """How a run ended, which is forgotten; its actor gives back what it had reserved."""
-        placed = self._placed.pop(job)
+    def _dismiss(self, actors: Sequence[_Actor]) -> None:
+        """Ends actors; they give back what they had reserved."""
+        for actor in actors:
+            self._ray.kill(actor.handle)
+            self._actors.remove(actor)
+
+    def _answered(self, actor: _Actor, answer: Any) -> Ended | None:
+        """How a run ended; None if an actor has a node from now on."""
+        job = actor.job
         try:
-            outcome = self._ray.get(placed.outcome)
-        except self._ray.exceptions.RayTaskError as error:  # the worker was never started
-            return Ended(job, None, str(error).strip().splitlines()[-1])
+            ended = self._ray.get(answer)
         except self._ray.exceptions.RayError as error:
+            self._dismiss([actor])
+            if (
+                job is None
+            ):  # it never began; the first run stands for the others, so that this ends some day
+                job = self._queue.pop(0)
+            if isinstance(error, self._ray.exceptions.RayTaskError):  # the worker was never started
+                return Ended(job, None, str(error).strip().splitlines()[-1])
             return Ended(job, None, f"its node died, or its actor there ({type(error).__name__})")
-        finally:
-            self._ray.kill(placed.actor)
-        return Ended(job, None) if outcome is None else Ended.of_worker(job, outcome)
+        actor.wait()
+        if job is None:
+            return None
+        if ended.code != 0:  # and its worker has gone
+            actor.variants.clear()
+        return Ended(job, ended.code, ended.detail)
 
     def _check_room(self, cpus: float, gpus: float) -> None:
         """The cluster is this machine, so that what does not fit never will."""

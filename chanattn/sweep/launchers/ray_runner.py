@@ -1,69 +1,64 @@
-"""What Ray places on a node for each run: an actor that starts the worker there and can stop it."""
+"""What Ray places on a node: an actor in which workers compute one run after another, and can be stopped."""
 
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from chanattn.sweep.watch import Outcome, Watch, start
+from chanattn.cli import PREEMPTED
+from chanattn.sweep.launchers.base import Ended, Job
+from chanattn.sweep.place import Place
 
 _PAUSE = 0.2  # seconds
 
 
 class Runner:
-    """A worker on the node of this actor, as a process of its own.
+    """A place on the node of this actor, whose workers are processes of their own.
 
-    A process, because a worker wants the main thread for its signals, and a JAX that nobody has started yet.
-    Ray calls the methods in threads of their own.
+    Processes, because a worker wants the main thread for its signals, and a JAX that nobody has started yet.
+    They save and stop when this actor dies, in whatever way. Ray calls the methods in threads of their own.
+
+    Args:
+        program: what starts a worker, see `chanattn.sweep.worker.command`.
+        directory: where it is started.
+        variables: added to the environment that Ray gives, in which `CUDA_VISIBLE_DEVICES` names the GPUs of
+            this actor.
+        stall: see `chanattn.sweep.watch.Watch`.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, program: Sequence[str], directory: str, variables: Mapping[str, str], stall: float
+    ) -> None:
         self._lock = threading.Lock()
-        self._watch: Watch | None = None
-        self._stopped = False
+        self._place = Place(variables, stall, program=program, directory=directory)
+        self._stopped = set[Job]()
 
     def ready(self) -> bool:
         """Answers once the actor has a node."""
         return True
 
-    def run(
-        self,
-        command: Sequence[str],
-        directory: str,
-        folder: str,
-        variables: Mapping[str, str],
-        stall: float,
-    ) -> Outcome | None:
-        """Trains, and returns what became of the worker; None if it was stopped before it began.
-
-        Args:
-            command: of the worker, which saves and stops when this actor dies, in whatever way.
-            directory: where the command is run.
-            folder: the run directory.
-            variables: added to the environment that Ray gives, in which `CUDA_VISIBLE_DEVICES` names the
-                GPUs of this actor.
-            stall: see `Watch`.
-        """
+    def run(self, job: Job) -> Ended:
+        """Trains a run, and returns what became of it."""
         with self._lock:
-            if self._stopped:
-                return None
-            watch = self._watch = start(
-                command, Path(folder), stall, variables=variables, directory=directory
-            )
-        while (outcome := watch.poll()) is None:
+            if job in self._stopped:
+                self._stopped.remove(job)
+                return Ended(job, PREEMPTED)
+            self._place.give(job)
+        while True:
+            with self._lock:
+                ended = self._place.poll()
+            if ended is not None:
+                return ended
             time.sleep(_PAUSE)
-        return outcome
 
-    def stop(self) -> None:
-        """SIGTERM to the worker, which saves and stops."""
+    def stop(self, job: Job) -> None:
+        """SIGTERM to the worker of this run, which saves and stops; a run that has not begun never will."""
         with self._lock:
-            self._stopped = True
-            if self._watch is not None:
-                self._watch.stop()
+            if self._place.job == job:
+                self._place.stop()
+            else:
+                self._stopped.add(job)
 
     def kill(self) -> None:
         """SIGKILL to the worker."""
         with self._lock:
-            self._stopped = True
-            if self._watch is not None:
-                self._watch.kill()
+            self._place.kill()

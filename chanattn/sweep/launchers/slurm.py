@@ -1,14 +1,13 @@
-"""Runs as jobs of Slurm (https://slurm.schedmd.com), one each.
+"""Runs in jobs of Slurm (https://slurm.schedmd.com), each of which takes one after another.
 
-A job that is preempted or reaches its time limit saves and is queued again under its number, whether or not
-the sweep is there to see it. Slurm's own list of jobs is what a sweep goes by, never a note of its own: a job
-carries the name of its run directory, so a sweep that was killed finds its jobs again when it is started, and
-no run is computed twice.
+A job that is preempted or reaches its time limit saves and is queued again under its number, and continues
+the run that it had, whether or not the sweep is there to see it. Slurm itself tells a sweep which jobs it
+has, as they carry its mark, and files tell what each of them has taken (`slurm_runs`). So a sweep that was
+killed finds its jobs again when it is started, and no run is computed twice.
 """
 
 import shutil
 import time
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from chanattn.cli import PREEMPTED
 from chanattn.errors import UsageError
 from chanattn.streams import say
 from chanattn.sweep.launchers.base import Ended, Job
-from chanattn.sweep.launchers.slurm_job import outcome
 from chanattn.sweep.launchers.slurm_queue import (
     Entry,
     Processes,
@@ -27,7 +25,8 @@ from chanattn.sweep.launchers.slurm_queue import (
     Request,
     Squeue,
 )
-from chanattn.sweep.worker import command
+from chanattn.sweep.launchers.slurm_runs import ENDED, WAITING, Runs
+from chanattn.sweep.worker import PROGRAM
 
 EXECUTORS = ("slurm", "local")
 
@@ -35,7 +34,7 @@ PARTITION = flags.DEFINE_string("slurm_partition", "", "partition; default: the 
 MINUTES = flags.DEFINE_integer(
     "slurm_time",
     60,
-    "minutes of a job, after which its run saves and is queued again",
+    "minutes of a job, after which its run saves and it is queued again",
     lower_bound=1,
 )
 GPUS = flags.DEFINE_integer("slurm_gpus", 0, "GPUs of a job", lower_bound=0)
@@ -76,13 +75,13 @@ def launch(sweep: Path, platform: str, parallel: int, stall: float) -> "Slurm":
 
 
 class Slurm:
-    """Queues runs at Slurm, and watches them.
+    """Has jobs of Slurm compute runs, and watches them.
 
     Args:
-        sweep: folder of the sweep; the logs go to its folder `slurm`.
+        sweep: folder of the sweep; logs and the list of runs go to its folder `slurm`.
         request: what each job asks for.
         executor: "slurm", or "local" for processes of this machine that act as jobs.
-        parallel: jobs at a time; 0: Slurm gets all, and decides.
+        parallel: jobs at a time; 0: one for each run, and Slurm decides.
         stall: seconds that a worker may stand still; 0: for ever.
         every: seconds between two questions to Slurm.
         slow_files: seconds after which what a job wrote at its end is visible here.
@@ -115,67 +114,71 @@ class Slurm:
                 "there is no sbatch in PATH, so this machine belongs to no Slurm cluster; choose"
                 " --launcher=local, or --slurm_executor=local to try this one out"
             )
-        self._sweep, self._logs = sweep.absolute(), sweep.absolute() / "slurm"
+        logs = sweep.absolute() / "slurm"
         self._parallel, self._stall, self._slow_files = parallel, stall, slow_files
         self._queue: Queue = (
-            Processes(self._logs, request)
-            if executor == "local"
-            else Squeue(self._logs, request, every)
+            Processes(logs, request) if executor == "local" else Squeue(logs, request, every)
         )
-        if self._queue.entries() is None:
+        entries = self._queue.entries()
+        if entries is None:
             raise UsageError("Slurm does not answer: squeue fails here; see whether sinfo works")
-        self._waiting: deque[Job] = deque()
+        self._runs = Runs(logs)
+        alive = {entry.number for entry in entries if entry.alive}
+        self._runs.forget_all_but(alive)
+        self._open: dict[str, Job] = {}
         self._stopped: list[Ended] = []
-        self._accepted = False
+        self._jobs = alive  # that have not ended yet, as far as is known
+        self._unneeded = set[str]()
+        self._accepted = bool(alive)
         self._try_again = 0.0
-        self._numbers: dict[Job, str] = {}
-        self._missing_since: dict[Job, float] = {}
+        self._missing_since: dict[str, float] = {}  # runs and jobs
 
     def submit(self, job: Job) -> None:
-        """Queues a job, or takes up the one that an earlier process of the sweep has queued for its run.
+        """Has a run computed, or waits for the job that has it from an earlier process of the sweep.
 
         Raises:
             UsageError: Slurm refuses the first job.
         """
-        self._waiting.append(job)
-        self._hand_over()
+        name = self._runs.name(job)
+        self._open[name] = job
+        if self._runs.states().get(name) in {None, ENDED}:
+            self._runs.offer(job)
+        self._queue_jobs()
 
     def poll(self) -> Sequence[Ended]:
-        """The jobs that Slurm no longer has."""
-        self._hand_over()
-        entries = self._queue.entries()
-        if entries is None:
-            return []
+        """The runs that have ended, or whose job has."""
+        self._queue_jobs()
         found, self._stopped = self._stopped, []
-        known = {entry.number: entry for entry in entries}
-        for job, number in list(self._numbers.items()):
-            entry = known.get(number)
-            if entry is not None and entry.alive:
-                self._missing_since.pop(job, None)
-                continue
-            ended = self._ended(job, number, entry)
+        states, entries = self._runs.states(), self._queue.entries()
+        for name, job in list(self._open.items()):
+            ended = self._ended(name, job, states.get(name), entries)
             if ended is not None:
-                self._missing_since.pop(job, None)
-                del self._numbers[job]
+                self._missing_since.pop(name, None)
+                del self._open[name]
                 found.append(ended)
-        return found
+        return found + self._in_vain(entries)
 
     def running(self) -> Sequence[Job]:
-        """The jobs that Slurm has started."""
+        """The runs whose job Slurm has started."""
         started = {entry.number for entry in self._queue.entries() or () if entry.running}
-        return [job for job, number in self._numbers.items() if number in started]
+        states = self._runs.states()
+        return [job for name, job in self._open.items() if states.get(name) in started]
 
     def stop(self, job: Job) -> None:
-        """See `Launcher.stop`; of a job that had not begun, Slurm says so some seconds later."""
-        if job in self._numbers:
-            self._queue.cancel({self._numbers[job]})
-        elif job in self._waiting:
-            self._waiting.remove(job)
+        """See `Launcher.stop`; the job that has the run goes on with others."""
+        name = self._runs.name(job)
+        if name not in self._open:
+            return
+        if self._runs.withdraw(job):
+            del self._open[name]
             self._stopped.append(Ended(job, PREEMPTED))
+        else:
+            self._runs.stop(job)
 
     def close(self) -> None:
         """Cancels all jobs of this sweep, an earlier process's too, and waits until they have saved."""
-        self._waiting.clear()
+        for job in self._open.values():
+            self._runs.withdraw(job)
         deadline = time.monotonic() + _CLOSING
         cancelled: set[str] = set()
         while time.monotonic() < deadline:
@@ -187,55 +190,80 @@ class Slurm:
                 if not left:
                     break
             time.sleep(0.5)
-        self._numbers.clear()
+        self._open.clear()
 
-    def _hand_over(self) -> None:
-        """Submits what waits; when Slurm takes no more jobs for now, the rest waits here."""
-        while self._waiting and time.monotonic() >= self._try_again:
-            if self._parallel and len(self._numbers) >= self._parallel:
-                return
-            entries = self._queue.entries()
-            if entries is None:  # whether the job is queued already is not known
-                return
-            job = self._waiting[0]
-            run = self._run(job)
-            queued = [entry.number for entry in entries if entry.alive and entry.run == run]
-            number = queued[0] if queued else self._start(job)
-            if number is None:
-                return
+    def _queue_jobs(self) -> None:
+        """Submits jobs for the runs that wait, as many as Slurm takes, and cancels what is not needed."""
+        entries = self._queue.entries()
+        if entries is None:  # which jobs there are is not known
+            return
+        states = self._runs.states()
+        alive = [entry for entry in entries if entry.alive]
+        free = [entry for entry in alive if entry.number not in states.values()]
+        self._jobs |= {entry.number for entry in alive}
+        missing = sum(states.get(name) == WAITING for name in self._open) - len(free)
+        if missing < 0:
+            pending = [entry.number for entry in free if not entry.running]
+            self._unneeded |= set(pending[missing:])
+            self._queue.cancel(pending[missing:], begun=False)
+        if self._parallel:
+            missing = min(missing, self._parallel - len(alive))
+        while missing > 0 and time.monotonic() >= self._try_again:
+            try:
+                self._jobs.add(self._queue.submit([str(self._stall), *PROGRAM]))
+            except Refused as refusal:
+                if not self._accepted:
+                    raise UsageError(f"Slurm refuses the job: {refusal}") from refusal
+                # Mostly a limit on queued jobs.
+                self._try_again = time.monotonic() + _RETRY_SUBMISSION
             self._accepted = True
-            self._waiting.popleft()
-            self._numbers[job] = number
+            missing -= 1
 
-    def _start(self, job: Job) -> str | None:
-        """The number of a new job; None if it is not accepted now."""
-        folder = self._logs / self._run(job)
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in folder.glob("*.json"):  # of earlier jobs; numbers are given out again some day
-            path.unlink()
-        try:
-            return self._queue.submit(
-                self._run(job), [str(job.workdir), str(self._stall), *command(job)]
-            )
-        except Refused as refusal:
-            if not self._accepted:
-                raise UsageError(f"Slurm refuses the job: {refusal}") from refusal
-            self._try_again = time.monotonic() + _RETRY_SUBMISSION  # mostly a limit on queued jobs
+    def _ended(
+        self, name: str, job: Job, state: str | None, entries: Sequence[Entry] | None
+    ) -> Ended | None:
+        """How a run has ended; None as long as it waits, has a job, or may still tell."""
+        if state == ENDED and (told := self._runs.outcome(job)) is not None:
+            return told
+        if entries is None:
             return None
-
-    def _ended(self, job: Job, number: str, entry: Entry | None) -> Ended | None:
-        """How a job that Slurm no longer has ended; None as long as it may still tell."""
-        told = outcome(self._logs / self._run(job), number)
-        if told is not None:
-            return Ended.of_worker(job, told)
-        since = self._missing_since.setdefault(job, time.monotonic())
-        if time.monotonic() - since < self._slow_files:
+        if state == WAITING or any(entry.alive and entry.number == state for entry in entries):
+            self._missing_since.pop(name, None)
             return None
-        if entry is None:
-            return Ended(job, None, f"job {number} has vanished")
-        why = f" ({entry.reason})" if entry.reason else ""
-        return Ended(job, None, f"job {number}: {entry.state}{why}")
+        if not self._is_missed(name):
+            return None
+        if state is None or state == ENDED:
+            return Ended(job, None, "its job has not told what became of it")
+        self._runs.drop(state, name)
+        return Ended(job, None, _why(state, entries))
 
-    def _run(self, job: Job) -> str:
-        """See `Entry`."""
-        return str(job.workdir.relative_to(self._sweep / "runs"))
+    def _in_vain(self, entries: Sequence[Entry] | None) -> list[Ended]:
+        """For each job that ended before it could take a run, one that waits: no endless row of such jobs."""
+        found: list[Ended] = []
+        if entries is None:
+            return found
+        for number in self._jobs - {entry.number for entry in entries if entry.alive}:
+            in_vain = number not in self._unneeded and not self._runs.has_begun(number)
+            if in_vain and not self._is_missed(number):
+                continue
+            self._jobs.discard(number)
+            self._missing_since.pop(number, None)
+            for name, job in list(self._open.items()):
+                if in_vain and self._runs.withdraw(job):
+                    del self._open[name]
+                    found.append(Ended(job, None, _why(number, entries)))
+                    break
+        return found
+
+    def _is_missed(self, what: str) -> bool:
+        """Whether it has been missing for longer than files need to become visible."""
+        since = self._missing_since.setdefault(what, time.monotonic())
+        return time.monotonic() - since >= self._slow_files
+
+
+def _why(number: str, entries: Sequence[Entry]) -> str:
+    """What became of a job that Slurm no longer has."""
+    entry = next((entry for entry in entries if entry.number == number), None)
+    if entry is None:
+        return f"job {number} has vanished"
+    return f"job {number}: {entry.state}{f' ({entry.reason})' if entry.reason else ''}"

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -38,13 +39,13 @@ class Request:
 
     Attributes:
         partition: name; empty: the cluster's default.
-        minutes: time limit, before which the run saves and is queued again.
+        minutes: time limit, before which the run under way saves and the job is queued again.
         gpus: per job.
         cpus: cores per job.
         memory: as Slurm writes it, "8G"; empty: the cluster's default.
         options: further options of sbatch by name (`account`, `qos`, ...); an empty text stands for an option
-            without a value. Beside them `signal_delay_s`, the seconds before the time limit at which the run
-            is told to save, and `setup` and `teardown`, commands of the shell around it.
+            without a value. Beside them `signal_delay_s`, the seconds before the time limit at which the job
+            is told so, and `setup` and `teardown`, commands of the shell around it.
     """
 
     partition: str = ""
@@ -56,13 +57,13 @@ class Request:
 
     def sbatch(self, command: Sequence[str]) -> tuple[list[str], str]:
         """The options of sbatch, and the script of a job that runs `command`."""
-        options = {name.replace("_", "-"): value for name, value in self.options.items()}
+        options = self._options()
         script = _SCRIPT.format(
             setup=options.pop("setup", ""),
             command=shlex.join(command),
             teardown=options.pop("teardown", ""),
         )
-        delay = options.pop("signal-delay-s", _SAVING)
+        delay = options.pop("signal-delay-s", str(_SAVING))
         values = {
             **{"nodes": 1, "time": self.minutes, "cpus-per-task": self.cpus},
             **({"partition": self.partition} if self.partition else {}),
@@ -77,6 +78,18 @@ class Request:
         ]
         return given, script
 
+    @property
+    def seconds(self) -> int:
+        """From the start of a job until the end of its time is announced; 0: unknown."""
+        options = self._options()
+        delay = options.get("signal-delay-s", str(_SAVING))
+        if "time" in options or not delay.isdecimal():
+            return 0
+        return max(1, 60 * self.minutes - int(delay))
+
+    def _options(self) -> dict[str, str]:
+        return {name.replace("_", "-"): value for name, value in self.options.items()}
+
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
@@ -84,13 +97,11 @@ class Entry:
 
     Attributes:
         number: at Slurm, or of the process.
-        run: folder of its logs below that of the sweep's: `se_r4/seed0`.
         state: Slurm's word in capitals.
         reason: why it is in that state, if Slurm says so.
     """
 
     number: str
-    run: str
     state: str
     reason: str = ""
 
@@ -112,12 +123,11 @@ class Refused(Exception):
 class Queue(Protocol):
     """A list of jobs, how to add one and how to end them."""
 
-    def submit(self, run: str, arguments: Sequence[str]) -> str:
+    def submit(self, arguments: Sequence[str]) -> str:
         """Queues a job, and returns its number.
 
         Args:
-            run: see `Entry`.
-            arguments: of `chanattn.sweep.launchers.slurm_job` behind LIMIT_SECONDS.
+            arguments: of `chanattn.sweep.launchers.slurm_job` behind SECONDS.
 
         Raises:
             Refused: it is not taken.
@@ -126,8 +136,13 @@ class Queue(Protocol):
     def entries(self, *, fresh: bool = False) -> Sequence[Entry] | None:
         """The sweep's jobs, those that ended lately among them; None if that is not known now."""
 
-    def cancel(self, numbers: Collection[str]) -> None:
-        """SIGTERM to the jobs of these numbers; those that have not begun never will."""
+    def cancel(self, numbers: Collection[str], *, begun: bool = True) -> None:
+        """SIGTERM to the jobs of these numbers; those that have not begun never will.
+
+        Args:
+            numbers: of the jobs.
+            begun: cancel also those that have begun.
+        """
 
 
 class Squeue:
@@ -141,16 +156,17 @@ class Squeue:
 
     def __init__(self, logs: Path, request: Request, every: float) -> None:
         self._logs, self._request, self._every = logs, request, every
-        # Behind the name of the run, a mark that only this sweep's jobs have: `se_r4/seed0@1f2e3d4c5b6a`.
-        self._mark = f"@{hashlib.sha256(str(logs).encode()).hexdigest()[:12]}"
+        # Behind the name of the sweep, a mark that only its jobs have: `mechanisms@1f2e3d4c5b6a`.
+        self._mark = f"@{hashlib.sha256(os.fsencode(logs)).hexdigest()[:12]}"
+        self._name = re.sub(r"[^A-Za-z0-9._-]+", "_", logs.parent.name) + self._mark
         self._asked = -every
         self._entries: list[Entry] | None = None
 
-    def submit(self, run: str, arguments: Sequence[str]) -> str:
+    def submit(self, arguments: Sequence[str]) -> str:
         """See `Queue.submit`."""
-        folder = self._logs / run
-        options, script = self._request.sbatch(_command(folder, 0, arguments))
-        options += [f"--job-name={run}{self._mark}", f"--output={folder}/%j.log"]
+        words = _command(self._logs, "slurm", self._request.seconds, arguments)
+        options, script = self._request.sbatch(words)
+        options += [f"--job-name={self._name}", f"--output={self._logs}/%j.log"]
         command = ["sbatch", "--parsable", *options]
         self._asked = -self._every
         try:
@@ -172,10 +188,10 @@ class Squeue:
             self._asked = time.monotonic()
         return self._entries
 
-    def cancel(self, numbers: Collection[str]) -> None:
+    def cancel(self, numbers: Collection[str], *, begun: bool = True) -> None:
         """Slurm sends SIGTERM, and SIGKILL after its KillWait."""
         if numbers:
-            command = ["scancel", *sorted(numbers)]
+            command = ["scancel", *([] if begun else ["--state=PENDING"]), *sorted(numbers)]
             # Without an answer they go on, and the same command takes them up.
             with contextlib.suppress(subprocess.SubprocessError):
                 subprocess.run(command, capture_output=True, timeout=_PATIENCE, check=False)
@@ -194,7 +210,7 @@ class Squeue:
             number, state, reason, name = line.split("|", 3)
             if name.endswith(self._mark):
                 reason = "" if reason == "None" else reason
-                entries.append(Entry(number, name.removesuffix(self._mark), state, reason))
+                entries.append(Entry(number, state, reason))
         return entries
 
 
@@ -208,16 +224,14 @@ class Processes:
 
     def __init__(self, logs: Path, request: Request) -> None:
         self._logs, self._request = logs, request
-        self._children: dict[str, tuple[subprocess.Popen[bytes], str]] = {}  # with their run
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
 
-    def submit(self, run: str, arguments: Sequence[str]) -> str:
+    def submit(self, arguments: Sequence[str]) -> str:
         """See `Queue.submit`."""
-        folder = self._logs / run
-        limit = max(1, 60 * self._request.minutes - _SAVING)
         gpus = ",".join(map(str, range(self._request.gpus)))
-        with (folder / "job.log").open("ab") as log:
+        with (self._logs / "job.log").open("ab") as log:
             child = subprocess.Popen(
-                _command(folder, limit, arguments),
+                _command(self._logs, "local", self._request.seconds, arguments),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -225,34 +239,36 @@ class Processes:
                 start_new_session=True,
             )
         number = str(child.pid)
-        self._children[number] = child, run
+        self._children[number] = child
         return number
 
     def entries(self, *, fresh: bool = False) -> Sequence[Entry] | None:
         """As `Queue` says; what has ended is not listed."""
-        found = {}
+        found = set()
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             try:
                 words = os.fsdecode(path.read_bytes()).split("\0")
+                leads = os.getsid(int(path.parent.name)) == int(path.parent.name)
             except OSError:  # it has just ended
                 continue
-            folder = Path(words[words.index(_JOB) + 1]) if _JOB in words else Path()
-            if folder.is_relative_to(self._logs):
-                found[path.parent.name] = str(folder.relative_to(self._logs))
+            # A worker that the job is just starting has its command for a moment, but not its session.
+            if leads and _JOB in words and Path(words[words.index(_JOB) + 1]) == self._logs:
+                found.add(path.parent.name)
         # One that is just beginning or ending shows no command, but is a process until it is waited for.
-        for number, (child, run) in list(self._children.items()):
+        for number, child in list(self._children.items()):
             if child.poll() is None:
-                found[number] = run
+                found.add(number)
             else:
                 del self._children[number]
-        return [Entry(number, run, "RUNNING") for number, run in found.items()]
+        return [Entry(number, "RUNNING") for number in sorted(found, key=int)]
 
-    def cancel(self, numbers: Collection[str]) -> None:
-        """SIGTERM to the processes."""
+    def cancel(self, numbers: Collection[str], *, begun: bool = True) -> None:
+        """SIGTERM to the processes, all of which have begun."""
         for number in {entry.number for entry in self.entries() or ()} & set(numbers):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(number), signal.SIGTERM)
+            if begun:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(number), signal.SIGTERM)
 
 
-def _command(folder: Path, limit: int, arguments: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", _JOB, str(folder), str(limit), *arguments]
+def _command(logs: Path, executor: str, seconds: int, arguments: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", _JOB, str(logs), executor, str(seconds), *arguments]
