@@ -1,9 +1,10 @@
 """A worker that stays: one process that computes one run after another, as seen by who starts it.
 
 What a process has imported, read and compiled serves its next run. The worker is given its first run on the
-command line and each further one as a line of JSON on a pipe; on another it says that a run is done. A run
-that is not, however it ended, ends its worker, whose exit code tells why, as that of a worker of one run. So
-a run that crashes the process or is stopped costs nothing but itself.
+command line and each further one as a line of JSON on a pipe; on another it says that a run is done, and
+whether it leaves then, because its memory has grown too much. A run that is not done, however it ended, ends
+its worker, whose exit code tells why, as that of a worker of one run. So a run that crashes the process or is
+stopped costs nothing but itself.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ from typing import Any
 
 from chanattn.sweep.launchers.base import Ended, Job
 from chanattn.sweep.watch import start
-from chanattn.sweep.worker import PROGRAM, command
+from chanattn.sweep.worker import LEAVES, PROGRAM, command
 
 # Fields of a config that decide how JAX starts, which it does once a process.
 _OF_THE_PROCESS = ("platform", "cpu_devices", "kernels", "deterministic")
@@ -104,6 +105,8 @@ class Staying:
         said = self._said()
         if job is not None and said:
             self.job = None
+            if said == LEAVES:
+                self.dismiss()
             if code is None:
                 return Ended(job, 0), True
         if code is None:
@@ -128,14 +131,14 @@ class Staying:
             os.close(self._jobs)
         self._jobs = -1
 
-    def _said(self) -> bool:
-        """Whether it has said that the run is done."""
+    def _said(self) -> bytes:
+        """What it has said: that the run is done; nothing so far."""
         if self._done < 0:
-            return False
+            return b""
         try:
-            return bool(os.read(self._done, 1))
+            return os.read(self._done, 1)
         except BlockingIOError:
-            return False
+            return b""
 
     def _close(self) -> None:
         for end in (self._jobs, self._done):

@@ -25,7 +25,10 @@ from chanattn.errors import UsageError
 from chanattn.runs.layout import OUTPUT
 from chanattn.sweep.launchers.base import Job
 
+DONE, LEAVES = b"!", b"."
+"""What a worker that stays says of a run that is done: that it waits for another, or ends."""
 PROGRAM = (sys.executable, "-m", "chanattn.sweep.worker")
+_MOST_GROWTH = 2 * 2**30  # bytes of memory: some libraries lose a little with every run
 _TOLD = ("job_config", "workdir", "cache")  # as `Job.told`
 
 
@@ -66,15 +69,29 @@ def main() -> None:
 def _further(jobs: int, done: int) -> Iterator[dict[str, str]]:
     """The runs after the first, read from a pipe; what is printed then goes to the run's own file."""
     with os.fdopen(jobs, encoding="utf-8") as lines:
+        gc.collect()
+        first = _memory()
         while True:
-            gc.collect()
-            os.write(done, b"!")  # of the run before
+            leaves = _memory() - first > _MOST_GROWTH
+            os.write(done, LEAVES if leaves else DONE)  # of the run before
+            if leaves:
+                return
             line = lines.readline()
             if not line:
                 return
             told = json.loads(line)
             _print_to(Path(told["workdir"]))
             yield told
+            gc.collect()
+
+
+def _memory() -> int:
+    """Bytes that this process has in memory; 0 where that is not known."""
+    try:
+        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    except OSError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _print_to(folder: Path) -> None:

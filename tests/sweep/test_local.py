@@ -158,7 +158,7 @@ while True:
     (folder / "process").write_text(str(os.getpid()))
     if folder.name.startswith("fails"):
         sys.exit(1)
-    os.write(done, b"!")
+    os.write(done, b"." if folder.name.startswith("grows") else b"!")
     if not (line := jobs.readline()):
         sys.exit(0)
     folder = Path(json.loads(line)["workdir"])
@@ -199,6 +199,11 @@ def test_one_process_computes_run_after_run_until_one_fails(stays) -> None:
     jobs = [stays("a"), stays("b"), stays("a", 1), stays("fails"), stays("b", 2)]
     by = computed(Local([{}]), jobs)
     assert by["a/seed0"] == by["b/seed0"] == by["fails/seed0"] == by["a/seed1"] != by["b/seed2"]
+
+
+def test_a_worker_that_leaves_behind_a_run_is_replaced(stays) -> None:
+    by = computed(Local([{}]), [stays("a"), stays("grows"), stays("b"), stays("b", 1)])
+    assert by["a/seed0"] == by["grows/seed0"] != by["b/seed0"] == by["b/seed1"]
 
 
 def test_a_worker_takes_the_variant_that_it_has_compiled(stays) -> None:
