@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from chanattn.cli import PREEMPTED
 from chanattn.sweep import staying
 from chanattn.sweep import watch as watching
 from chanattn.sweep.controller import Controller
@@ -153,10 +154,12 @@ def test_a_launcher_that_is_closed_ends_a_worker_that_hangs(
 
 
 def test_the_actor_of_ray_ends_a_worker_that_hangs(jobs) -> None:
-    job = jobs("hangs")
-    words = [sys.executable, str(ACTING), str(job.workdir), job.variant]
-    log = str(job.workdir / "output.log")
-    assert Runner().run(words, str(ROOT), log, {}, stall=0.7) == "no progress for 1 s"
+    job, other = jobs("hangs"), jobs("0")
+    runner = Runner((), str(ROOT), {}, stall=0.7)
+    assert runner.run(job) == Ended(job, None, "no progress for 1 s")
+    runner.stop(other)  # Ray may well bring this before the run
+    assert runner.run(other) == Ended(other, PREEMPTED)
+    assert runner.run(other) == Ended(other, 0)
 
 
 def test_what_a_watch_says_becomes_the_end_of_a_run(jobs) -> None:
