@@ -201,7 +201,7 @@ def train(attention: str, seed: int, data: dict[str, torch.Tensor], folder: Path
     per_epoch = len(images) // BATCH
     steps, warmup = EPOCHS * per_epoch, WARMUP_EPOCHS * per_epoch
     accuracy, losses = 0.0, torch.zeros(())
-    with (folder / f"{attention}-{seed}.jsonl").open("w") as log:
+    with (folder / f"{attention}-{seed}.jsonl").open("w", encoding="utf-8") as log:
         for step in range(steps):
             if step % per_epoch == 0:
                 order = torch.randperm(len(images))

@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Compiled programs serve all workers, all processes that tests start, which inherit these settings, and
     # the next run of the tests.
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        for name, value in compilation_cache.settings(_cache()).items():
+        for name, value in compilation_cache.settings(cache_of_tests()).items():
             _set(name, value)
     _set("jax_persistent_cache_min_compile_time_secs", 0.0)
     # A program that another process is just writing is compiled instead, see pyproject.toml; also elsewhere.
@@ -74,7 +74,7 @@ def _have_xla_compile_quickly() -> None:
     os.environ[variables.TAKEN] = os.environ["XLA_FLAGS"]
 
 
-def _cache() -> Path:
+def cache_of_tests() -> Path:
     """The user's folder for programs that tests compile, without those that have grown old."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(home) / "chanattn" / "tests"

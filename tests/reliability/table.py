@@ -4,6 +4,7 @@ python -m tests.reliability.table              prints what each case gets, and w
 python -m tests.reliability.table --markdown   writes the table into the page
 """
 
+import os
 import re
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chanattn.errors import visible
-from tests.conftest import ROOT
+from tests.conftest import ROOT, cache_of_tests
 from tests.reliability.case import Case, Outcome, Server, mistakes, served
 from tests.reliability.cases import GROUPS
 from tests.reliability.making import TRAINED, tiny
@@ -102,6 +103,8 @@ def main(arguments: list[str]) -> int:
     """Prints, or writes the page; returns the exit code."""
     write = "--markdown" in arguments
     only = "" if write else " ".join(arguments)
+    # Else each case would keep its compiled programs in a home of its own, where nothing is to be written.
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_of_tests()))
     with tempfile.TemporaryDirectory() as folder, served() as server:
         answered, start = [], time.perf_counter()
         for row in rows(server, Path(folder), only):

@@ -16,7 +16,7 @@ from chanattn.training.run_directory import environment
 
 def config_of(**changes):
     values = {"platform": "auto", "cpu_devices": 0, "batch_size": 16, "accumulate": 1}
-    values |= {"kernels": "auto", "deterministic": False}
+    values |= {"kernels": "auto", "deterministic": False, "compilation_cache": ""}
     return ConfigDict(values | changes)
 
 
