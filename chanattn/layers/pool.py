@@ -21,7 +21,7 @@ def max_pool(x: jax.Array, window: int, stride: int, padding: int = 0) -> jax.Ar
     windows = Windows(x.shape, window, stride, padding)
     if kernels.current() != "onednn" or x.dtype != jnp.float32 or min(x.shape + windows.output) < 1:
         return plain(x)
-    # XLA:CPU computes the gradient with a map of indices, in ten times the time.
+    # XLA:CPU computes the gradient with a map of indices, in twenty times the time.
     return kernels.by_platform(x, cpu=lambda x: operations.max_pool(x, windows), default=plain)
 
 

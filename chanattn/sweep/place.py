@@ -1,13 +1,12 @@
 """Where workers compute one run after another: a share of this machine, an actor of Ray, a job of Slurm."""
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, TypeVar
 
 from chanattn.cli import PREEMPTED
 from chanattn.sweep.launchers.base import Ended, Job
 from chanattn.sweep.staying import Staying
-from chanattn.sweep.worker import PROGRAM
 
 LINGER = 30.0
 """Seconds for which what was reserved on a cluster is kept without a run to compute."""
@@ -22,25 +21,12 @@ class Place:
         job: what is computed here; None: nothing.
 
     Args:
-        variables: added to the environment of its workers.
-        stall: seconds that a worker may stand still during a run; 0: for ever.
-        program: what starts a worker, see `chanattn.sweep.worker.command`.
-        directory: where it is started; None: here.
-        session: whether each worker has a session of its own.
+        start: starts a worker on its first run.
     """
 
-    def __init__(
-        self,
-        variables: Mapping[str, str],
-        stall: float,
-        *,
-        program: Sequence[str] = PROGRAM,
-        directory: str | None = None,
-        session: bool = True,
-    ) -> None:
+    def __init__(self, start: Callable[[Job], Staying]) -> None:
         self.job: Job | None = None
-        self._variables, self._stall, self._program = dict(variables), stall, program
-        self._directory, self._session = directory, session
+        self._start = start
         self._worker: Staying | None = None
         self._given_up = False
 
@@ -63,7 +49,7 @@ class Place:
         assert self.job is None
         self.job = job
         if self._worker is None:
-            self._start(job)
+            self._worker = self._start(job)
         elif self.fits(job):
             self._worker.give(job)
         else:
@@ -81,7 +67,7 @@ class Place:
         if ended is not None:
             self.job = None
         elif self.job is not None and self._worker is None:
-            self._start(self.job)
+            self._worker = self._start(self.job)
         return ended
 
     def stop(self) -> None:
@@ -105,16 +91,6 @@ class Place:
             self.poll()
             time.sleep(_PAUSE)
         self.kill()
-
-    def _start(self, job: Job) -> None:
-        self._worker = Staying(
-            job,
-            self._variables,
-            self._stall,
-            program=self._program,
-            directory=self._directory,
-            session=self._session,
-        )
 
 
 class Waiting(Protocol):

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -219,3 +220,27 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=r"pip install -e '\.\[ray\]'"):
         Ray()
+
+
+def test_an_actor_that_fails_before_it_has_a_run_costs_one_that_waits_or_nothing(tmp_path) -> None:
+    """Nothing waits once the last run has been stopped, and its actor may fail after that."""
+
+    class FakeRay:
+        class exceptions:
+            RayError = RayTaskError = RuntimeError
+
+        def get(self, answer: object) -> None:
+            raise RuntimeError("no such file")
+
+        def kill(self, handle: object) -> None:
+            pass
+
+    launcher = Ray.__new__(Ray)
+    launcher._ray = FakeRay()
+    waits = job(tmp_path, "0")
+    for queue, expected in (([waits], Ended(waits, None, "no such file")), ([], None)):
+        launcher._queue = queue
+        actor: Any = SimpleNamespace(job=None, handle=None)
+        launcher._actors = [actor]
+        assert launcher._answered(actor, "ready") == expected
+        assert launcher._actors == launcher._queue == []

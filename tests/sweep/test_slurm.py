@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from chanattn.sweep.launchers.slurm import Slurm
 from chanattn.sweep.launchers.slurm_queue import Entry, Refused, Request
 from chanattn.sweep.launchers.slurm_runs import Runs
 from chanattn.sweep.place import Place
+from chanattn.sweep.staying import Staying
 from chanattn.training.loop import train_and_evaluate
 from tests.training.conftest import TinyNet
 
@@ -344,7 +346,8 @@ def test_there_are_no_more_jobs_than_allowed_or_needed(tmp_path: Path) -> None:
         launcher.submit(one)
     assert list(queue.states) == ["1", "2", "3"]
     queue.states["1"] = "RUNNING"
-    runs, place = Runs(tmp_path / "slurm"), Place({}, 0.0)
+    runs = Runs(tmp_path / "slurm")
+    place = Place(partial(Staying, variables={}, stall=0.0))
     runs.begin("1")
     for one in jobs[:3]:
         assert runs.take("1", place) == one

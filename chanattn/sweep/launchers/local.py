@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from chanattn.cli import PREEMPTED
 from chanattn.sweep.launchers.base import Ended, Job
 from chanattn.sweep.machine import places
 from chanattn.sweep.place import Place, pair
+from chanattn.sweep.staying import Staying
 
 _PAUSE = 0.05  # seconds
 
@@ -27,7 +29,9 @@ class Local:
     """
 
     def __init__(self, places: Sequence[Mapping[str, str]], stall: float = 0.0) -> None:
-        self._places = [Place(variables, stall) for variables in places]
+        self._places = [
+            Place(partial(Staying, variables=variables, stall=stall)) for variables in places
+        ]
         self._queue: list[Job] = []
         self._stopped: list[Ended] = []
 

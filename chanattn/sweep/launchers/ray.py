@@ -213,9 +213,10 @@ class Ray:
             ended = self._ray.get(answer)
         except self._ray.exceptions.RayError as error:
             self._dismiss([actor])
-            if (
-                job is None
-            ):  # it never began; the first run stands for the others, so that this ends some day
+            if job is None:
+                if not self._queue:
+                    return None
+                # The first run stands for the others that wait, so that such actors are tried only so often.
                 job = self._queue.pop(0)
             if isinstance(error, self._ray.exceptions.RayTaskError):  # the worker was never started
                 return Ended(job, None, str(error).strip().splitlines()[-1])

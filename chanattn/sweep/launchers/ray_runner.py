@@ -3,10 +3,12 @@
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from chanattn.cli import PREEMPTED
 from chanattn.sweep.launchers.base import Ended, Job
 from chanattn.sweep.place import Place
+from chanattn.sweep.staying import Staying
 
 _PAUSE = 0.2  # seconds
 
@@ -29,7 +31,10 @@ class Runner:
         self, program: Sequence[str], directory: str, variables: Mapping[str, str], stall: float
     ) -> None:
         self._lock = threading.Lock()
-        self._place = Place(variables, stall, program=program, directory=directory)
+        start = partial(
+            Staying, variables=variables, stall=stall, program=program, directory=directory
+        )
+        self._place = Place(start)
         self._stopped = set[Job]()
 
     def ready(self) -> bool:

@@ -13,12 +13,14 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from chanattn.cli import FAILED, PREEMPTED
 from chanattn.sweep.launchers.base import Ended, Job
 from chanattn.sweep.launchers.slurm_runs import WAITING, Runs
 from chanattn.sweep.place import LINGER, Place
+from chanattn.sweep.staying import Staying
 
 # The job's time is over soon: `sbatch --signal` says by which of these Slurm tells.
 _ANNOUNCEMENTS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
@@ -40,7 +42,8 @@ def main() -> None:
     cores = os.environ.get("SLURM_CPUS_PER_TASK")
     threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", cores)} if cores else {}
     runs = Runs(Path(folder))
-    place = Place(threads, float(stall), program=program, session=False)
+    start = partial(Staying, variables=threads, stall=float(stall), program=program, session=False)
+    place = Place(start)
     job = _Job(runs, number, place, float(seconds))
     interrupted = job.work()
     place.close()
