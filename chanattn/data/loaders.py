@@ -52,6 +52,23 @@ def training(config: ConfigDict, mesh: Mesh, fields: Sequence[str] = ("label",))
     return StreamedTrainingData(config, mesh, source, fit)
 
 
+def on_device(config: ConfigDict, fields: Sequence[str] = ("label",)) -> int:
+    """How many examples `training` would keep in the device's memory: 0 if it would stream, or find none.
+
+    Args:
+        config: The whole config.
+        fields: As in `training`.
+    """
+    if config.dataset.augment.random_resized_crop:
+        return 0
+    try:
+        source = _open(config, config.dataset.split, fields)
+        fit = _fit(config.dataset, source, random=False)
+    except UsageError:
+        return 0
+    return len(source) if _on_device(config.dataset, source, fit) else 0
+
+
 def evaluation(
     config: ConfigDict,
     mesh: Mesh,

@@ -5,6 +5,7 @@ so batch-norm statistics are those of the global batch, whatever the number of d
 """
 
 import contextlib
+import functools
 import os
 import sys
 import traceback
@@ -189,7 +190,12 @@ def plugin_is_installed() -> bool:
     (https://openxla.org/xla/pjrt_integration); that for TPUs belongs to JAX and needs `libtpu`.
     """
     modules = [name for name in ("jax_plugins", "libtpu") if find_spec(name)]
-    return bool(modules or entry_points(group="jax_plugins"))
+    return bool(modules) or _is_announced()
+
+
+@functools.cache  # it reads a file of every package that is installed
+def _is_announced() -> bool:
+    return bool(entry_points(group="jax_plugins"))
 
 
 def _best_number() -> int:

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from chanattn import data, models
 from chanattn.analysis import cost
-from chanattn.analysis.cost.programs import planned_memory, stand_in
+from chanattn.analysis.cost.programs import compile_programs, planned_memory, stand_in
 from chanattn.errors import UsageError
 from chanattn.layers import kernels
 from chanattn.training.config import changed_fields
@@ -111,6 +111,43 @@ def test_what_is_timed_differs_from_the_recipe_in_data_and_length_alone() -> Non
     )
     assert not any(path.startswith("dataset.augment") for path in changed)
     assert data.pictures(copy) == ((8, 8, 3), 10)
+
+
+class Built(Exception):
+    pass
+
+
+def built(config: ConfigDict) -> ConfigDict:
+    """What `compile_programs` builds an experiment of."""
+
+    def build(config: ConfigDict, *_: Any) -> Any:
+        raise Built(config)
+
+    with pytest.raises(Built) as caught:
+        compile_programs(config, data.Pictures((8, 8, 3), 10), build)
+    return caught.value.args[0]
+
+
+def test_the_step_of_a_run_on_pictures_that_lie_on_the_device_is_timed_itself() -> None:
+    config = recipe("se")
+    assert built(config) == config
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("dataset.loader", "stream"),
+        ("dataset.name", "not_there"),
+        ("dataset.augment.random_resized_crop", True),
+        ("batch_size", 1_443),  # one more than there are pictures
+    ],
+)
+def test_one_batch_stands_for_pictures_that_are_streamed_absent_or_too_few(
+    field: str, value: Any
+) -> None:
+    config = recipe("se")
+    config.update_from_flattened_dict({field: value})
+    assert built(config).dataset.name == "synthetic"
 
 
 def test_a_segmentation_is_timed_with_its_classes_and_their_weights() -> None:

@@ -15,6 +15,7 @@ from chanattn.analysis.timing import Spread, take_turns
 from chanattn.errors import UsageError
 from chanattn.layers import kernels
 from chanattn.training.config import to_json
+from chanattn.training.reuse import Reuse
 from chanattn.training.run_directory import environment
 from chanattn.training.validate import validate
 
@@ -63,7 +64,7 @@ def of_configs(
         UsageError: A config that cannot work, by the name of its variant.
     """
     prepared = {name: _with_batch(config, batch_size) for name, config in configs.items()}
-    variants, programs = {}, {}
+    variants, programs, build = {}, {}, Reuse()
     with kernels.chosen("auto"):  # a config chooses its own; afterwards all is as it was
         pictures = {name: _checked(name, config) for name, config in prepared.items()}
         for number, (name, config) in enumerate(prepared.items(), 1):
@@ -72,7 +73,7 @@ def of_configs(
             try:
                 variants[name] = counts(config, pictures[name])
                 if speed:
-                    programs[name] = compile_programs(config, pictures[name])
+                    programs[name] = compile_programs(config, pictures[name], build)
             except UsageError as error:
                 raise UsageError(f"{name}: {error}") from error
         timings = _time(programs, prepared, rounds, seconds, note)

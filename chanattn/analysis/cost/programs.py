@@ -1,16 +1,21 @@
 """What of a config is timed: its training step, and its network's forward pass."""
 
+import dataclasses
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, Mesh
 from ml_collections import ConfigDict
 
+from chanattn import data, tasks
 from chanattn.analysis.timing import Repeated
 from chanattn.data import Pictures
-from chanattn.data.placement import AXIS, batch_sharding, replicated
+from chanattn.data.placement import AXIS, batch_sharding, put_copies, replicated
 from chanattn.layers import kernels
 from chanattn.models import folding
 from chanattn.training.experiment import Experiment
@@ -62,34 +67,57 @@ def stand_in(config: ConfigDict, pictures: Pictures) -> ConfigDict:
     return c
 
 
-def compile_programs(config: ConfigDict, pictures: Pictures) -> Programs:
+def compile_programs(
+    config: ConfigDict, pictures: Pictures, build: Callable[..., Experiment] = Experiment.build
+) -> Programs:
     """Builds and compiles everything that `train.py` would run on the devices.
+
+    Where the pictures of a run lie on the device, the step is the very program of the run, which a cache of
+    compiled programs knows.
 
     Args:
         config: Validated.
         pictures: Shapes of its data.
+        build: In place of `Experiment.build`, such as a `Reuse`, for configs that share their pictures.
 
     Raises:
         UsageError: The devices or kernels are absent, the batch does not divide over the devices, or the
             mechanism does not fit the network.
     """
-    config = stand_in(config, pictures)
-    validate(config)
-    experiment = Experiment.build(config)
-    with experiment.train as data:
-        feed = next(iter(data.feeds(0)))
+    on_device = data.on_device(config, tasks.create(config.task).fields)
+    if on_device < config.batch_size:
+        config = stand_in(config, pictures)
+        validate(config)
+    experiment = build(config, lambda *_: None)
+    with experiment.train as train:
+        feed = next(iter(train.feeds(0)))
     state = experiment.create_state()
     weights = jax.tree.map(jnp.copy, state.weights)  # the step consumes its own
-    step = experiment.train_step().lower(state, feed).compile()
+    lowered = experiment.train_step().lower(state, feed)
+    # Behind the end of the training, where most schedules have come to rest, the weights stay finite.
+    end = np.asarray(experiment.total_steps, np.int32)
+    state = dataclasses.replace(state, step=put_copies(end, experiment.mesh))
     one = _one_device(experiment.mesh)
+    with ThreadPoolExecutor(1) as beside:  # XLA compiles two programs at once
+        compiled = beside.submit(lowered.compile)
+        infer = forward(experiment, weights, config.batch_size, experiment.mesh)
+        latency = forward(experiment, weights, 1, one, in_flight=0)
+        step = compiled.result()
     return Programs(
         train=Repeated(lambda state: step(state, feed), state),
-        infer=forward(experiment, weights, config.batch_size, experiment.mesh),
-        latency=forward(experiment, weights, 1, one, in_flight=0),
+        infer=infer,
+        latency=latency,
         devices=experiment.mesh.size,
         kernels=kernels.current(),
-        peak_memory_bytes=planned_memory(step),
+        peak_memory_bytes=_memory(step, feed, config.batch_size / train.num_examples),
     )
+
+
+def _memory(step: Any, feed: Any, share: float) -> int | None:
+    """The planned memory of a step that is fed `share` of the data set, as a stream of batches would."""
+    planned = planned_memory(step)
+    fed = sum(array.nbytes for array in jax.tree.leaves(feed))
+    return None if planned is None else planned - round((1 - share) * fed)
 
 
 def planned_memory(compiled: Any) -> int | None:
@@ -124,8 +152,8 @@ def forward(experiment: Experiment, weights: Any, batch: int, mesh: Mesh, **how:
         with folding():
             return experiment.model.apply(weights, images, train=False)[0]
 
-    images = jax.random.normal(jax.random.key(0), (batch, *experiment.train.image_shape))
-    images = jax.device_put(images, batch_sharding(mesh))
+    drawn = np.random.default_rng(0).normal(size=(batch, *experiment.train.image_shape))
+    images = jax.device_put(drawn.astype(np.float32), batch_sharding(mesh))
     weights = jax.device_put(weights, replicated(mesh))
     run = jax.jit(logits, out_shardings=batch_sharding(mesh)).lower(weights, images).compile()
     return Repeated(lambda carry: (carry, run(weights, images)), **how)
