@@ -211,4 +211,5 @@ class SK(ConvAttention):
             stacked, train=train
         )
         weights = sow_weights(self, weights)
-        return jnp.einsum("nmhwc,nmc->nhwc", stacked, weights.astype(stacked.dtype))
+        y = sum(u * weights[:, m, None, None] for m, u in enumerate(outputs))
+        return y.astype(x.dtype)

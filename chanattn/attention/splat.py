@@ -149,14 +149,18 @@ class SplitAttention(ConvAttention):
             name="conv",
         )(x)
         if self.use_norm:
-            u = BatchNorm(train, name="bn", dtype=x.dtype, param_dtype=self.param_dtype)(u)
-        splits = nn.relu(u).reshape(*u.shape[:3], self.radix, self.filters)
+            layer = {"dtype": x.dtype, "param_dtype": self.param_dtype}
+            u = BatchNorm(train, name="bn", act="relu", **layer)(u)
+        else:
+            u = nn.relu(u)
+        splits = u.reshape(*u.shape[:3], self.radix, self.filters)
 
         weights = RadixAttention(
             width, self.groups, self.use_norm, self.param_dtype, name="attention"
         )(splits, train=train)
         weights = sow_weights(self, weights)
-        y = jnp.einsum("nhwrc,nrc->nhwc", splits, weights.astype(splits.dtype))
+        y = sum(splits[..., r, :] * weights[:, r, None, None] for r in range(self.radix))
+        y = y.astype(x.dtype)
         if pooled and not self.avd_first:
             y = avg_pool(y, 3, self.stride, padding=1, count_padding=True)
         return y

@@ -3,9 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import parity
 import pytest
 
+from chanattn import attention
 from chanattn.attention.sk import BranchAttention
 from chanattn.interop import from_torch
 
@@ -87,3 +91,26 @@ def test_weights_of_kernel_branches_equal_timm(golden: Path) -> None:
             counts=lambda norm, n=case["x"].shape[0]: n,
             output=lambda weights: weights[:, :, None, None, :],
         )
+
+
+@pytest.mark.parametrize("name", ["sk", "splat"])
+def test_the_mixture_of_branches_keeps_its_digits_in_bfloat16(name: str) -> None:
+    """Rounded once, in the output: the gradient of a weight is a sum over 256 positions, in float32."""
+    module = attention.create(name, filters=4, dtype=jnp.bfloat16)
+    keys = jax.random.split(jax.random.key(0), 4)
+    x = jax.random.normal(keys[0], (3, 16, 16, 6))
+    variables = module.init(keys[1], x)
+    weights = jax.random.uniform(keys[2], (3, 2, 4))
+    dy = jax.random.normal(keys[3], (3, 16, 16, 4)).astype(jnp.bfloat16)
+
+    @jax.jit
+    def mixed(weights: jax.Array) -> jax.Array:
+        return module.apply(variables | {"interventions": {"weights": weights}}, x)
+
+    one = jnp.eye(2)[:, None, :, None] * jnp.ones_like(weights)  # each branch alone
+    branches = np.stack([np.asarray(mixed(each), np.float64) for each in one])
+    y, pull = jax.vjp(mixed, weights)
+    wanted = np.einsum("mnhwc,nmc->nhwc", branches, np.asarray(weights, np.float64))
+    np.testing.assert_allclose(np.asarray(y, np.float64), wanted, rtol=2**-8, atol=1e-7)
+    gradient = np.einsum("mnhwc,nhwc->nmc", branches, np.asarray(dy, np.float64))
+    np.testing.assert_allclose(pull(dy)[0], gradient, rtol=1e-4, atol=1e-4)
