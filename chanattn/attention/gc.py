@@ -59,7 +59,8 @@ def shares_of(logits: jax.Array) -> jax.Array:
 
 def attention_pool(x: jax.Array, shares: jax.Array) -> jax.Array:
     """The context u (N, C) in float32 of a map with shares (N, H, W)."""
-    return jnp.einsum("nhwc,nhw->nc", x.astype(jnp.float32), shares)
+    # Of an einsum over both axes, XLA:CPU makes a copy of x in which the positions come last.
+    return jnp.sum(shares[:, :, None] @ x.astype(jnp.float32), axis=(1, 2))
 
 
 class Transform(nn.Module):
