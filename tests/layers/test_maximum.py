@@ -47,6 +47,15 @@ def test_values_and_derivatives_are_the_usual_ones(
     )
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_many_ties_are_all_counted(dtype: Any) -> None:
+    """1,155 of them; a sum in bfloat16 would be 1,152."""
+    x = jnp.ones((1, 35, 33, 2), dtype)
+    gradient = jax.jit(jax.grad(lambda x: jnp.sum(maximum(x, (1, 2)))))(x)
+    close = 1e-6 if dtype == jnp.float32 else 5e-3
+    np.testing.assert_allclose(np.asarray(gradient, np.float32), 1 / 1155, rtol=close)
+
+
 @pytest.mark.parametrize("axis", AXES)
 def test_the_second_derivative_is_that_of_a_choice(axis: int | tuple[int, int]) -> None:
     """Of the sum of m^3: 6 m where x is the maximum, in both directions, and 0 elsewhere."""
