@@ -111,5 +111,6 @@ def _fits_onednn(x: jax.Array, scale: jax.Array, dtype: Any) -> bool:
         kernels.current() == "onednn"
         and x.ndim == 4
         and x.size > 0
+        and x.shape[-1] > 1  # of one channel, oneDNN computes it value by value
         and x.dtype == scale.dtype == dtype == jnp.float32
     )

@@ -13,7 +13,7 @@ needs_onednn = pytest.mark.skipif(
     not onednn.available(), reason=f"oneDNN cannot be loaded: {onednn.reason_absent()}"
 )
 KERNELS = [pytest.param("onednn", marks=needs_onednn), "plain"]
-SHAPES = [(4, 6, 5, 16), (3, 4, 4, 5), (2, 1, 1, 7), (8, 3)]
+SHAPES = [(4, 6, 5, 16), (3, 4, 4, 5), (4, 5, 3, 1), (2, 1, 1, 7), (8, 3)]
 
 
 def example(shape):
