@@ -65,6 +65,8 @@ class Then:
 
 NOTHING = Then()
 
+_LANES = 16  # channels that oneDNN computes at a time
+
 
 def convolution(direction: str, geometry: Geometry, then: Then = NOTHING) -> Operation:
     """A convolution or one of its gradients.
@@ -75,7 +77,7 @@ def convolution(direction: str, geometry: Geometry, then: Then = NOTHING) -> Ope
         geometry: shapes and windows.
         then: of the forward directions.
     """
-    threads = _threads(geometry)
+    threads = threads_of(geometry)
     dnnl.use_threads(threads)
     image, output = nhwc(geometry.image), nhwc(geometry.output)
     bias = strided(geometry.kernel[3:], (1,))
@@ -110,7 +112,7 @@ def convolution(direction: str, geometry: Geometry, then: Then = NOTHING) -> Ope
 
 def packing(geometry: Geometry) -> tuple[Operation, int]:
     """What brings a kernel into the layout that "packed" takes, and its bytes: buffers kernel, packed."""
-    threads = _threads(geometry)  # on which the choice of the layout may depend
+    threads = threads_of(geometry)  # on which the choice of the layout may depend
     dnnl.use_threads(threads)
     plain, free = _kernel_layouts(geometry)
     packed = query(_forward(geometry, free), dnnl.QUERY_WEIGHTS)
@@ -133,8 +135,11 @@ def _forward(geometry: Geometry, kernel: Pointer, then: Then = NOTHING) -> Point
     )  # fmt: skip
 
 
-def _threads(geometry: Geometry) -> int:
-    return threads_for(math.prod(geometry.output) * math.prod(geometry.kernel[:3]))
+def threads_of(geometry: Geometry) -> int:
+    """Threads for a direction of it."""
+    *positions, outputs = geometry.output
+    channels = max(outputs, _LANES)  # fewer take as long
+    return threads_for(math.prod(positions) * channels * math.prod(geometry.kernel[:3]))
 
 
 def _window(geometry: Geometry) -> tuple[Any, ...]:

@@ -103,10 +103,11 @@ def test_equals_the_plain_convolution(formulation, batch, size, taps, groups, wi
         ((2, 28, 28, 3), (7, 7, 3, 24), {"padding": ((3, 3), (3, 3)), "strides": (2, 2)}),
         ((2, 9, 9, 48), (1, 1, 48, 96), {}),
         ((2, 9, 9, 48), (1, 1, 48, 1), {}),
+        ((2, 9, 9, 2), (7, 7, 2, 1), {"padding": ((3, 3), (3, 3))}),
         ((2, 9, 9, 24), (3, 3, 1, 24), {"padding": ((1, 1), (1, 1)), "groups": 24}),
         ((2, 9, 9, 64), (3, 3, 2, 64), {"padding": ((1, 1), (1, 1)), "groups": 32}),
     ],
-    ids=["3x3", "strided", "stem", "1x1", "mask", "depthwise", "resnext"],
+    ids=["3x3", "strided", "stem", "1x1", "mask", "spatial", "depthwise", "resnext"],
 )
 def test_equals_the_plain_convolution_in_the_shapes_of_networks(formulation, shape, kernel, window):
     assert_equal(formulation, shape, kernel, **window)
