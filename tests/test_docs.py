@@ -21,7 +21,7 @@ from chanattn.models.blocks import BottleneckBlock
 from chanattn.models.slots import resolve
 from chanattn.training.evaluate import evaluate_run
 from chanattn.training.loop import train_and_evaluate
-from docs.generate import config_fields, placements, sown
+from docs.generate import config_fields, does_it_matter, placements, sown
 from tests.support.pages import blocks
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,6 +52,20 @@ def test_what_mechanisms_sow_is_current() -> None:
 def test_the_fields_of_configs_are_current() -> None:
     again = "run: python -m docs.generate.config_fields"
     assert config_fields.PAGE.read_text() == config_fields.markdown(), again
+
+
+def test_the_tables_of_inspected_networks_are_current() -> None:
+    page = does_it_matter.PAGE.read_text(encoding="utf-8")
+    assert page == does_it_matter.markdown(page), "run: python -m docs.generate.does_it_matter"
+
+
+def test_a_difference_is_the_mean_over_seeds_in_points_beside_its_range() -> None:
+    def seed(difference: float, low: float, high: float) -> does_it_matter.Inspection:
+        found = {"top1": {"difference": difference, "difference_interval": [low, high]}}
+        return {"input_matters": {"replaced": {"another": {"all": found}}}}
+
+    seeds = [seed(-0.01, -0.02, -0.005), seed(-0.03, -0.07, 0.01)]
+    assert does_it_matter.difference(seeds, "another", "top1") == "-2.00 (-3.00 to -1.00; 1 of 2)"
 
 
 def test_the_drawing_of_the_places_is_current() -> None:
