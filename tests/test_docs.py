@@ -66,6 +66,7 @@ def test_a_difference_is_the_mean_over_seeds_in_points_beside_its_range() -> Non
 
     seeds = [seed(-0.01, -0.02, -0.005), seed(-0.03, -0.07, 0.01)]
     assert does_it_matter.difference(seeds, "another", "top1") == "-2.00 (-3.00 to -1.00; 1 of 2)"
+    assert does_it_matter.difference(seeds[:1], "another", "top1") == "-1.00 [-2.00, -0.50]"
 
 
 def test_the_drawing_of_the_places_is_current() -> None:

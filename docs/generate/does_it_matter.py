@@ -92,7 +92,7 @@ def replaced(dataset: str) -> Iterator[tuple[str, ...]]:
 
 
 def difference(seeds: Sequence[Inspection], kind: str, metric: str) -> str:
-    """Mean over the seeds in points, their range, and how many intervals leave out 0."""
+    """Mean over the seeds in points, range, and how many intervals leave out 0; of one seed, its interval."""
     found = [
         seed["input_matters"]["replaced"][kind]["all"][metric]
         for seed in seeds
@@ -102,6 +102,9 @@ def difference(seeds: Sequence[Inspection], kind: str, metric: str) -> str:
         return ""
     differences = [100 * each["difference"] for each in found]
     bounds = [each["difference_interval"] for each in found if each["difference_interval"]]
+    if len(seeds) == 1:
+        shown = [f" [{100 * low:+.2f}, {100 * high:+.2f}]" for low, high in bounds]
+        return f"{differences[0]:+.2f}{''.join(shown)}"
     sure = sum(low > 0 or high < 0 for low, high in bounds)
     return f"{statistics.mean(differences):+.2f} ({_range(differences, '+.2f')}; {sure} of {len(bounds)})"
 

@@ -131,6 +131,9 @@ def built(config: ConfigDict) -> ConfigDict:
 def test_the_step_of_a_run_on_pictures_that_lie_on_the_device_is_timed_itself() -> None:
     config = recipe("se")
     assert built(config) == config
+    begun = config.copy_and_resolve_references()
+    begun.model.init = "weights.safetensors"  # is not read
+    assert built(begun) == config
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@
     python -m chanattn.analysis.cost --config=configs/imagenet.py:eca --nospeed --depth=2
 
 The config's mechanism, or each of --mechanisms, is compared with the plain backbone: what it adds, and how
-much longer the same step takes. Everything is timed in turns on synthetic pictures of the data set's
-shape; the data need not be there. Of a machine with other work to do, believe the spread.
+much longer the same step takes. Everything is timed in turns: the training step on the data set, if that is
+there and a training keeps it in the device's memory, else, as inference always, on random pictures of its
+shape. Of a machine with other work to do, believe the spread.
 """
 
 import functools

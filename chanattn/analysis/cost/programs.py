@@ -88,6 +88,9 @@ def compile_programs(
     if on_device < config.batch_size:
         config = stand_in(config, pictures)
         validate(config)
+    else:  # weights are drawn, and configs that begin with none of their own share their pictures
+        config = config.copy_and_resolve_references()
+        config.model.init = ""
     experiment = build(config, lambda *_: None)
     with experiment.train as train:
         feed = next(iter(train.feeds(0)))
