@@ -88,10 +88,12 @@ class Operation:
             if not packing.unpack:
                 self._calls.reverse()
         # Packed kernel and scratch memory lie one after another in a buffer of the thread.
-        self._offsets = [0]
+        self._offsets: list[int] = []
+        self._size = 0
         for layout in self._layouts[len(arguments) :]:
+            self._offsets.append(self._size)
             size = library().dnnl_memory_desc_get_size(layout)
-            self._offsets.append(self._offsets[-1] + -(-size // _ALIGNMENT) * _ALIGNMENT)
+            self._size += -(-size // _ALIGNMENT) * _ALIGNMENT
 
     def __call__(self, addresses: Sequence[int]) -> None:
         """Executes on the buffers at `addresses`; returns when done."""
@@ -100,15 +102,17 @@ class Operation:
         number = threading.get_ident()
         thread = _threads.get(number) or _threads.setdefault(number, _Thread())
         prepared = self._prepared.get(number) or self._prepare(number)
-        dnn, stream = library(), thread.stream()
         dnnl.use_threads(self._threads)
-        *offsets, size = self._offsets
-        scratch = thread.scratch(size)
-        places = [*addresses, *(scratch + offset for offset in offsets)]
-        for memory, address in zip(prepared.memories, places, strict=True):
-            dnn.dnnl_memory_set_data_handle(memory, address)
-        for primitive, arguments in prepared.calls:
-            check(dnn.dnnl_primitive_execute(primitive, stream, len(arguments), arguments))
+        start = thread.scratch(self._size)
+        places = [*addresses, *[start + offset for offset in self._offsets]]
+        # XLA mostly uses the memory of the call before, and each call from Python takes a while.
+        if places != prepared.places:
+            for memory, address in zip(prepared.memories, places, strict=True):
+                library().dnnl_memory_set_data_handle(memory, address)
+            prepared.places[:] = places
+        execute, stream = library().dnnl_primitive_execute, thread.stream
+        for primitive, number_of_arguments, arguments in prepared.calls:
+            check(execute(primitive, stream, number_of_arguments, arguments))
 
     def _add(self, description: Pointer, arguments: list[tuple[int, int]]) -> None:
         """Adds a primitive that reads and writes the buffers at those places, and its scratch memory."""
@@ -122,38 +126,46 @@ class Operation:
         """Makes the memory objects of a thread, and the arguments that refer to them."""
         memories = [create("dnnl_memory_create", md, engine(), None) for md in self._layouts]
         calls = [
-            (primitive, (_Argument * len(pairs))(*[_Argument(i, memories[k]) for i, k in pairs]))
+            (
+                primitive,
+                len(pairs),
+                (_Argument * len(pairs))(*[_Argument(i, memories[k]) for i, k in pairs]),
+            )
             for primitive, pairs in self._calls
         ]
-        self._prepared[number] = _Prepared(memories, calls)
+        self._prepared[number] = _Prepared(memories, calls, [])
         return self._prepared[number]
 
 
 class _Prepared(NamedTuple):
-    """An operation made ready for one thread: the buffers by place, and the primitives with theirs."""
+    """An operation made ready for one thread.
+
+    Attributes:
+        memories: oneDNN's objects of the buffers.
+        calls: Each primitive with the number of its arguments and these, which refer to `memories`.
+        places: The addresses that `memories` have, none before the first call.
+    """
 
     memories: list[Pointer]
-    calls: list[tuple[Pointer, "ctypes.Array[_Argument]"]]
+    calls: list[tuple[Pointer, int, "ctypes.Array[_Argument]"]]
+    places: list[int]
 
 
 class _Thread:
     """What belongs to a thread: a stream, which must not be shared, and scratch memory."""
 
     def __init__(self) -> None:
-        self.handle: Pointer | None = None
-        self.buffer = np.empty(0, np.uint8)
-
-    def stream(self) -> Pointer:
-        if self.handle is None:
-            self.handle = create("dnnl_stream_create", engine(), dnnl.IN_ORDER)
-        return self.handle
+        self.stream = create("dnnl_stream_create", engine(), dnnl.IN_ORDER)
+        self._buffer = np.empty(0, np.uint8)
+        self._start = 0
 
     def scratch(self, size: int) -> int:
         """Address of so many bytes, which the next call may use again."""
-        if self.buffer.size < size + _ALIGNMENT:
-            self.buffer = np.empty(size + _ALIGNMENT, np.uint8)
-        start = self.buffer.ctypes.data
-        return start + -start % _ALIGNMENT
+        if self._buffer.size < size + _ALIGNMENT:
+            self._buffer = np.empty(size + _ALIGNMENT, np.uint8)
+            start = self._buffer.ctypes.data
+            self._start = start + -start % _ALIGNMENT
+        return self._start
 
 
 _threads: dict[
