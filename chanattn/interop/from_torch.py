@@ -63,15 +63,11 @@ def from_torch(
     Raises:
         UsageError: The target or an option is unknown, names have no counterpart, or, for networks, are those
             of one that is built otherwise, or some are missing or have another shape; the message lists a
-            few. For a mechanism with parameters, nothing is there at all.
+            few.
     """
     model = resolve(target, options, image_size)
     if isinstance(model, str):
-        table = mechanism_table(model)
-        variables = convert(state_dict, table, groups=options.get("groups") or 1)
-        if table and not variables:
-            raise UsageError(f"the PyTorch state holds no array, and attention {model!r} has some")
-        return variables
+        return convert(state_dict, mechanism_table(model), groups=options.get("groups") or 1)
     if model.head != "classifier":
         model = model.backbone()
     variables = unflatten_dict(_complete(rearranged_for(model, state_dict)), sep="/")

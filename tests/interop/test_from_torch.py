@@ -37,12 +37,6 @@ def test_unknown_targets_and_names_are_refused() -> None:
         from_torch("se", SE, image_size=32)
 
 
-def test_an_empty_state_is_one_of_a_mechanism_without_parameters_alone() -> None:
-    with pytest.raises(UsageError, match="holds no array, and attention 'se' has some"):
-        from_torch("se", {})
-    assert from_torch("simam", {}) == {}
-
-
 def test_a_network_must_be_complete_and_fit(golden: Path) -> None:
     model = models.create(
         "resnet8", num_classes=10, shortcut="projection", attention={"name": "simam"}
