@@ -105,11 +105,12 @@ class Operation:
         dnnl.use_threads(self._threads)
         start = thread.scratch(self._size)
         places = [*addresses, *[start + offset for offset in self._offsets]]
-        # XLA mostly uses the memory of the call before, and each call from Python takes a while.
-        if places != prepared.places:
-            for memory, address in zip(prepared.memories, places, strict=True):
+        # Many lie where they lay in the call before, and each call of the library takes a while.
+        before = prepared.places
+        for place, (memory, address) in enumerate(zip(prepared.memories, places, strict=True)):
+            if address != before[place]:
                 library().dnnl_memory_set_data_handle(memory, address)
-            prepared.places[:] = places
+                before[place] = address
         execute, stream = library().dnnl_primitive_execute, thread.stream
         for primitive, number_of_arguments, arguments in prepared.calls:
             check(execute(primitive, stream, number_of_arguments, arguments))
@@ -133,7 +134,7 @@ class Operation:
             )
             for primitive, pairs in self._calls
         ]
-        self._prepared[number] = _Prepared(memories, calls, [])
+        self._prepared[number] = _Prepared(memories, calls, [0] * len(memories))
         return self._prepared[number]
 
 
@@ -143,7 +144,7 @@ class _Prepared(NamedTuple):
     Attributes:
         memories: oneDNN's objects of the buffers.
         calls: Each primitive with the number of its arguments and these, which refer to `memories`.
-        places: The addresses that `memories` have, none before the first call.
+        places: The addresses that `memories` have, 0 before the first call.
     """
 
     memories: list[Pointer]
