@@ -4,9 +4,10 @@
     python -m benchmarks.table --torch_python=TORCH/bin/python --variants=none,se --seeds=2 --rounds=3
 
 Both sides train the same networks for the same steps from a cold process, in turns. Ours is the sweep as a
-user starts it, with its cost measurement, pictures and report, once with nothing compiled (`cold`) and once
-with what that has compiled (`filled`). The peer (`benchmarks.torch_table`) reads the pictures once, and
-writes no report; it runs in every way of --peers (processes x threads of each), the fastest of which counts.
+user starts it, with its cost measurement, pictures and report: with nothing compiled (`cold`), with what that
+has compiled (`filled`), and so but without the cost measurement (`--nocost`), which the peer has not either.
+The peer (`benchmarks.torch_table`) reads the pictures once, and writes no report; it runs in every way of
+--peers (processes x threads of each), the fastest of which counts.
 """
 
 import dataclasses
@@ -90,13 +91,14 @@ def measure(
         folder = Path(name)
         write_data(folder / "digits.npz")
 
-        def ours(cache: str) -> Callable[[int], Table]:
-            return lambda number: run_ours(variants, seeds, folder, number, cache)
+        def ours(cache: str, *more: str) -> Callable[[int], Table]:
+            return lambda number: run_ours(variants, seeds, folder, number, cache, more)
 
         def peer(way: str) -> Callable[[int], Table]:
             return lambda _: run_peer(torch, way, variants, seeds, folder / "digits.npz")
 
         sides = {"ours, cold": ours("cold"), "ours, filled": ours("filled")}
+        sides["ours, filled, no costs"] = ours("again", "--nocost")
         if torch is not None:
             sides |= {f"PyTorch, {way}": peer(way) for way in peers}
         turns: dict[str, list[Table]] = {side: [] for side in sides}
@@ -140,7 +142,14 @@ def write_data(path: Path) -> None:
     np.savez(path, **arrays)
 
 
-def run_ours(variants: Sequence[str], seeds: int, folder: Path, number: int, cache: str) -> Table:
+def run_ours(
+    variants: Sequence[str],
+    seeds: int,
+    folder: Path,
+    number: int,
+    cache: str,
+    more: Sequence[str] = (),
+) -> Table:
     """The sweep, in a folder of its own.
 
     Args:
@@ -148,11 +157,12 @@ def run_ours(variants: Sequence[str], seeds: int, folder: Path, number: int, cac
         seeds: of each.
         folder: for runs and compiled programs.
         number: of the round.
-        cache: "cold" leaves its programs for the "filled" of the same round.
+        cache: "cold" leaves its programs for the others of the same round.
+        more: flags.
     """
     sweep = folder / f"sweep{number}-{cache}"
     command = [sys.executable, "-m", "chanattn.sweep", f"--config={_RECIPE}", f"--workdir={sweep}"]
-    command += [f"--only={','.join(variants)}", f"--seeds={seeds}"]
+    command += [f"--only={','.join(variants)}", f"--seeds={seeds}", *more]
     variables = dict(os.environ) | {"XDG_CACHE_HOME": str(folder / f"cache{number}")}
     variables.pop("JAX_COMPILATION_CACHE_DIR", None)
     seconds, processor, _ = _timed(command, variables)

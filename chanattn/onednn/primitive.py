@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from chanattn.onednn import gate
 from chanattn.onednn import library as dnnl
 from chanattn.onednn.library import Dims, Pointer, check, create, engine, library
 
@@ -69,7 +70,6 @@ class Operation:
         self._threads = threads
         self._layouts = [layout for _, layout in arguments]
         self._calls: list[tuple[Pointer, list[tuple[int, int]]]] = []
-        self._prepared: dict[int, _Prepared] = {}
         places = list(range(len(arguments)))
         if packing is not None:
             plain, packed = packing.argument, len(arguments)
@@ -97,11 +97,8 @@ class Operation:
 
     def __call__(self, addresses: Sequence[int]) -> None:
         """Executes on the buffers at `addresses`; returns when done."""
-        # Not `threading.local`: of threads that Python has not started, such as XLA's, it forgets everything
-        # after each call, and what was created for them would never be used again.
-        number = threading.get_ident()
-        thread = _threads.get(number) or _threads.setdefault(number, _Thread())
-        prepared = self._prepared.get(number) or self._prepare(number)
+        thread = getattr(_here, "thread", None) or _enter()
+        prepared = thread.prepared.get(self) or thread.prepared.setdefault(self, self._prepare())
         dnnl.use_threads(self._threads)
         start = thread.scratch(self._size)
         places = [*addresses, *[start + offset for offset in self._offsets]]
@@ -123,7 +120,7 @@ class Operation:
             self._layouts.append(scratch)
         self._calls.append((create("dnnl_primitive_create", description), arguments))
 
-    def _prepare(self, number: int) -> "_Prepared":
+    def _prepare(self) -> "_Prepared":
         """Makes the memory objects of a thread, and the arguments that refer to them."""
         memories = [create("dnnl_memory_create", md, engine(), None) for md in self._layouts]
         calls = [
@@ -134,8 +131,7 @@ class Operation:
             )
             for primitive, pairs in self._calls
         ]
-        self._prepared[number] = _Prepared(memories, calls, [0] * len(memories))
-        return self._prepared[number]
+        return _Prepared(memories, calls, [0] * len(memories))
 
 
 class _Prepared(NamedTuple):
@@ -153,9 +149,10 @@ class _Prepared(NamedTuple):
 
 
 class _Thread:
-    """What belongs to a thread: a stream, which must not be shared, and scratch memory."""
+    """What belongs to a thread: a stream, which must not be shared, scratch memory, prepared operations."""
 
     def __init__(self) -> None:
+        self.prepared: dict[Operation, _Prepared] = {}
         self.stream = create("dnnl_stream_create", engine(), dnnl.IN_ORDER)
         self._buffer = np.empty(0, np.uint8)
         self._start = 0
@@ -169,9 +166,14 @@ class _Thread:
         return self._start
 
 
-_threads: dict[
-    int, _Thread
-] = {}  # by identifier; one that is used again belongs to a dead thread's heir
+_here = threading.local()
+
+
+def _enter() -> _Thread:
+    """Makes ready the thread that calls, once: one of XLA's would forget it after each call."""
+    gate.keep_state()
+    _here.thread = _Thread()
+    return _here.thread
 
 
 def query(description: Pointer, what: int) -> Pointer:

@@ -20,7 +20,7 @@ from chanattn.training.run_directory import environment
 from chanattn.training.validate import validate
 
 FORMAT = 1
-ROUNDS, SECONDS = 10, 0.1
+ROUNDS, SECONDS = 10, 0.03
 TIMES = ("train_step_ms", "infer_ms", "infer_latency_ms")
 
 MEMORY = (
