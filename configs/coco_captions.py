@@ -9,9 +9,10 @@
 
 The argument is the attention of the decoder (`task.attention`). WEIGHTS is a safetensors file of timm's
 `tf_efficientnet_lite0`, or the folder with it and its `config.json`. The data of the first two commands is
-the TFDS set `coco_mini` in `--config.dataset.data_dir` or $TFDS_DATA_DIR: 235 pictures of COCO with five
-captions each, and 128 to evaluate on. **235 pictures teach no captioning**: what is reached shows that
-everything works, and is to be compared with captions that ignore the picture, not with published figures:
+`coco_mini` in `--config.dataset.data_dir` or $TFDS_DATA_DIR, a set in TFDS's format that TFDS does not bring:
+235 pictures of COCO with five captions each, and 128 to evaluate on. **235 pictures teach no captioning**:
+what is reached shows that everything works, and is to be compared with captions that ignore the picture, not
+with published figures:
 CIDEr-D 0.086 on validation (one seed), where the nearest training picture's captions have 0.309. The
 last command is for COCO or Flickr whole: DIR has the pictures and Karpathy's JSON (docs/captioning.md);
 `configs/ablations/captioning.py:coco` has the settings of SCA-CNN. The backbone is kept as it is, and the

@@ -24,7 +24,7 @@ def baselines(
     """Scores (`caption_results.scores`) of three guesses, by the name of the guess.
 
     `random`: a training caption at random for each picture. `constant`: for all the same one, that of up to
-    150 training captions which has the best CIDEr-D on the training pictures themselves. `nearest`: the first
+    150 training captions which has the best CIDEr-D on up to 300 training pictures. `nearest`: the first
     caption of the training picture whose features have the largest cosine with the picture's.
 
     Args:

@@ -28,6 +28,21 @@ def test_programs_are_warmed_up_and_take_turns_in_alternating_order() -> None:
     assert all(steps == 1 for _, steps in turns[6:])
 
 
+def test_a_turn_of_many_steps_begins_with_one_that_is_not_timed() -> None:
+    class Cold:
+        """Its first step after another program takes longer."""
+
+        last: "Cold | None" = None
+
+        def run(self, steps: int) -> float:
+            seconds = steps * 0.125 + (0.0 if Cold.last is self else 0.5)
+            Cold.last = self
+            return seconds
+
+    found = take_turns({"a": Cold(), "b": Cold()}, rounds=2, seconds=1.0)
+    assert all(turns.seconds == (0.125,) * 2 for turns in found.values())
+
+
 def test_a_turn_has_as_many_steps_as_fit() -> None:
     class Steady:
         def run(self, steps: int) -> float:
