@@ -6,9 +6,9 @@
 The argument names the attention of the backbone. AP is 0.912 on the validation split and 0.894 on the
 test split, AP50 0.995 and 0.986 (se, one seed) after 24 CPU minutes; docs/detection.md has what less time
 reaches. The recipe is our own. All shapes are found by the level of stride 4, which gives their sides more
-exactly than coarser ones; that of stride 8 tells it of the surroundings. No level is made from the stages behind, which
-would learn nothing: frozen, they cost nothing. A network whose stages have other strides wants another
-`optimizer.freeze`, or `()`.
+exactly than coarser ones; that of stride 8 tells it of the surroundings. No level is made from the stages
+behind, which would learn nothing: frozen, they cost nothing. A network whose stages have other strides wants
+another `optimizer.freeze`, or `()`.
 """
 
 from ml_collections import ConfigDict
