@@ -102,7 +102,7 @@ def take_turns(
     """Times the programs in turns.
 
     Args:
-        programs: what is timed; each is warmed up first.
+        programs: what is timed; each is warmed up first, and by one step at each turn of more than three.
         rounds: how often each has its turn.
         seconds: about how long a turn takes; the second of two warm-up runs tells how many steps that is.
         least_steps: of a turn.
