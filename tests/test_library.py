@@ -74,7 +74,7 @@ assert jnp.allclose(slope, dot, rtol=1e-4), (slope, dot)
 leaves = jax.tree.leaves(curvature)
 assert all(jnp.isfinite(leaf).all() for leaf in leaves) and any(leaf.any() for leaf in leaves)
 
-assert library.library.cache_info().currsize == library._openmp.cache_info().currsize == 0
+assert library.library.cache_info().currsize == library.openmp.cache_info().currsize == 0
 if os.path.exists("/proc/self/maps"):
     assert "libdnnl" not in open("/proc/self/maps").read()
 changed = process_state.differences(before, process_state.snapshot())

@@ -106,7 +106,8 @@ def convolution(direction: str, geometry: Geometry, then: Then = NOTHING) -> Ope
         )  # fmt: skip
         arguments = [(dnnl.SRC, image), (dnnl.DIFF_DST, output), (dnnl.DIFF_WEIGHTS, plain)]
         layout, which = dnnl.QUERY_DIFF_WEIGHTS, 2
-    packing = Packing(which, query(description, layout), unpack=direction == "kernel")
+    packed, values = query(description, layout), math.prod(geometry.kernel)
+    packing = Packing(which, packed, unpack=direction == "kernel", size=values)
     return Operation(description, arguments, threads, packing)
 
 

@@ -89,7 +89,7 @@ def library() -> ctypes.CDLL:
         OSError: it cannot be loaded, for instance because libgomp.so.1 is absent.
     """
     path = str(_path())
-    _openmp()
+    openmp()
     loaded = ctypes.CDLL(path)
     loaded.dnnl_memory_desc_get_size.restype = ctypes.c_size_t
     loaded.dnnl_primitive_desc_query_md.restype = Pointer
@@ -98,7 +98,7 @@ def library() -> ctypes.CDLL:
 
 
 @functools.cache
-def _openmp() -> ctypes.CDLL:
+def openmp() -> ctypes.CDLL:
     """GNU's OpenMP, of the system or else the copy that scikit-learn brings.
 
     Raises:
@@ -158,13 +158,13 @@ def _variable(name: str, value: str) -> Iterator[None]:
 @functools.cache
 def cores() -> int:
     """Threads that OpenMP would use: one a core, or `OMP_NUM_THREADS`."""
-    return _openmp().omp_get_max_threads()
+    return openmp().omp_get_max_threads()
 
 
 def use_threads(number: int) -> None:
     """Sets how many threads the primitives use that this thread prepares or executes."""
     cores()  # is read before it is changed: OpenMP keeps one number for both
-    _openmp().omp_set_num_threads(number)
+    openmp().omp_set_num_threads(number)
 
 
 @functools.cache

@@ -16,6 +16,7 @@ import numpy as np
 from chanattn.onednn import gate
 from chanattn.onednn import library as dnnl
 from chanattn.onednn.library import Dims, Pointer, check, create, engine, library
+from chanattn.onednn.team import Team
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,13 @@ class Packing:
         argument: Which buffer it stands for.
         packed: Layout that the primitive wants.
         unpack: Whether it is a result, copied back, or an operand, copied there.
+        size: Values of the kernel.
     """
 
     argument: int
     packed: Pointer
     unpack: bool
+    size: int
 
 
 # Below, waking a second thread takes longer than it saves, and much longer on a machine that is busy.
@@ -67,24 +70,25 @@ class Operation:
         threads: int,
         packing: Packing | None = None,
     ) -> None:
-        self._threads = threads
         self._layouts = [layout for _, layout in arguments]
-        self._calls: list[tuple[Pointer, list[tuple[int, int]]]] = []
+        self._calls: list[tuple[Pointer, int, list[tuple[int, int]]]] = []
         places = list(range(len(arguments)))
         if packing is not None:
             plain, packed = packing.argument, len(arguments)
             self._layouts.append(packing.packed)
             places[plain] = packed
         ids = [number for number, _ in arguments]
-        self._add(description, list(zip(ids, places, strict=True)))
+        self._add(description, threads, list(zip(ids, places, strict=True)))
         if packing is not None:
             there = (packed, plain) if packing.unpack else (plain, packed)
             a, b = (self._layouts[place] for place in there)
+            threads = threads_for(MEMORY_BOUND * packing.size)
+            dnnl.use_threads(threads)
             copy = create(
                 "dnnl_reorder_primitive_desc_create",
                 a, engine(), b, engine(), dnnl.own_scratchpad(),
             )  # fmt: skip
-            self._add(copy, [(dnnl.SRC, there[0]), (dnnl.DST, there[1])])
+            self._add(copy, threads, [(dnnl.SRC, there[0]), (dnnl.DST, there[1])])
             if not packing.unpack:
                 self._calls.reverse()
         # Packed kernel and scratch memory lie one after another in a buffer of the thread.
@@ -99,7 +103,6 @@ class Operation:
         """Executes on the buffers at `addresses`; returns when done."""
         thread = getattr(_here, "thread", None) or _enter()
         prepared = thread.prepared.get(self) or thread.prepared.setdefault(self, self._prepare())
-        dnnl.use_threads(self._threads)
         start = thread.scratch(self._size)
         places = [*addresses, *[start + offset for offset in self._offsets]]
         # Many lie where they lay in the call before, and each call of the library takes a while.
@@ -109,16 +112,19 @@ class Operation:
                 library().dnnl_memory_set_data_handle(memory, address)
                 before[place] = address
         execute, stream = library().dnnl_primitive_execute, thread.stream
-        for primitive, number_of_arguments, arguments in prepared.calls:
+        for primitive, threads, number_of_arguments, arguments in prepared.calls:
+            dnnl.use_threads(threads)
+            if threads > 1:
+                thread.team.spread()
             check(execute(primitive, stream, number_of_arguments, arguments))
 
-    def _add(self, description: Pointer, arguments: list[tuple[int, int]]) -> None:
+    def _add(self, description: Pointer, threads: int, arguments: list[tuple[int, int]]) -> None:
         """Adds a primitive that reads and writes the buffers at those places, and its scratch memory."""
         scratch = query(description, dnnl.QUERY_SCRATCHPAD)
         if library().dnnl_memory_desc_get_size(scratch):
             arguments = [*arguments, (dnnl.SCRATCHPAD, len(self._layouts))]
             self._layouts.append(scratch)
-        self._calls.append((create("dnnl_primitive_create", description), arguments))
+        self._calls.append((create("dnnl_primitive_create", description), threads, arguments))
 
     def _prepare(self) -> "_Prepared":
         """Makes the memory objects of a thread, and the arguments that refer to them."""
@@ -126,10 +132,11 @@ class Operation:
         calls = [
             (
                 primitive,
+                threads,
                 len(pairs),
                 (_Argument * len(pairs))(*[_Argument(i, memories[k]) for i, k in pairs]),
             )
-            for primitive, pairs in self._calls
+            for primitive, threads, pairs in self._calls
         ]
         return _Prepared(memories, calls, [0] * len(memories))
 
@@ -139,19 +146,24 @@ class _Prepared(NamedTuple):
 
     Attributes:
         memories: oneDNN's objects of the buffers.
-        calls: Each primitive with the number of its arguments and these, which refer to `memories`.
+        calls: Each primitive, its threads, the number of its arguments and these, which refer to `memories`.
         places: The addresses that `memories` have, 0 before the first call.
     """
 
     memories: list[Pointer]
-    calls: list[tuple[Pointer, int, "ctypes.Array[_Argument]"]]
+    calls: list[tuple[Pointer, int, int, "ctypes.Array[_Argument]"]]
     places: list[int]
 
 
 class _Thread:
-    """What belongs to a thread: a stream, which must not be shared, scratch memory, prepared operations."""
+    """What belongs to a thread: a stream, which must not be shared, scratch memory, prepared operations.
+
+    Attributes:
+        team: Those that help it.
+    """
 
     def __init__(self) -> None:
+        self.team = Team()
         self.prepared: dict[Operation, _Prepared] = {}
         self.stream = create("dnnl_stream_create", engine(), dnnl.IN_ORDER)
         self._buffer = np.empty(0, np.uint8)

@@ -1,11 +1,16 @@
 """Threads: what is made for one of XLA's is made once, else it eats the memory; and how many compute."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import pytest
 
 from chanattn import onednn
-from chanattn.onednn import library, operations, primitive
+from chanattn.cores import usable_cores
+from chanattn.onednn import library, operations, primitive, team
 from chanattn.onednn.convolution import Geometry, threads_of
 
 pytestmark = pytest.mark.skipif(not onednn.available(), reason="oneDNN cannot be loaded")
@@ -55,3 +60,57 @@ def test_what_takes_long_is_computed_by_all_cores(monkeypatch, image, kernel, gr
     reach = kernel[0] // 2
     padding = ((reach, reach), (reach, reach))
     assert threads_of(Geometry(image, kernel, (1, 1), padding, (1, 1), groups)) == threads
+
+
+WATCHED = """
+import os, threading
+import numpy as np
+from chanattn.onednn import convolution
+
+def cores():
+    return {int(tid): os.sched_getaffinity(int(tid)) for tid in os.listdir("/proc/self/task")}
+
+shape = (64, 32, 32, 16)
+geometry = convolution.Geometry(shape, (3, 3, 16, 16), (1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+operation = convolution.convolution("forward", geometry)
+buffers = [np.ones(s, np.float32) for s in (shape, (3, 3, 16, 16), shape)]
+every = sorted(os.sched_getaffinity(0))
+
+def run():
+    before = cores()
+    for core in (every[0], every[1], every[0]):
+        os.sched_setaffinity(0, {core})
+        operation([each.ctypes.data for each in buffers])
+        helpers = [where for tid, where in cores().items() if tid not in before]
+        print(core, *sorted(c for where in helpers for c in where))
+
+thread = threading.Thread(target=run)
+thread.start()
+thread.join()
+print(*every)
+"""
+
+
+@pytest.mark.skipif(usable_cores() < 2, reason="needs two cores")
+def test_the_threads_that_help_one_are_bound_to_the_other_cores_and_follow_it():
+    free = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_"))}
+    out = subprocess.run(
+        [sys.executable, "-c", WATCHED], env=free, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    *seen, every = [[int(core) for core in line.split()] for line in out]
+    assert len(seen) == 3
+    for core, *helpers in seen:
+        assert sorted([core, *helpers]) == every
+
+
+@pytest.mark.parametrize(("name", "cores"), [("OMP_PROC_BIND", 2), ("OMP_PLACES", 2), ("", 3)])
+def test_threads_that_the_user_binds_or_that_are_not_all_cores_are_left_alone(
+    monkeypatch, name, cores
+):
+    monkeypatch.setattr(library, "cores", lambda: cores)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    for variable in ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY"):
+        monkeypatch.delenv(variable, raising=False)
+    if name:
+        monkeypatch.setenv(name, "true")
+    assert team._cores.__wrapped__() == frozenset()
