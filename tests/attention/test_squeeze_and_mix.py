@@ -8,8 +8,10 @@ import pytest
 from chanattn.attention import mix
 from chanattn.attention.eca import adaptive_kernel_size
 from chanattn.attention.functional import squeeze
+from chanattn.attention.functional.mix import correlate
 from chanattn.attention.widths import floor_width, make_divisible, width_rule
 from chanattn.errors import UsageError
+from chanattn.layers import kernels
 
 X = np.random.default_rng(0).normal(size=(3, 5, 4, 8)).astype(np.float32)
 
@@ -117,6 +119,28 @@ def test_circular_taps_make_a_circulant_matrix(k: int) -> None:
     reach = (k - 1) // 2
     expected = sum(taps[j] * np.roll(S, reach - j, axis=1) for j in range(k)) + 0.5
     np.testing.assert_allclose(z, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("k", [1, 3, 13])
+@pytest.mark.parametrize("circular", [False, True])
+def test_fast_kernels_give_shared_taps_the_value_and_gradients_of_their_matrix(
+    k: int, circular: bool
+) -> None:
+    taps = np.random.default_rng(k).normal(size=k).astype(np.float32)
+    g = np.random.default_rng(9).normal(size=S.shape).astype(np.float32)
+    reach, eye = (k - 1) // 2, np.eye(S.shape[1], dtype=np.float32)
+    shifts = [
+        np.roll(eye, j - reach, axis=1) if circular else np.eye(S.shape[1], k=j - reach)
+        for j in range(k)
+    ]  # row i of the j-th has its one where channel i + j - reach stands
+    matrix = sum(tap * shift for tap, shift in zip(taps, shifts, strict=True))
+    with kernels.chosen("xla"):
+        z, pull = jax.vjp(lambda s, a: correlate(s, a, circular), jnp.asarray(S), jnp.asarray(taps))
+    ds, dtaps = pull(jnp.asarray(g))
+    np.testing.assert_allclose(z, S @ matrix.T, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(ds, g @ matrix, rtol=1e-4, atol=1e-4)
+    expected = [np.sum(g * (S @ shift.T)) for shift in shifts]
+    np.testing.assert_allclose(dtaps, expected, rtol=1e-4, atol=1e-3)
 
 
 def test_taps_that_go_round_more_than_once_are_refused() -> None:

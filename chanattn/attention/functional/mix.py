@@ -3,9 +3,15 @@
 The mixes that have parameters are Flax modules, in `chanattn.attention.mix`.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+from chanattn.layers import kernels
+
+_FEW_TAPS = 15
 
 
 def correlate(s: jax.Array, taps: jax.Array, circular: bool = False) -> jax.Array:
@@ -27,8 +33,32 @@ def _slide(s: jax.Array, taps: jax.Array, circular: bool) -> jax.Array:
     """`correlate` with taps that all channels share, as one convolution.
 
     Its gradient is a convolution again. That of a sum of shifted copies is such a sum, which XLA would
-    compute anew for every position of the feature map (CPU: ECA took 1.2 to 1.7 times as long).
+    compute anew for every position of the feature map (CPU: ECA took 1.2 to 1.7 times as long). Where fast
+    kernels are chosen on a CPU, products of windows with the taps stand in for convolutions.
     """
+    if kernels.current() == "plain" or len(taps) > _FEW_TAPS:
+        return _convolved(s, taps, circular)
+    by_windows, by_convolution = (
+        partial(function, circular=circular) for function in (_multiplied, _convolved)
+    )
+    return kernels.by_platform(s, taps, cpu=by_windows, default=by_convolution)
+
+
+def _multiplied(s: jax.Array, taps: jax.Array, circular: bool) -> jax.Array:
+    @jax.custom_vjp
+    def multiply(s: jax.Array, taps: jax.Array) -> jax.Array:
+        return _windows(s, len(taps), circular) @ taps.astype(s.dtype)
+
+    def backward(saved: tuple[jax.Array, jax.Array], dz: jax.Array) -> tuple[jax.Array, jax.Array]:
+        s, taps = saved
+        dtaps = jnp.einsum("...k,...->k", _windows(s, len(taps), circular), dz)
+        return multiply(dz, taps[::-1]), dtaps.astype(taps.dtype)
+
+    multiply.defvjp(lambda s, taps: (multiply(s, taps), (s, taps)), backward)
+    return multiply(s, taps)
+
+
+def _convolved(s: jax.Array, taps: jax.Array, circular: bool) -> jax.Array:
     reach = (taps.shape[0] - 1) // 2
     padded = pad_channels(s, reach, circular) if circular else s
     z = lax.conv_general_dilated(
