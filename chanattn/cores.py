@@ -1,13 +1,22 @@
 """The processor cores of this process."""
 
+import contextlib
 import os
+
+CORES = "CHANATTN_CORES"
+"""Environment variable with the numbers of the cores that `confine` leaves to a process: "0,1"."""
 
 
 def usable_cores() -> int:
-    """Cores that this process may use."""
+    """How many cores this process may use."""
+    return len(core_numbers())
+
+
+def core_numbers() -> list[int]:
+    """The numbers of the cores that this process may use, as the system counts them."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 def use_cores(number: int) -> None:
@@ -23,3 +32,12 @@ def use_cores(number: int) -> None:
     if number > usable_cores() or not hasattr(os, "sched_setaffinity"):
         raise ValueError(f"this process cannot be given {number} of its {usable_cores()} cores")
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:number])
+
+
+def confine() -> None:
+    """Confines this process to the cores that `CORES` names, if these are its own; else to none.
+
+    Threads that have begun keep the cores that they may use. So call it first.
+    """
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        os.sched_setaffinity(0, [int(core) for core in os.environ.get(CORES, "").split(",")])

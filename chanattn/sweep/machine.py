@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from chanattn.cores import usable_cores
+from chanattn.cores import CORES, core_numbers
 from chanattn.errors import UsageError
 
 _WORKER_BYTES = (
@@ -21,7 +21,8 @@ def places(platform: str, parallel: int = 0) -> list[dict[str, str]]:
 
     With GPUs there is one worker on each; if more are asked for, they share memory and GPUs equally. A TPU
     gets one worker. On the CPU there are as many workers as cores, one thread each, as far as the memory
-    reaches: side by side on their own cores, small networks train faster than one after another on all.
+    reaches: side by side on their own cores, small networks train faster than one after another on all. Where
+    the shares fill the machine, each worker is confined to its own: otherwise it starts threads for all.
 
     Args:
         platform: `config.platform` of the runs.
@@ -35,10 +36,20 @@ def places(platform: str, parallel: int = 0) -> list[dict[str, str]]:
         return _on_gpus(_visible(devices), parallel or devices)
     if kind != "cpu":
         return [{}] * (parallel or 1)
-    cores = usable_cores()
+    own = core_numbers()
+    cores = len(own)
     count = parallel or max(1, min(cores, _memory() // _WORKER_BYTES))
-    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, cores // count))
-    return [{"OMP_NUM_THREADS": threads}] * count
+    share = max(1, cores // count)
+    if threads := os.environ.get("OMP_NUM_THREADS"):
+        return [{"OMP_NUM_THREADS": threads}] * count
+    alike = [{"OMP_NUM_THREADS": str(share)}] * count
+    if count == 1 or count * share != cores:
+        return alike
+    parts = (own[start : start + share] for start in range(0, cores, share))
+    return [
+        variables | {CORES: ",".join(map(str, part))}
+        for variables, part in zip(alike, parts, strict=True)
+    ]
 
 
 def _accelerators() -> tuple[str, int]:

@@ -20,7 +20,7 @@ from typing import Any
 
 from absl import flags
 
-from chanattn import cli
+from chanattn import cli, cores
 from chanattn.errors import UsageError
 from chanattn.runs.layout import OUTPUT
 from chanattn.sweep.launchers.base import Job
@@ -50,6 +50,7 @@ def command(
 
 def main() -> None:
     """Trains as the flags say."""
+    cores.confine()
     given = flags.FLAGS
     if not given.job_config or not given.workdir:
         raise UsageError("--job_config=FILE and --workdir=DIRECTORY are required")

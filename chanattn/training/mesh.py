@@ -165,15 +165,16 @@ def _offer_cpu_devices(number: int) -> bool:
 
     Devices meet inside the threads of XLA's pool, which has one a core. With a device a core, all of them
     may wait for a device whose work has none left to run on; XLA then ends the process after 40 s ("Expected
-    2 threads to join the rendezvous"). It was seen once, and this cause is inferred; one more thread a device
-    costs nothing measurable.
+    2 threads to join the rendezvous"). It was seen once, and this cause is inferred. One device meets none: a
+    further thread would only be in the way of oneDNN's.
     """
     try:
         jax.config.update("jax_num_cpu_devices", number)
     except RuntimeError:
         # JAX runs already, as in a notebook or a test: `setup` takes what it finds.
         return False
-    os.environ.setdefault("PJRT_NPROC", str(usable_cores() + number))
+    if number > 1:
+        os.environ.setdefault("PJRT_NPROC", str(usable_cores() + number))
     return True
 
 

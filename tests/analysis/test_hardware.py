@@ -1,9 +1,12 @@
 """What is known of the machine."""
 
+import os
+import threading
+
 import pytest
 
 from chanattn.analysis.hardware import describe, hardware
-from chanattn.cores import usable_cores, use_cores
+from chanattn.cores import CORES, confine, core_numbers, usable_cores, use_cores
 
 
 def test_hardware_fits_in_a_line():
@@ -17,3 +20,15 @@ def test_hardware_fits_in_a_line():
 def test_more_cores_than_there_are_are_refused():
     with pytest.raises(ValueError, match="cannot be given"):
         use_cores(usable_cores() + 1)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system cannot do it")
+@pytest.mark.parametrize("named", ["its last", "100000", "", "two"])
+def test_a_process_is_confined_to_the_cores_that_are_named_if_they_are_its_own(monkeypatch, named):
+    every = core_numbers()
+    monkeypatch.setenv(CORES, str(every[-1]) if named == "its last" else named)
+    seen = []
+    thread = threading.Thread(target=lambda: [confine(), seen.append(core_numbers())])
+    thread.start()  # a thread of its own: what it does to itself does not reach the others
+    thread.join()
+    assert seen == [every[-1:] if named == "its last" else every]

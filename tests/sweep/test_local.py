@@ -122,12 +122,23 @@ def test_a_worker_that_is_told_to_stop_gets_one_signal(roles, monkeypatch) -> No
 
 def test_cores_are_shared_among_the_workers(monkeypatch) -> None:
     monkeypatch.setattr(machine, "_accelerators", lambda: ("cpu", 0))
-    monkeypatch.setattr(machine, "usable_cores", lambda: 8)
+    own = [0, 1, 2, 3, 8, 9, 10, 11]
+    monkeypatch.setattr(machine, "core_numbers", lambda: own)
     monkeypatch.setattr(machine, "_memory", lambda: 64 * 2**30)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert machine.places("auto") == [{"OMP_NUM_THREADS": "1"}] * 8
-    assert machine.places("cpu", 2) == [{"OMP_NUM_THREADS": "4"}] * 2
+    assert machine.places("auto") == [
+        {"OMP_NUM_THREADS": "1", "CHANATTN_CORES": str(core)} for core in own
+    ]
+    assert machine.places("cpu", 2) == [
+        {"OMP_NUM_THREADS": "4", "CHANATTN_CORES": "0,1,2,3"},
+        {"OMP_NUM_THREADS": "4", "CHANATTN_CORES": "8,9,10,11"},
+    ]
+    # A core would be left to nobody, or be shared: none is anybody's own.
+    assert machine.places("auto", 3) == [{"OMP_NUM_THREADS": "2"}] * 3
     assert machine.places("auto", 16) == [{"OMP_NUM_THREADS": "1"}] * 16
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert machine.places("auto", 2) == [{"OMP_NUM_THREADS": "1"}] * 2
+    monkeypatch.delenv("OMP_NUM_THREADS")
     monkeypatch.setattr(machine, "_memory", lambda: 5 * 2**30)
     assert len(machine.places("auto")) == 2
 
