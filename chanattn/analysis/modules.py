@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import flax.linen as nn
@@ -18,7 +19,8 @@ Path = tuple[str, ...]
 CONVENTIONS = (
     "one MAC is one multiply-add of a convolution (taps on the padding included) or of a matrix product, in"
     " the forward pass of one picture; element-wise multiplications and divisions (norms, the scaling of a"
-    " map by its weights) are counted apart; additions, maxima and activation functions are not counted"
+    " map by its weights) are counted apart; additions, maxima and activation functions are not counted; a"
+    " caption has as many words as task.longest allows"
 )
 
 _NO_MACS = Macs()
@@ -84,12 +86,17 @@ class NetworkCost:
         return any(path[:length] in self.attention for length in range(1, len(path) + 1))
 
 
-def network_cost(model: nn.Module, image_shape: tuple[int, int, int]) -> NetworkCost:
+def network_cost(
+    model: nn.Module,
+    image_shape: tuple[int, int, int],
+    inputs: Mapping[str, jax.Array] = MappingProxyType({}),
+) -> NetworkCost:
     """Counts a network without computing anything.
 
     Args:
         model: Pictures (N, H, W, 3) -> anything, called with `train=False`.
         image_shape: (H, W, 3) of a picture.
+        inputs: What the network is given beside one picture, by name, see `Task.typical_inputs`.
     """
     image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     # Other kernels are foreign calls or several smaller convolutions; the count is that of the definition.
@@ -99,7 +106,7 @@ def network_cost(model: nn.Module, image_shape: tuple[int, int, int]) -> Network
 
         def forward(variables: Any, image: jax.Array) -> Any:
             with nn.intercept_methods(calls.mark):
-                return model.apply(variables, image, train=False)
+                return model.apply(variables, image, train=False, **inputs)
 
         macs = count_by_scope(forward, variables, image)
     modules = dict.fromkeys(calls.paths, ModuleCost())

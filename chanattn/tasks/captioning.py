@@ -174,6 +174,10 @@ class Captioning(Task):
         """`tokens`, all but the last, of a batch of training."""
         return {TOKENS: batch[TOKENS][:, :-1]} if TOKENS in batch else {}
 
+    def typical_inputs(self, examples: int) -> dict[str, jax.Array]:
+        """`tokens` of captions of `longest` words, behind each of which the decoder says the next."""
+        return {TOKENS: jnp.zeros((examples, self.longest + 1), jnp.int32)}
+
     def weights(self, batch: Batch) -> dict[str, jax.Array]:
         """The words of the whole batch, at least 1."""
         known = caption_loss.known(batch[TOKENS], batch["mask"])

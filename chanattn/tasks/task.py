@@ -120,6 +120,11 @@ class Task(abc.ABC):
         del batch
         return {}
 
+    def typical_inputs(self, examples: int) -> dict[str, jax.Array]:
+        """As `inputs`, for so many examples that stand for all where costs are counted and timed."""
+        del examples
+        return {}
+
     def targets(self, batch: Batch) -> Batch:
         """The batch, with what the loss compares outputs to; traced, once for the whole batch."""
         return batch

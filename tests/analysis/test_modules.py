@@ -12,9 +12,11 @@ from sampling import every
 from timm_networks import shallow
 
 from chanattn import attention, macs, models, onednn
+from chanattn.analysis.cost.measure import network, pictures_of
 from chanattn.analysis.modules import NetworkCost, network_cost
 from chanattn.layers import kernels
 from chanattn.models.timm_names import NETWORKS
+from configs import shapes_captioning
 from tests.conftest import ROOT
 
 GOLDEN = ROOT / "tests" / "golden"
@@ -186,6 +188,22 @@ def test_counts_do_not_depend_on_the_kernels(name: str) -> None:
         assert kernels.current() == name or name == "auto"
     with kernels.chosen("plain"):
         assert cost == network_cost(models.create("resnest14d", num_classes=10), (32, 32, 3))
+
+
+def test_a_caption_costs_every_matrix_of_its_decoder_once_a_word() -> None:
+    def cost(words: int) -> NetworkCost:
+        config = shapes_captioning.get_config()
+        config.task.attention, config.task.longest = "none", words
+        return network(config, pictures_of(config))
+
+    short, long = cost(10), cost(20)
+    config = shapes_captioning.get_config()
+    embedding, width, context, vocabulary = config.task.embedding, 128, 256, 23
+    gates = 4 * width * (embedding + context + width)
+    output = embedding * (width + context + vocabulary)
+    assert long.total.macs.dot - short.total.macs.dot == 10 * (gates + output)
+    assert long.total.macs.conv == short.total.macs.conv > 0
+    assert long.total.parameters == short.total.parameters
 
 
 def test_nothing_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:

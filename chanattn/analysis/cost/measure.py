@@ -124,7 +124,8 @@ def counts(config: ConfigDict, pictures: data.Pictures) -> dict[str, Any]:
 
 def network(config: ConfigDict, pictures: data.Pictures) -> NetworkCost:
     """The network of a config, counted."""
-    return network_cost(tasks.network(config, pictures.num_classes), pictures.image_shape)
+    model = tasks.network(config, pictures.num_classes)
+    return network_cost(model, pictures.image_shape, tasks.create(config.task).typical_inputs(1))
 
 
 _SPEED = (

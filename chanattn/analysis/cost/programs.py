@@ -143,6 +143,8 @@ def planned_memory(compiled: Any) -> int | None:
 def forward(experiment: Experiment, weights: Any, batch: int, mesh: Mesh, **how: Any) -> Repeated:
     """Logits of one batch of random pictures, again and again, with running statistics.
 
+    A captioner is told the words, see `Task.typical_inputs`.
+
     Args:
         experiment: Whose network it is.
         weights: Its variables; copied to the devices.
@@ -151,15 +153,17 @@ def forward(experiment: Experiment, weights: Any, batch: int, mesh: Mesh, **how:
         **how: As of `Repeated`.
     """
 
-    def logits(weights: Any, images: jax.Array) -> jax.Array:
+    def logits(weights: Any, images: jax.Array, inputs: dict[str, jax.Array]) -> jax.Array:
         with folding():
-            return experiment.model.apply(weights, images, train=False)[0]
+            return experiment.model.apply(weights, images, train=False, **inputs)[0]
 
     drawn = np.random.default_rng(0).normal(size=(batch, *experiment.train.image_shape))
     images = jax.device_put(drawn.astype(np.float32), batch_sharding(mesh))
+    inputs = jax.device_put(experiment.task.typical_inputs(batch), batch_sharding(mesh))
     weights = jax.device_put(weights, replicated(mesh))
-    run = jax.jit(logits, out_shardings=batch_sharding(mesh)).lower(weights, images).compile()
-    return Repeated(lambda carry: (carry, run(weights, images)), **how)
+    given = (weights, images, inputs)
+    run = jax.jit(logits, out_shardings=batch_sharding(mesh)).lower(*given).compile()
+    return Repeated(lambda carry: (carry, run(*given)), **how)
 
 
 def _one_device(mesh: Mesh) -> Mesh:
