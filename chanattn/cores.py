@@ -31,7 +31,7 @@ def use_cores(number: int) -> None:
         return
     if number > usable_cores() or not hasattr(os, "sched_setaffinity"):
         raise ValueError(f"this process cannot be given {number} of its {usable_cores()} cores")
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:number])
+    os.sched_setaffinity(0, core_numbers()[:number])
 
 
 def confine() -> None:

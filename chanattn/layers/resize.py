@@ -9,7 +9,7 @@ from jax import lax
 
 from chanattn.layers import kernels
 
-_MOST_TAPS = 32
+_MOST_TAPS = 32  # of a sum that is written out: as from one pixel to a large map, in the gradient
 
 
 def bilinear(x: jax.Array, size: tuple[int, ...], *, align_corners: bool = False) -> jax.Array:

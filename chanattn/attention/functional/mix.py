@@ -11,7 +11,7 @@ from jax import lax
 
 from chanattn.layers import kernels
 
-_FEW_TAPS = 15
+_FEW_TAPS = 15  # windows are as many copies
 
 
 def correlate(s: jax.Array, taps: jax.Array, circular: bool = False) -> jax.Array:
