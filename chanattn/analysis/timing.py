@@ -14,7 +14,7 @@ from typing import Any, Protocol, Self, TypeVar
 import jax
 
 K = TypeVar("K", bound=Hashable)
-Advance = Callable[[Any], tuple[Any, Any]]
+Advance = Callable[..., tuple[Any, Any]]
 
 _WARM_UP_STEPS = 2
 _IN_FLIGHT = 2
@@ -58,23 +58,27 @@ class Repeated:
         carry: Any = None,
         *,
         in_flight: int = _IN_FLIGHT,
+        at_once: int = 0,
     ) -> None:
         """Keeps what a step needs.
 
         Args:
-            advance: `carry -> (carry, result)`; it may consume the carry.
+            advance: `carry -> (carry, result)`; it may consume the carry. With `at_once`, `(carry, steps)`.
             carry: state before the first step.
             in_flight: steps that the host may run ahead of the device. As in the training loop by default: it
                 prepares the next step while one runs. 0: every result is waited for, as for a latency.
+            at_once: the most steps that a call may make; 0: each makes one.
         """
         self._advance, self._carry, self._in_flight = advance, carry, in_flight
+        self._at_once = at_once
 
     def run(self, steps: int) -> float:
         """Seconds of `steps` steps, until their results are there."""
         running: deque[Any] = deque()
         start = time.perf_counter()
-        for _ in range(steps):
-            self._carry, result = self._advance(self._carry)
+        for done in range(0, steps, self._at_once or 1):
+            several = (min(self._at_once, steps - done),) if self._at_once else ()
+            self._carry, result = self._advance(self._carry, *several)
             running.append(result)
             if len(running) > self._in_flight:
                 jax.block_until_ready(running.popleft())

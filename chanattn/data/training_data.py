@@ -72,6 +72,10 @@ class TrainingData(abc.ABC):
             UsageError: While iterating: more corrupt pictures than `dataset.max_corrupt`.
         """
 
+    def steps_alike(self, step: int) -> int:
+        """How many steps, from `step` on, have the same feed."""
+        return 1
+
     @abc.abstractmethod
     def _select(self, feed: Feed, step: jax.Array) -> Batch:
         """The examples of a step as they were loaded, split over the mesh axis `data`."""
@@ -134,6 +138,10 @@ class DeviceTrainingData(TrainingData):
             for _ in range(done, self.steps_per_epoch):
                 yield feed
             epoch, done = epoch + 1, 0
+
+    def steps_alike(self, step: int) -> int:
+        """See `TrainingData.steps_alike`: those that are left of the epoch."""
+        return self.steps_per_epoch - step % self.steps_per_epoch
 
     def _select(self, feed: Feed, step: jax.Array) -> Batch:
         start = step % self.steps_per_epoch * self.batch_size

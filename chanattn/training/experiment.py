@@ -160,6 +160,8 @@ class Experiment:
             log_every=self.every(self.config.log_every),
             skip_nonfinite=self.config.nonfinite.policy == nonfinite.SKIP,
             freeze=self.config.optimizer.freeze,
+            # Measured for oneDNN's kernels on a CPU alone (benchmarks/NOTES.md).
+            repeats=kernels.current() == "onednn" and self.train.steps_alike(0) > 1,
         )
 
     def compiled_step(self, state: TrainState, feed: Any) -> Any:

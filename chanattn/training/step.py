@@ -7,13 +7,12 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.sharding import Mesh
 
 from chanattn import random_streams
 from chanattn.batch import Batch, Pair
-from chanattn.data.placement import batch_sharding, put_copies, replicated
+from chanattn.data.placement import batch_sharding
 from chanattn.layers import kernels
 from chanattn.layers.norm import FROZEN
 from chanattn.tasks import Task, auxiliary
@@ -28,10 +27,10 @@ from chanattn.training.state import (
     with_statistics,
     zero_totals,
 )
+from chanattn.training.step_program import StepProgram
 
 PyTree = Any
 Prepare = Callable[[PyTree, jax.Array, jax.Array], Batch]
-TrainStep = Callable[[TrainState, PyTree], tuple[TrainState, Window]]
 
 
 def make_train_step(
@@ -48,7 +47,8 @@ def make_train_step(
     log_every: int = 1,
     skip_nonfinite: bool = False,
     freeze: Sequence[str] = (),
-) -> Any:
+    repeats: bool = False,
+) -> StepProgram:
     """The jitted training step `(state, feed) -> (state, window)`; it consumes (donates) the state.
 
     All randomness is a function of `(seed, state.step)`.
@@ -73,6 +73,7 @@ def make_train_step(
             have had; it is left out of the metrics.
         freeze: what is not trained, see `finetuning.frozen`. It keeps its values, the state of its modules
             and their averages to the bit; its gradients are not computed, and are not in their norm.
+        repeats: whether one call may make several steps, see `StepProgram`.
     """
 
     @kernels.running_on(mesh)
@@ -118,40 +119,7 @@ def make_train_step(
         )
         return new, window
 
-    program = jax.jit(train_step, donate_argnums=0, out_shardings=replicated(mesh))
-    return _Seeded(program, put_copies(np.asarray(seed, np.uint32), mesh), mesh)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Seeded:
-    """A program `(state, feed, seed)` as one of `(state, feed)`.
-
-    The seed is an argument and no constant of the program, so that runs that differ in nothing else share
-    one compiled program (`chanattn.training.compilation_cache`).
-    """
-
-    program: Any
-    seed: jax.Array
-    mesh: Mesh
-
-    def reseeded(self, seed: int) -> "_Seeded":
-        """The same program with another seed."""
-        return _Seeded(self.program, put_copies(np.asarray(seed, np.uint32), self.mesh), self.mesh)
-
-    def __call__(self, state: TrainState, feed: PyTree) -> tuple[TrainState, Window]:
-        return self.program(state, feed, self.seed)
-
-    def lower(self, state: TrainState, feed: PyTree) -> "_Seeded":
-        """As of a jitted function; `.compile()` of the result gives a program to call."""
-        return _Seeded(self.program.lower(state, feed, self.seed), self.seed, self.mesh)
-
-    def compile(self) -> "_Seeded":
-        """As of a lowered function."""
-        return _Seeded(self.program.compile(), self.seed, self.mesh)
-
-    def __getattr__(self, name: str) -> Any:
-        """All else (`as_text`, `memory_analysis`) is that of the program."""
-        return getattr(self.program, name)
+    return StepProgram.of(train_step, seed, mesh, repeats=repeats)
 
 
 def global_norm(tree: PyTree) -> jax.Array:

@@ -3,7 +3,6 @@
 import itertools
 import math
 import time
-from collections import deque
 from typing import Any, NoReturn
 
 import jax
@@ -17,6 +16,7 @@ from chanattn.training.checkpoint import Checkpoints
 from chanattn.training.experiment import Experiment
 from chanattn.training.interrupt import Interrupt
 from chanattn.training.metrics_log import MetricsLog
+from chanattn.training.pace import Pace
 from chanattn.training.progress import Progress
 from chanattn.training.record import Record
 from chanattn.training.recovery import restore_newest
@@ -26,7 +26,7 @@ from chanattn.training.worker_errors import WorkerErrors
 
 # How far the host may run ahead of the device: enough to keep it busy, not so far that batches pile up in
 # memory or that the answer to a signal is long in coming.
-_STEPS_IN_FLIGHT = 2
+_CALLS_IN_FLIGHT = 2
 # Steps, and batches of an evaluation, after which several processes ask each other whether one was told to
 # stop.
 _ASK_EVERY = 10
@@ -84,24 +84,33 @@ class UnderWay:
         seed = nonfinite.seed_after(experiment.config.seed, len(self._record.rollbacks))
         experiment.train.reseed(seed)
         feeds = experiment.train.feeds(self._step)
-        first = next(feeds)
-        train_step = self._compile(state, first).reseeded(seed)
-        running: deque[Window] = deque()
+        feed = next(feeds)
+        train_step = self._compile(state, feed).reseeded(seed)
+        pace = Pace(_CALLS_IN_FLIGHT)
         try:
-            for feed in itertools.chain([first], feeds):
-                state, window = train_step(state, feed)
-                self._step += 1
-                running.append(window)
-                if len(running) > _STEPS_IN_FLIGHT:
-                    running.popleft().first_bad_step.block_until_ready()
+            while True:
+                steps = min(pace.steps, self._steps_alike()) if train_step.repeats else 1
+                state, window = train_step(state, feed, steps)
+                self._step += steps
+                pace.called(steps, window.first_bad_step)
                 self._between_steps(state, window)
                 if self._step == experiment.total_steps:
                     return
+                feed = next(itertools.islice(feeds, steps - 1, None))
         except (NonFinite, Preempted, SaveFailed):
             raise
         except Exception as error:
             self._rescue(state, window, error)
             raise
+
+    def _steps_alike(self) -> int:
+        """Steps with the present feed until something is due."""
+        intervals = (self._log_every, self._eval_every, self._save_every)
+        return min(
+            self._experiment.train.steps_alike(self._step),
+            self._experiment.total_steps - self._step,
+            *(every - self._step % every for every in intervals),
+        )
 
     def _compile(self, state: TrainState, feed: Any) -> Any:
         if self._train_step is None:

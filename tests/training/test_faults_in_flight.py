@@ -15,7 +15,7 @@ from chanattn.training.evaluator import Evaluator
 from chanattn.training.experiment import Experiment
 from chanattn.training.loop import train_and_evaluate
 from chanattn.training.metrics_log import MetricsLog
-from chanattn.training.step import _Seeded
+from chanattn.training.step_program import StepProgram
 
 pytestmark = pytest.mark.usefixtures("tiny_runs")
 
@@ -72,8 +72,8 @@ def start(run, *moments):
 MOMENTS = {
     "while data and network are built": (Experiment, "build", 1, 0),
     "while the state is initialised": (Experiment, "create_state", 1, 0),
-    "during compilation": (_Seeded, "compile", 1, 0),
-    "during a step": (_Seeded, "__call__", 3, 3),
+    "during compilation": (StepProgram, "compile", 1, 0),
+    "during a step": (StepProgram, "__call__", 3, 3),
     "during the evaluation after step 5": (Evaluator, "__call__", 1, 5),
     "while step 8 is saved": (Checkpoints, "save", 1, 9),
 }
@@ -91,7 +91,7 @@ def test_sigterm_at_any_moment_is_answered_with_75_and_loses_nothing(undisturbed
 
     # More signals while it saves what the first has asked for.
     saving = (Checkpoints, "save", 1, terminate_and_interrupt), (Checkpoints, "close", 1, terminate)
-    assert start(tmp_path, (_Seeded, "__call__", 2, terminate), *saving) == 75
+    assert start(tmp_path, (StepProgram, "__call__", 2, terminate), *saving) == 75
     assert "stopped by SIGTERM after step 11, which is saved" in capsys.readouterr().err
 
     # The last evaluation is given up like any other; nothing is left to stop behind it.

@@ -94,6 +94,7 @@ def compile_programs(
     experiment = build(config, lambda *_: None)
     with experiment.train as train:
         feed = next(iter(train.feeds(0)))
+        at_once = train.steps_alike(0)
     state = experiment.create_state()
     weights = jax.tree.map(jnp.copy, state.weights)  # the step consumes its own
     lowered = experiment.train_step().lower(state, feed)
@@ -107,7 +108,11 @@ def compile_programs(
         latency = forward(experiment, weights, 1, one, in_flight=0)
         step = compiled.result()
     return Programs(
-        train=Repeated(lambda state: step(state, feed), state),
+        train=Repeated(
+            lambda state, steps: step(state, feed, steps),
+            state,
+            at_once=at_once if step.repeats else 1,
+        ),
         infer=infer,
         latency=latency,
         devices=experiment.mesh.size,
