@@ -26,7 +26,7 @@ from torch.nn import functional
 MEAN, STD = 0.305, 0.376
 EPOCHS, BATCH, WARMUP_EPOCHS = 24, 64, 1
 RATE, MOMENTUM, DECAY = 0.1, 0.9, 1e-4
-EVAL_EVERY, SAVE_EVERY, LOG_EVERY = 88, 264, 22
+EVAL_EVERY, SAVE_EVERY, LOG_EVERY = 88, 528, 22
 
 
 class Bottleneck(nn.Sequential):

@@ -16,7 +16,7 @@ from chanattn.sweep.status import failure, is_done, mark_failed, unmark_failed
 from chanattn.sweep.watch import files
 from chanattn.training.lock import LOCK, is_held
 
-_PAUSE = 0.3  # seconds between two looks at the workers
+_PAUSE = 0.3  # seconds, at most, between two looks at the workers
 Observer = Callable[[str, Job, str], None]
 
 
@@ -78,7 +78,8 @@ class Controller:
             look()
             if self._open and stop():
                 return False
-            time.sleep(_PAUSE if self._open else 0)
+            if self._open:
+                self._launcher.wait(_PAUSE)
         return True
 
     def add(self, job: Job) -> None:

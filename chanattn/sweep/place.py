@@ -40,6 +40,11 @@ class Place:
         """Whose programs the process here has compiled."""
         return () if self._worker is None else self._worker.variants
 
+    @property
+    def done(self) -> int | None:
+        """See `Staying.done`."""
+        return None if self._worker is None else self._worker.done
+
     def fits(self, job: Job) -> bool:
         """Whether the process here can compute a run, too."""
         return self._worker is not None and self._worker.waits and self._worker.fits(job)

@@ -85,6 +85,11 @@ class Staying:
         """Whether it can be given a run: it has none, and was not dismissed."""
         return self.job is None and self._jobs >= 0
 
+    @property
+    def done(self) -> int | None:
+        """The end of a pipe that becomes readable when its run is done; None if it has no run."""
+        return None if self.job is None or self._done < 0 else self._done
+
     def fits(self, job: Job) -> bool:
         """Whether this process can compute a run too."""
         return self.kind is not None and self.kind == of_the_process(job)

@@ -71,6 +71,7 @@ def _further(jobs: int, done: int) -> Iterator[dict[str, str]]:
     """The runs after the first, read from a pipe; what is printed then goes to the run's own file."""
     with os.fdopen(jobs, encoding="utf-8") as lines:
         gc.collect()
+        gc.freeze()  # what stays for all runs need not be looked through after each
         first = _memory()
         while True:
             leaves = _memory() - first > _MOST_GROWTH

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 
 import pytest
 from ml_collections import ConfigDict
@@ -33,6 +34,9 @@ class Acting:
         ended = [self._end(job) for job in self._queue]
         self._queue.clear()
         return ended
+
+    def wait(self, seconds):
+        time.sleep(min(seconds, 0.02))
 
     def running(self):
         return list(self._queue)

@@ -212,6 +212,18 @@ def test_one_process_computes_run_after_run_until_one_fails(stays) -> None:
     assert by["a/seed0"] == by["b/seed0"] == by["fails/seed0"] == by["a/seed1"] != by["b/seed2"]
 
 
+def test_the_wait_for_a_run_ends_with_the_run(stays) -> None:
+    launcher = Local([{}])
+    launcher.submit(stays("a"))
+    begun = time.monotonic()
+    launcher.wait(60)
+    assert time.monotonic() - begun < 30
+    assert [end.job.name for end in launcher.poll()] == ["a/seed0"]
+    launcher.wait(0.2)  # nothing is to come
+    assert 0.2 <= time.monotonic() - begun < 30
+    launcher.close()
+
+
 def test_a_worker_that_leaves_behind_a_run_is_replaced(stays) -> None:
     by = computed(Local([{}]), [stays("a"), stays("grows"), stays("b"), stays("b", 1)])
     assert by["a/seed0"] == by["grows/seed0"] != by["b/seed0"] == by["b/seed1"]

@@ -54,6 +54,9 @@ class Paper:
                 self.queue.append(end.job)
         return [end for end in ended if end.code is not None]
 
+    def wait(self, seconds: float) -> None:
+        time.sleep(seconds)
+
     def running(self) -> Sequence[Job]:
         return list(self.queue)
 

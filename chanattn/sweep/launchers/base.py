@@ -80,6 +80,9 @@ class Launcher(Protocol):
     def poll(self) -> Sequence[Ended]:
         """The workers that have ended since the last call; never blocks for long."""
 
+    def wait(self, seconds: float) -> None:
+        """Returns after so many seconds, or as soon as a worker has something to tell if that is known."""
+
     def running(self) -> Sequence[Job]:
         """The jobs that have a worker now."""
 

@@ -1,5 +1,6 @@
 """Runs in processes of this machine, several side by side, each on its share of the cores or on its GPU."""
 
+import select
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -12,6 +13,7 @@ from chanattn.sweep.place import Place, pair
 from chanattn.sweep.staying import Staying
 
 _PAUSE = 0.05  # seconds
+_BREATH = 0.005  # seconds that a worker which says nothing more may take to end
 
 
 def launch(sweep: Path, platform: str, parallel: int, stall: float) -> "Local":
@@ -46,6 +48,13 @@ class Local:
         told = [place.poll() for place in self._places]
         self._start()
         return [*ended, *(each for each in told if each is not None)]
+
+    def wait(self, seconds: float) -> None:
+        """See `Launcher.wait`."""
+        pipes = [pipe for place in self._places if (pipe := place.done) is not None]
+        told, _, _ = select.select(pipes, (), (), seconds)
+        if told:
+            time.sleep(_BREATH)
 
     def running(self) -> Sequence[Job]:
         """See `Launcher.running`."""

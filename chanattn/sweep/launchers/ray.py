@@ -148,6 +148,10 @@ class Ray:
         self._place()
         return found
 
+    def wait(self, seconds: float) -> None:
+        """See `Launcher.wait`."""
+        time.sleep(seconds)
+
     def running(self) -> Sequence[Job]:
         """See `Launcher.running`."""
         return [actor.job for actor in self._actors if actor.job is not None]

@@ -158,6 +158,10 @@ class Slurm:
                 found.append(ended)
         return found + self._in_vain(entries)
 
+    def wait(self, seconds: float) -> None:
+        """See `Launcher.wait`."""
+        time.sleep(seconds)
+
     def running(self) -> Sequence[Job]:
         """The runs whose job Slurm has started."""
         started = {entry.number for entry in self._queue.entries() or () if entry.running}
