@@ -4,7 +4,8 @@
 
 Three speeds of one recipe in one process: `loop`, a whole training as `train.py` runs it, with logging (from
 its metrics.jsonl; compilation, evaluation and saving left out as there); `step`, its compiled step on the
-same feed again and again; `fixed`, that step on a batch prepared once, so without shuffling and augmentation.
+same feed again and again, as many in a call as one feed is for; `fixed`, that step on a batch prepared once,
+so without shuffling and augmentation, one a call.
 """
 
 import contextlib
@@ -59,7 +60,11 @@ def measure(recipe: str, steps: int, rounds: int, **changes: Any) -> dict[str, A
         fixed = bare_step(experiment).lower(other, batch).compile()
         programs: dict[str, Timed] = {
             "loop": _Training(config, Path(folder)),
-            "step": Repeated(lambda state: step(state, feed), state),
+            "step": Repeated(
+                lambda state, steps: step(state, feed, steps),
+                state,
+                at_once=experiment.train.steps_alike(0) if step.repeats else 1,
+            ),
             "fixed": Repeated(lambda state: fixed(state, batch), other),
         }
         turns = take_turns(programs, rounds=rounds, seconds=0.0, least_steps=steps)
