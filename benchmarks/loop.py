@@ -94,11 +94,13 @@ class _Training:
         """Seconds of so many steps at the speed of a whole training, by its log."""
         from chanattn.runs.metrics_log import read_metrics
         from chanattn.training.loop import train_and_evaluate
+        from chanattn.training.mesh import setup
 
         self._runs += 1
         workdir = self._folder / str(self._runs)
         with contextlib.redirect_stdout(io.StringIO()):
             train_and_evaluate(self._config, workdir)
+        setup(self._config)  # a training puts back what it sets, and the programs after it want it too
         lines = [line for line in read_metrics(workdir) if line["split"] == "train"]
         return steps / statistics.harmonic_mean([line["steps_per_second"] for line in lines[1:]])
 
