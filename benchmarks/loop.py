@@ -100,7 +100,7 @@ class _Training:
         workdir = self._folder / str(self._runs)
         with contextlib.redirect_stdout(io.StringIO()):
             train_and_evaluate(self._config, workdir)
-        setup(self._config)  # a training puts back what it sets, and the programs after it want it too
+        setup(self._config)  # what a training has put back, the programs after it want too
         lines = [line for line in read_metrics(workdir) if line["split"] == "train"]
         return steps / statistics.harmonic_mean([line["steps_per_second"] for line in lines[1:]])
 
