@@ -160,7 +160,8 @@ class Experiment:
             log_every=self.every(self.config.log_every),
             skip_nonfinite=self.config.nonfinite.policy == nonfinite.SKIP,
             freeze=self.config.optimizer.freeze,
-            # Measured for oneDNN's kernels on a CPU alone (benchmarks/NOTES.md).
+            # Measured for oneDNN's kernels alone (benchmarks/NOTES.md), which run on one device: several
+            # processes would have to agree on the number of steps.
             repeats=kernels.current() == "onednn" and self.train.steps_alike(0) > 1,
         )
 
