@@ -31,6 +31,7 @@ from chanattn.training.step_program import StepProgram
 
 PyTree = Any
 Prepare = Callable[[PyTree, jax.Array, jax.Array], Batch]
+_SMALL = 2**16  # values of an array whose copy takes no time to speak of
 
 
 def make_train_step(
@@ -123,9 +124,15 @@ def make_train_step(
 
 
 def global_norm(tree: PyTree) -> jax.Array:
-    """L2 norm of all values of a tree together, in float32."""
-    squares = [jnp.sum(jnp.square(leaf.astype(jnp.float32))) for leaf in jax.tree.leaves(tree)]
-    return jnp.sqrt(sum(squares, jnp.zeros(())))
+    """L2 norm of all values of a tree together, in float32.
+
+    Small arrays are joined first: most networks have many, and each sum of its own is one more to compile.
+    """
+    values = [leaf.astype(jnp.float32).ravel() for leaf in jax.tree.leaves(tree)]
+    small = [each for each in values if each.size < _SMALL]
+    large = [each for each in values if each.size >= _SMALL]
+    joined = [jnp.concatenate(small)] if small else []
+    return jnp.sqrt(sum((jnp.sum(jnp.square(each)) for each in large + joined), jnp.zeros(())))
 
 
 def average(ema: Weights, new: Weights, decay: float) -> Weights:
@@ -178,19 +185,19 @@ def _gradients(
         return total / count, (new.get("batch_stats", {}), metrics)
 
     start = batch_stats = weights["batch_stats"]
-    grads = jax.tree.map(jnp.zeros_like, weights["params"])
+    grads = None
     totals = zero_totals(of_batch(model, task))
     # Unrolled, because XLA runs convolutions inside a loop on one core of a CPU and without its fast paths.
     for i, next_part in enumerate(_parts(batch, accumulate, mesh)):
         # Each part waits for the one before: computed side by side they would save no memory.
-        grads, part = jax.lax.optimization_barrier((grads, next_part))
+        grads, part = jax.lax.optimization_barrier((grads, next_part)) if i else (None, next_part)
         (_, (batch_stats, metrics)), part_grads = jax.value_and_grad(objective, has_aux=True)(
             weights["params"],
             with_statistics(batch_stats, start),
             part,
             jax.random.fold_in(key, i),
         )
-        grads = jax.tree.map(jnp.add, grads, part_grads)
+        grads = jax.tree.map(jnp.add, grads, part_grads) if i else part_grads
         totals = add_totals(totals, metrics)
     return grads, batch_stats, totals
 
