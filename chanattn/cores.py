@@ -3,13 +3,16 @@
 import contextlib
 import os
 
+from chanattn import limits
+
 CORES = "CHANATTN_CORES"
 """Environment variable with the numbers of the cores that `confine` leaves to a process: "0,1"."""
 
 
 def usable_cores() -> int:
-    """How many cores this process may use."""
-    return len(core_numbers())
+    """How many cores this process may use, or how many cores' time if that is less."""
+    own = len(core_numbers())
+    return min(own, limits.processors() or own)
 
 
 def core_numbers() -> list[int]:
@@ -27,11 +30,12 @@ def use_cores(number: int) -> None:
     Raises:
         ValueError: there are not that many, or the system cannot do it.
     """
-    if not number or number == usable_cores():
+    own = core_numbers()
+    if not number or number == len(own):
         return
-    if number > usable_cores() or not hasattr(os, "sched_setaffinity"):
-        raise ValueError(f"this process cannot be given {number} of its {usable_cores()} cores")
-    os.sched_setaffinity(0, core_numbers()[:number])
+    if number > len(own) or not hasattr(os, "sched_setaffinity"):
+        raise ValueError(f"this process cannot be given {number} of its {len(own)} cores")
+    os.sched_setaffinity(0, own[:number])
 
 
 def confine() -> None:

@@ -1,6 +1,5 @@
 """A whole source decoded into memory, by threads (OpenCV and file reading release Python's lock)."""
 
-import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from chanattn.cores import usable_cores
 from chanattn.data.batches import HostBatch, blank, load
 from chanattn.data.decode import Decoding
 from chanattn.data.fit import Fit
@@ -44,7 +44,7 @@ def read_all(source: Source, fit: Fit, title: str) -> Memory:
             memory.corrupt[indices[number]] = True
 
     progress = _Progress(title, n)
-    with Decoding(), ThreadPoolExecutor(os.cpu_count()) as threads:
+    with Decoding(), ThreadPoolExecutor(usable_cores()) as threads:
         for chunk, _ in enumerate(threads.map(read, range(0, n, _CHUNK)), start=1):
             progress.show(min(chunk * _CHUNK, n))
     progress.close()

@@ -8,6 +8,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Protocol
 
+from chanattn.cores import usable_cores
 from chanattn.data.batches import HostBatch
 from chanattn.data.decode import settle_opencv
 from chanattn.errors import UsageError
@@ -51,7 +52,7 @@ def stream(batches: RandomAccessBatches, start: int, stop: int | None, workers: 
     for name in flags.FLAGS:
         if name.startswith("grain_"):
             flags.FLAGS[name].present = 1
-    threads = max(1, min(os.cpu_count() or 1, _MAX_THREADS)) if workers == 0 else 1
+    threads = min(usable_cores(), _MAX_THREADS) if workers == 0 else 1
     return iter(
         grain.MapDataset.source(batches)[start:stop]
         .to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + 1))

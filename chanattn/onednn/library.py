@@ -15,6 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from chanattn.cores import usable_cores
+
 PACKAGE = "onednn-cpu-gomp"
 _OPENMP = "libgomp.so.1"
 
@@ -157,8 +159,11 @@ def _variable(name: str, value: str) -> Iterator[None]:
 
 @functools.cache
 def cores() -> int:
-    """Threads that OpenMP would use: one a core, or `OMP_NUM_THREADS`."""
-    return openmp().omp_get_max_threads()
+    """Threads to use: one a core, or `OMP_NUM_THREADS` if these are fewer.
+
+    More than there are cores wait for each other in turns: a step takes many times as long.
+    """
+    return min(openmp().omp_get_max_threads(), usable_cores())
 
 
 def use_threads(number: int) -> None:

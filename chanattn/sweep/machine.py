@@ -5,7 +5,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from chanattn.cores import CORES, core_numbers
+from chanattn import limits
+from chanattn.cores import CORES, core_numbers, usable_cores
 from chanattn.errors import UsageError
 
 _WORKER_BYTES = (
@@ -36,14 +37,13 @@ def places(platform: str, parallel: int = 0) -> list[dict[str, str]]:
         return _on_gpus(_visible(devices), parallel or devices)
     if kind != "cpu":
         return [{}] * (parallel or 1)
-    own = core_numbers()
-    cores = len(own)
+    own, cores = core_numbers(), usable_cores()
     count = parallel or max(1, min(cores, _memory() // _WORKER_BYTES))
     share = max(1, cores // count)
     if threads := os.environ.get("OMP_NUM_THREADS"):
         return [{"OMP_NUM_THREADS": threads}] * count
     alike = [{"OMP_NUM_THREADS": str(share)}] * count
-    if count == 1 or count * share != cores:
+    if count == 1 or count * share != len(own):
         return alike
     parts = (own[start : start + share] for start in range(0, cores, share))
     return [
@@ -89,5 +89,6 @@ def _on_gpus(names: Sequence[str], workers: int) -> list[dict[str, str]]:
 
 
 def _memory() -> int:
-    """Main memory in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """Main memory in bytes, or what this process may use of it."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(whole, limits.memory() or whole)

@@ -18,7 +18,7 @@ import jax
 from jax.sharding import AxisType, Mesh
 from ml_collections import ConfigDict
 
-from chanattn.cores import usable_cores
+from chanattn.cores import core_numbers, usable_cores
 from chanattn.data.placement import AXIS
 from chanattn.errors import NonFinite, Preempted, RunFailed, SaveFailed, UsageError
 from chanattn.layers import kernels
@@ -166,15 +166,18 @@ def _offer_cpu_devices(number: int) -> bool:
     Devices meet inside the threads of XLA's pool, which has one a core. With a device a core, all of them
     may wait for a device whose work has none left to run on; XLA then ends the process after 40 s ("Expected
     2 threads to join the rendezvous"). It was seen once, and this cause is inferred. One device meets none: a
-    further thread would only be in the way of oneDNN's.
+    further thread would only be in the way of oneDNN's. XLA knows nothing of a limit on the processors' time.
     """
     try:
         jax.config.update("jax_num_cpu_devices", number)
     except RuntimeError:
         # JAX runs already, as in a notebook or a test: `setup` takes what it finds.
         return False
+    cores = usable_cores()
     if number > 1:
-        os.environ.setdefault("PJRT_NPROC", str(usable_cores() + number))
+        os.environ.setdefault("PJRT_NPROC", str(cores + number))
+    elif cores < len(core_numbers()):
+        os.environ.setdefault("PJRT_NPROC", str(cores))
     return True
 
 

@@ -114,3 +114,10 @@ def test_threads_that_the_user_binds_or_that_are_not_all_cores_are_left_alone(
     if name:
         monkeypatch.setenv(name, "true")
     assert team._cores.__wrapped__() == frozenset()
+
+
+def test_more_threads_than_cores_are_not_used_whatever_openmp_is_told():
+    told = os.environ | {"OMP_NUM_THREADS": str(16 * usable_cores())}
+    asked = "from chanattn.onednn import library; print(library.cores())"
+    out = subprocess.check_output([sys.executable, "-c", asked], env=told, text=True)
+    assert int(out) == usable_cores()

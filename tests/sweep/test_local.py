@@ -124,6 +124,7 @@ def test_cores_are_shared_among_the_workers(monkeypatch) -> None:
     monkeypatch.setattr(machine, "_accelerators", lambda: ("cpu", 0))
     own = [0, 1, 2, 3, 8, 9, 10, 11]
     monkeypatch.setattr(machine, "core_numbers", lambda: own)
+    monkeypatch.setattr(machine, "usable_cores", lambda: len(own))
     monkeypatch.setattr(machine, "_memory", lambda: 64 * 2**30)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert machine.places("auto") == [
@@ -141,6 +142,20 @@ def test_cores_are_shared_among_the_workers(monkeypatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS")
     monkeypatch.setattr(machine, "_memory", lambda: 5 * 2**30)
     assert len(machine.places("auto")) == 2
+
+
+def test_a_container_has_workers_for_its_share_of_the_cores_and_of_the_memory(monkeypatch) -> None:
+    monkeypatch.setattr(machine, "_accelerators", lambda: ("cpu", 0))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(machine, "core_numbers", lambda: list(range(64)))
+    monkeypatch.setattr(machine, "usable_cores", lambda: 4)
+    monkeypatch.setattr(machine.limits, "memory", lambda: 64 * 2**30)
+    monkeypatch.setattr(machine.os, "sysconf", lambda _: 2**20)  # a terabyte
+    # Which of the cores is idle, Linux knows.
+    assert machine.places("auto") == [{"OMP_NUM_THREADS": "1"}] * 4
+    assert machine.places("auto", 2) == [{"OMP_NUM_THREADS": "2"}] * 2
+    monkeypatch.setattr(machine.limits, "memory", lambda: 5 * 2**30)
+    assert machine.places("auto") == [{"OMP_NUM_THREADS": "2"}] * 2
 
 
 def test_each_worker_has_a_gpu_and_more_workers_share_its_memory(monkeypatch) -> None:
