@@ -9,6 +9,7 @@ missed included.
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -70,6 +71,14 @@ def report(benchmark: str, rows: Sequence[Row], path: Path | None, **more: Any) 
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, benchmark, rows, **more)
         print(f"written: {path}")
+
+
+def keep_bytecode() -> None:
+    """Lets child processes keep modules that they have compiled, as a user's do.
+
+    Images of containers often forbid it (`PYTHONDONTWRITEBYTECODE`): each start compiles all sources then.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def show(content: Report, *, on_gpu: bool = False) -> None:

@@ -37,6 +37,7 @@ _PHASES = {"initialised_s": "JAX ", "compiled_s": "compiled in ", "first_step_s"
 def main() -> None:
     """Measures as the flags say."""
     values = flags.FLAGS
+    results.keep_bytecode()
     chosen = recipes.names(values.recipes)
     rows = [row for recipe in chosen for row in measure(recipe, values.launches)]
     results.report("startup", rows, values.json)

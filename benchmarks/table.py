@@ -56,6 +56,7 @@ class Table:
 def main() -> None:
     """Measures as the flags say."""
     values = flags.FLAGS
+    results.keep_bytecode()
     variants = chosen(values.variants)
     rows = measure(
         variants, values.seeds, values.rounds, values.torch_python, values.peers.split(",")

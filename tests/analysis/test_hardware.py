@@ -15,6 +15,8 @@ def test_hardware_fits_in_a_line():
     assert machine["memory_gb"] > 0.1
     assert machine["cpu"] in describe(machine)
     assert "\n" not in describe(machine)
+    assert " with AVX2, " in describe(machine | {"vectors": "AVX2"})
+    assert " with " not in describe({k: v for k, v in machine.items() if k != "vectors"})
 
 
 def test_more_cores_than_there_are_are_refused():
