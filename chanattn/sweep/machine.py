@@ -43,7 +43,7 @@ def places(platform: str, parallel: int = 0) -> list[dict[str, str]]:
     if threads := os.environ.get("OMP_NUM_THREADS"):
         return [{"OMP_NUM_THREADS": threads}] * count
     alike = [{"OMP_NUM_THREADS": str(share)}] * count
-    if count == 1 or count * share != len(own):
+    if count == 1 or not count * share == cores == len(own):
         return alike
     parts = (own[start : start + share] for start in range(0, cores, share))
     return [

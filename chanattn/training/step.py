@@ -188,9 +188,10 @@ def _gradients(
     grads = None
     totals = zero_totals(of_batch(model, task))
     # Unrolled, because XLA runs convolutions inside a loop on one core of a CPU and without its fast paths.
-    for i, next_part in enumerate(_parts(batch, accumulate, mesh)):
+    for i, part in enumerate(_parts(batch, accumulate, mesh)):
         # Each part waits for the one before: computed side by side they would save no memory.
-        grads, part = jax.lax.optimization_barrier((grads, next_part)) if i else (None, next_part)
+        if i:
+            grads, part = jax.lax.optimization_barrier((grads, part))
         (_, (batch_stats, metrics)), part_grads = jax.value_and_grad(objective, has_aux=True)(
             weights["params"],
             with_statistics(batch_stats, start),

@@ -154,6 +154,7 @@ def test_a_container_has_workers_for_its_share_of_the_cores_and_of_the_memory(mo
     # Which of the cores is idle, Linux knows.
     assert machine.places("auto") == [{"OMP_NUM_THREADS": "1"}] * 4
     assert machine.places("auto", 2) == [{"OMP_NUM_THREADS": "2"}] * 2
+    assert machine.places("auto", 64) == [{"OMP_NUM_THREADS": "1"}] * 64
     monkeypatch.setattr(machine.limits, "memory", lambda: 5 * 2**30)
     assert machine.places("auto") == [{"OMP_NUM_THREADS": "2"}] * 2
 
