@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chanattn.attention import PLACEMENTS
 from chanattn.attention.functional import gate
 from tests.support.pages import blocks
 
@@ -34,9 +35,9 @@ def test_the_library_example_runs() -> None:
     assert {"stem", "stage1", "pooled"} <= scope["endpoints"].keys()
 
 
-def test_all_gates_are_named() -> None:
-    section = (ROOT / "docs" / "attention.md").read_text()
-    assert set(gate.names()) <= set(re.findall(r"`(\w+)`", section))
+def test_all_gates_and_places_are_named() -> None:
+    page = (ROOT / "docs" / "attention.md").read_text()
+    assert {*gate.names(), *PLACEMENTS} <= set(re.findall(r"`(\w+)`", page))
 
 
 @pytest.mark.parametrize("page", COMPLETE, ids=str)

@@ -19,8 +19,7 @@ Path = tuple[str, ...]
 CONVENTIONS = (
     "one MAC is one multiply-add of a convolution (taps on the padding included) or of a matrix product, in"
     " the forward pass of one picture; element-wise multiplications and divisions (norms, the scaling of a"
-    " map by its weights) are counted apart; additions, maxima and activation functions are not counted; a"
-    " caption has as many words as task.longest allows"
+    " map by its weights) are counted apart; additions, maxima and activation functions are not counted"
 )
 
 _NO_MACS = Macs()

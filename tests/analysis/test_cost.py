@@ -14,7 +14,7 @@ from chanattn.analysis.cost.programs import compile_programs, planned_memory, st
 from chanattn.errors import UsageError
 from chanattn.layers import kernels
 from chanattn.training.config import changed_fields
-from configs import cifar10, digits, shapes_segmentation
+from configs import cifar10, digits, shapes_captioning, shapes_segmentation
 
 
 def recipe(attention: str = "identity") -> ConfigDict:
@@ -60,6 +60,14 @@ def test_memory_of_a_step_exceeds_its_parameters_and_their_momentum(
 ) -> None:
     for entry in measured["variants"].values():
         assert 8 * entry["parameters"] < entry["peak_memory_bytes"] < 1e9
+
+
+def test_conventions_tell_of_captions_where_there_are_some() -> None:
+    told = [
+        cost.of_configs({"none": config}, speed=False)["conventions"]
+        for config in (recipe(), shapes_captioning.get_config())
+    ]
+    assert ["caption" in conventions for conventions in told] == [False, True]
 
 
 def test_parameters_are_those_of_the_training() -> None:

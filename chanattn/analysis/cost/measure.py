@@ -1,7 +1,7 @@
 """Counts and timings of several configs, side by side."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -23,6 +23,7 @@ FORMAT = 1
 ROUNDS, SECONDS = 10, 0.03
 TIMES = ("train_step_ms", "infer_ms", "infer_latency_ms")
 
+CAPTIONS = "a caption has as many words as task.longest allows"
 MEMORY = (
     "peak memory is what XLA has planned for the training step on one device: arguments, results and"
     " temporaries, without the data set, nor what oneDNN's kernels allocate for themselves"
@@ -83,7 +84,7 @@ def of_configs(
         "format": FORMAT,
         "hardware": hardware(),
         "how": _how() | ({"rounds": rounds, "seconds_a_turn": seconds} if speed else {}),
-        "conventions": f"{CONVENTIONS}; {MEMORY}" if speed else CONVENTIONS,
+        "conventions": _conventions(prepared.values(), speed),
         "variants": variants,
     }
 
@@ -163,6 +164,13 @@ def _time(
             "peak_memory_bytes": own.peak_memory_bytes,
         }
     return entries
+
+
+def _conventions(configs: Iterable[ConfigDict], speed: bool) -> str:
+    """What the figures of these configs rest on."""
+    captions = any("captions" in tasks.create(config.task).fields for config in configs)
+    told = (CONVENTIONS, CAPTIONS if captions else "", MEMORY if speed else "")
+    return "; ".join(filter(None, told))
 
 
 def _spread(values: Sequence[float]) -> dict[str, Any]:
