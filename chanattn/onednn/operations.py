@@ -2,8 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +12,10 @@ from chanattn.onednn import convolution as convolutions
 from chanattn.onednn import ffi, normalisation, pooling
 from chanattn.onednn.convolution import NOTHING, Geometry, Then
 from chanattn.onednn.pooling import Windows
-from chanattn.onednn.primitive import Operation
+from chanattn.onednn.primitive import Operation, is_on_one_thread
 
+P = ParamSpec("P")
+T = TypeVar("T")
 _Optional = jax.Array | None
 _Saved = tuple[Any, ...]
 
@@ -178,20 +180,34 @@ def name_of(geometry: Geometry) -> str:
     return ".".join([*map(_text, [*shapes, geometry.dilation]), str(geometry.groups)])
 
 
-@functools.cache
+def _once(prepare: Callable[P, T]) -> Callable[P, T]:
+    """Keeps what `prepare` returns for the same arguments; on one thread it is another operation."""
+    kept: dict[tuple[object, ...], T] = {}
+
+    @functools.wraps(prepare)
+    def prepared(*arguments: P.args, **named: P.kwargs) -> T:
+        key = (is_on_one_thread(), *arguments, *named.items())
+        if key not in kept:
+            kept[key] = prepare(*arguments, **named)
+        return kept[key]
+
+    return prepared
+
+
+@_once
 def _packing_target(geometry: Geometry) -> tuple[str, int]:
     operation, size = convolutions.packing(geometry)
     return _register("packing", [name_of(geometry)], operation), size
 
 
-@functools.cache
+@_once
 def _convolution_target(direction: str, geometry: Geometry, then: Then) -> str:
     parts = [direction, name_of(geometry)]
     parts += [name for name, used in dataclasses.asdict(then).items() if used]
     return _register("convolution", parts, convolutions.convolution(direction, geometry, then))
 
 
-@functools.cache
+@_once
 def _batch_norm_target(
     direction: str, shape: tuple[int, ...], eps: float, relu: bool
 ) -> tuple[str, list[jax.ShapeDtypeStruct]]:
@@ -200,7 +216,7 @@ def _batch_norm_target(
     return target, [_bytes(size)] if relu else []
 
 
-@functools.cache
+@_once
 def _max_pool_target(direction: str, windows: Windows) -> tuple[str, jax.ShapeDtypeStruct]:
     operation, size = pooling.max_pool(direction, windows)
     sizes = (windows.size, windows.stride, windows.padding)
@@ -209,7 +225,8 @@ def _max_pool_target(direction: str, windows: Windows) -> tuple[str, jax.ShapeDt
 
 
 def _register(kind: str, parts: list[str], operation: Operation) -> str:
-    name = ".".join(["chanattn", "onednn", kind, *parts])
+    how = ["one_thread"] if is_on_one_thread() else []
+    name = ".".join(["chanattn", "onednn", kind, *parts, *how])
     ffi.register(name, operation)
     return name
 

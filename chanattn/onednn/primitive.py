@@ -5,9 +5,10 @@ Features are NHWC in memory. Kernels are HWIO for JAX, but the fast code of oneD
 they are copied there first, or back afterwards (`Packing`), which costs little because kernels are small.
 """
 
+import contextlib
 import ctypes
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -44,9 +45,28 @@ MEMORY_BOUND = 64
 _ALIGNMENT = 64  # bytes: a line of the cache
 
 
+_one_thread = False
+
+
+@contextlib.contextmanager
+def on_one_thread() -> Iterator[None]:
+    """What is prepared meanwhile runs on one thread, whatever its size: the other cores have their own."""
+    global _one_thread  # noqa: PLW0603
+    before, _one_thread = _one_thread, True
+    try:
+        yield
+    finally:
+        _one_thread = before
+
+
+def is_on_one_thread() -> bool:
+    """Whether `on_one_thread` holds."""
+    return _one_thread
+
+
 def threads_for(multiplications: int) -> int:
     """Threads for an operation of that size."""
-    return 1 if multiplications < _LEAST_WORK else dnnl.cores()
+    return 1 if _one_thread or multiplications < _LEAST_WORK else dnnl.cores()
 
 
 class _Argument(ctypes.Structure):

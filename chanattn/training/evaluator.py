@@ -1,5 +1,6 @@
 """What weights achieve on a whole split, every example counted once: during a training and after it."""
 
+import functools
 import math
 import time
 from collections import deque
@@ -16,8 +17,9 @@ from chanattn.data import Batch, EvaluationData
 from chanattn.data.captions import written
 from chanattn.data.placement import replicated
 from chanattn.tasks import Answers, Task
+from chanattn.training.parts import InParts, parts_of
 from chanattn.training.state import Totals, Weights
-from chanattn.training.views import Views, network_of, outputs_on, together
+from chanattn.training.views import Network, Views, network_of, outputs_on, together
 
 PyTree = Any
 
@@ -57,9 +59,8 @@ class Evaluator:
         self._model, self._task, self._data, self._mesh = model, task, data, mesh
         self._answers = answers or task.measured_from_answers
         self._network, self._views = network_of(model, task), views or Views()
-        self._sums = jax.jit(
-            self._sums_of, inline=True
-        )  # traced once for the shapes and the program
+        # Traced once for the shapes and the program.
+        self._sums = jax.jit(functools.partial(self._sums_of, self._network), inline=True)
         self._programs: dict[Any, Any] = {}
         self._captions: list[tuple[str, ...]] | None = None
         self.seconds = self.compile_seconds = 0.0
@@ -131,18 +132,31 @@ class Evaluator:
         kind = str(jax.tree.map(lambda leaf: leaf.dtype, weights))
         if kind not in self._programs:
             everywhere = replicated(self._mesh)
-            sums, _ = jax.eval_shape(self._sums, weights, feed)
-            zero = Totals.like(sums, everywhere)
-            if self._views.window is None:
-                program = jax.jit(self._step, out_shardings=everywhere)
-                self._programs[kind] = program.lower(weights, feed, zero).compile(), zero
+            batch = jax.eval_shape(self._data.prepare, feed)
+            parts = parts_of(batch["image"].shape)
+            if parts > 1:
+                cut = InParts(self._network, parts)
+                sums, _ = jax.eval_shape(
+                    functools.partial(self._sums_of, cut.traced), weights, feed
+                )
+                if not self._views.changes():
+                    cut.compile(weights, batch["image"], batch)
             else:
-                self._programs[kind] = self._by_windows(everywhere), zero
+                sums, _ = jax.eval_shape(self._sums, weights, feed)
+            zero = Totals.like(sums, everywhere)
+            if parts > 1:
+                program = self._on_the_host(cut, everywhere)
+            elif self._views.window is not None:
+                program = self._on_the_host(self._network, everywhere)
+            else:
+                step = jax.jit(self._step, out_shardings=everywhere)
+                program = step.lower(weights, feed, zero).compile()
+            self._programs[kind] = program, zero
         program, zero = self._programs[kind]
         return program, zero
 
-    def _by_windows(self, place: NamedSharding) -> Any:
-        """As `_step`, but the network is called on the host, see `outputs_on`."""
+    def _on_the_host(self, network: Network, place: NamedSharding) -> Any:
+        """As `_step`, but the network is called on the host, see `outputs_on` and `InParts`."""
         prepare = jax.jit(self._data.prepare)
 
         def finish(
@@ -155,7 +169,7 @@ class Evaluator:
 
         def step(weights: Weights, feed: PyTree, totals: Totals) -> Any:
             batch = prepare(feed)
-            outputs = outputs_on(self._network, weights, batch, self._views)
+            outputs = outputs_on(network, weights, batch, self._views)
             return finish_all(weights, outputs, batch, totals)
 
         return step
@@ -166,10 +180,12 @@ class Evaluator:
         sums, answers = self._sums(weights, feed)
         return totals.add(sums), answers
 
-    def _sums_of(self, weights: Weights, feed: PyTree) -> tuple[PyTree, dict[str, jax.Array]]:
+    def _sums_of(
+        self, network: Network, weights: Weights, feed: PyTree
+    ) -> tuple[PyTree, dict[str, jax.Array]]:
         """(number of examples, what the task measures) of a batch, and the answers that are asked for."""
         batch = self._data.prepare(feed)
-        outputs = outputs_on(self._network, weights, batch, self._views)
+        outputs = outputs_on(network, weights, batch, self._views)
         return self._measured(weights, outputs, batch)
 
     def _measured(

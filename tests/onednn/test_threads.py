@@ -62,6 +62,31 @@ def test_what_takes_long_is_computed_by_all_cores(monkeypatch, image, kernel, gr
     assert threads_of(Geometry(image, kernel, (1, 1), padding, (1, 1), groups)) == threads
 
 
+def test_on_one_thread_an_operation_of_any_size_is_another_one_with_one_thread(monkeypatch):
+    monkeypatch.setattr(library, "cores", lambda: 2)
+    shape = (128, 32, 32, 16)
+    geometry = Geometry(shape, (3, 3, 16, 16), (1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+    x, kernel = jnp.ones(shape), jnp.ones((3, 3, 16, 16))
+
+    def named():
+        def convolve(x, kernel):
+            return operations.convolution(x, kernel, None, None, geometry, False)
+
+        (equation,) = jax.make_jaxpr(convolve)(x, kernel).eqns
+        return {
+            inner.params["target_name"]
+            for inner in equation.params["call_jaxpr"].eqns
+            if inner.primitive.name == "ffi_call"
+        }
+
+    with primitive.on_one_thread():
+        assert threads_of(geometry) == 1
+        alone = named()
+    assert threads_of(geometry) == 2
+    assert len(alone) == len(named()) == 1
+    assert alone != named()
+
+
 WATCHED = """
 import os, threading
 import numpy as np

@@ -240,7 +240,9 @@ def test_an_evaluation_counts_every_example_of_more_than_a_float32_can(mesh):
 
     counts = [2**24] + [1] * 9
     feeds = [{"sum": np.float32(c), "count": np.float32(c)} for c in counts]
-    data = evaluation_data(feeds, lambda feed: feed | {"image": 0, "mask": jnp.ones(1)})
+    data = evaluation_data(
+        feeds, lambda feed: feed | {"image": jnp.zeros((1, 1, 1, 3)), "mask": jnp.ones(1)}
+    )
     model = SimpleNamespace(apply=lambda weights, image, train: (image, {}))
     found = Evaluator(model, Sums(), data, mesh)({})
     assert found["examples"] == len(counts)
