@@ -95,8 +95,12 @@ def _set(name: str, value: str | float) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves out the long tests, or all others."""
     wanted = config.getoption("--soak")
-    chosen = [item for item in items if (item.get_closest_marker("soak") is not None) == wanted]
-    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    chosen: list[pytest.Item] = []
+    others: list[pytest.Item] = []
+    for item in items:
+        long = item.get_closest_marker("soak") is not None
+        (chosen if long == wanted else others).append(item)
+    config.hook.pytest_deselected(items=others)
     items[:] = chosen
 
 
