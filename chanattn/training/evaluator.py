@@ -1,6 +1,5 @@
 """What weights achieve on a whole split, every example counted once: during a training and after it."""
 
-import functools
 import math
 import time
 from collections import deque
@@ -11,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 
 from chanattn.data import Batch, EvaluationData
 from chanattn.data.captions import written
@@ -19,7 +18,7 @@ from chanattn.data.placement import replicated
 from chanattn.tasks import Answers, Task
 from chanattn.training.parts import InParts, parts_of
 from chanattn.training.state import Totals, Weights
-from chanattn.training.views import Network, Views, network_of, outputs_on, together
+from chanattn.training.views import Views, network_of, outputs_on, together
 
 PyTree = Any
 
@@ -60,7 +59,7 @@ class Evaluator:
         self._answers = answers or task.measured_from_answers
         self._network, self._views = network_of(model, task), views or Views()
         # Traced once for the shapes and the program.
-        self._sums = jax.jit(functools.partial(self._sums_of, self._network), inline=True)
+        self._sums = jax.jit(self._sums_of, inline=True)
         self._programs: dict[Any, Any] = {}
         self._captions: list[tuple[str, ...]] | None = None
         self.seconds = self.compile_seconds = 0.0
@@ -132,32 +131,25 @@ class Evaluator:
         kind = str(jax.tree.map(lambda leaf: leaf.dtype, weights))
         if kind not in self._programs:
             everywhere = replicated(self._mesh)
-            batch = jax.eval_shape(self._data.prepare, feed)
-            parts = parts_of(batch["image"].shape)
-            if parts > 1:
-                cut = InParts(self._network, parts)
-                sums, _ = jax.eval_shape(
-                    functools.partial(self._sums_of, cut.traced), weights, feed
-                )
-                if not self._views.changes():
-                    cut.compile(weights, batch["image"], batch)
+            image = jax.eval_shape(self._data.prepare, feed)["image"]
+            parts = parts_of(image.shape)
+            if parts > 1 or self._views.window is not None:
+                self._programs[kind] = self._on_the_host(weights, feed, parts)
             else:
                 sums, _ = jax.eval_shape(self._sums, weights, feed)
-            zero = Totals.like(sums, everywhere)
-            if parts > 1:
-                program = self._on_the_host(cut, everywhere)
-            elif self._views.window is not None:
-                program = self._on_the_host(self._network, everywhere)
-            else:
+                zero = Totals.like(sums, everywhere)
                 step = jax.jit(self._step, out_shardings=everywhere)
-                program = step.lower(weights, feed, zero).compile()
-            self._programs[kind] = program, zero
+                self._programs[kind] = step.lower(weights, feed, zero).compile(), zero
         program, zero = self._programs[kind]
         return program, zero
 
-    def _on_the_host(self, network: Network, place: NamedSharding) -> Any:
-        """As `_step`, but the network is called on the host, see `outputs_on` and `InParts`."""
-        prepare = jax.jit(self._data.prepare)
+    def _on_the_host(self, weights: Weights, feed: PyTree, parts: int) -> tuple[Any, Totals]:
+        """As `_program`, but the network is called on the host, see `outputs_on` and `InParts`."""
+        place = replicated(self._mesh)
+        network = traced = self._network
+        if parts > 1:
+            cut = InParts(self._network, parts)
+            network, traced = cut, cut.traced
 
         def finish(
             weights: Weights, outputs: PyTree, batch: Batch, totals: Totals
@@ -165,14 +157,23 @@ class Evaluator:
             sums, answers = self._measured(weights, outputs, batch)
             return totals.add(sums), answers
 
-        finish_all = jax.jit(finish, out_shardings=place)
+        prepare: Any = jax.jit(self._data.prepare)
+        finish_all: Any = jax.jit(finish, out_shardings=place)
+        batch = jax.eval_shape(prepare, feed)
+        outputs = jax.eval_shape(lambda w, b: outputs_on(traced, w, b, self._views), weights, batch)
+        sums, _ = jax.eval_shape(self._measured, weights, outputs, batch)
+        zero = Totals.like(sums, place)
+        if parts > 1:  # on one device: nothing is to be said of where the arrays lie
+            cut.compile()
+            prepare = prepare.lower(feed).compile()
+            finish_all = finish_all.lower(weights, outputs, batch, zero).compile()
 
         def step(weights: Weights, feed: PyTree, totals: Totals) -> Any:
             batch = prepare(feed)
             outputs = outputs_on(network, weights, batch, self._views)
             return finish_all(weights, outputs, batch, totals)
 
-        return step
+        return step, zero
 
     def _step(
         self, weights: Weights, feed: PyTree, totals: Totals
@@ -180,12 +181,10 @@ class Evaluator:
         sums, answers = self._sums(weights, feed)
         return totals.add(sums), answers
 
-    def _sums_of(
-        self, network: Network, weights: Weights, feed: PyTree
-    ) -> tuple[PyTree, dict[str, jax.Array]]:
+    def _sums_of(self, weights: Weights, feed: PyTree) -> tuple[PyTree, dict[str, jax.Array]]:
         """(number of examples, what the task measures) of a batch, and the answers that are asked for."""
         batch = self._data.prepare(feed)
-        outputs = outputs_on(network, weights, batch, self._views)
+        outputs = outputs_on(self._network, weights, batch, self._views)
         return self._measured(weights, outputs, batch)
 
     def _measured(

@@ -4,7 +4,7 @@ An operation on all cores ends with the slowest of them, and begins with waking 
 dozens, and a batch in parts waits once. Measured on two cores (benchmarks/NOTES.md).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -50,6 +50,7 @@ class InParts:
     def __init__(self, function: Callable[..., PyTree], parts: int) -> None:
         self._function, self._parts = jax.jit(function), parts
         self._programs: dict[Any, Callable[..., PyTree]] = {}
+        self._traced: list[PyTree] = []
         # A part has a thread of its own: XLA computes one after another what one thread asks for.
         self._threads = [ThreadPoolExecutor(1) for _ in range(parts)]
         self._cut = jax.jit(self._cut_up)
@@ -59,12 +60,16 @@ class InParts:
 
     def traced(self, weights: PyTree, *batch: PyTree) -> PyTree:
         """The same as a part of a program, one part after another; traced as the parts are."""
+        parts = self._cut(batch)
+        self._traced.append(jax.tree.map(_outline, (weights, *parts[0])))
         with on_one_thread():
-            return self._join([self._function(weights, *part) for part in self._cut(batch)])
+            return self._join([self._function(weights, *part) for part in parts])
 
-    def compile(self, weights: PyTree, *batch: PyTree) -> None:
-        """Compiles it for arguments of these shapes, which the first call does otherwise."""
-        self._program(weights, jax.eval_shape(self._cut, batch)[0])
+    def compile(self) -> None:
+        """Compiles it for what `traced` was called with; else the first call of each kind does."""
+        for weights, *part in self._traced:
+            self._program(weights, part)
+        self._traced.clear()
 
     def __call__(self, weights: PyTree, *batch: PyTree) -> PyTree:
         """What `function` returns for the whole batch."""
@@ -76,8 +81,8 @@ class InParts:
         ]
         return self._join([part.result() for part in running])
 
-    def _cut_up(self, batch: PyTree) -> list[PyTree]:
-        def part(number: int) -> PyTree:
+    def _cut_up(self, batch: Sequence[PyTree]) -> list[Sequence[PyTree]]:
+        def part(number: int) -> Any:
             def rows(array: jax.Array) -> jax.Array:
                 size = array.shape[0] // self._parts
                 return array[number * size : (number + 1) * size]
@@ -86,10 +91,14 @@ class InParts:
 
         return [part(number) for number in range(self._parts)]
 
-    def _program(self, weights: PyTree, part: PyTree) -> Callable[..., PyTree]:
-        leaves, structure = jax.tree.flatten((weights, part))
+    def _program(self, weights: PyTree, part: Sequence[PyTree]) -> Callable[..., PyTree]:
+        leaves, structure = jax.tree.flatten((weights, *part))
         kind = (structure, *((leaf.shape, leaf.dtype) for leaf in leaves))
         if kind not in self._programs:
             with on_one_thread():
                 self._programs[kind] = self._function.lower(weights, *part).compile()
         return self._programs[kind]
+
+
+def _outline(leaf: jax.Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)

@@ -39,7 +39,8 @@ def test_the_parts_are_traced_once_for_all_and_once_for_each_shape() -> None:
         return weights * x
 
     double = InParts(function, 2)
-    double.compile(jnp.float32(2), jnp.ones((4, 3)))
+    jax.eval_shape(double.traced, jnp.float32(2), jnp.ones((4, 3)))
+    double.compile()
     for size in (4, 4, 8):
         np.testing.assert_array_equal(
             double(jnp.float32(2), jnp.ones((size, 3))), np.full((size, 3), 2.0)

@@ -172,7 +172,6 @@ def forward(experiment: Experiment, weights: Any, batch: int, mesh: Mesh, **how:
     parts = parts_of(images.shape)
     if parts > 1:  # as the evaluation does
         run = InParts(logits, parts)
-        run.compile(*given)
     else:
         run = jax.jit(logits, out_shardings=batch_sharding(mesh)).lower(*given).compile()
     return Repeated(lambda carry: (carry, run(*given)), **how)
