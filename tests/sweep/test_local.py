@@ -58,13 +58,17 @@ def until(condition, seconds: float = 30.0):
     return value
 
 
+def noted(folder: Path, what: str) -> str:
+    """What the worker has noted, once it is there: a file that is made is empty at first."""
+    return until(lambda: (folder / what).exists() and (folder / what).read_text())
+
+
 def test_exit_codes_and_signals_are_told(roles) -> None:
     launcher = Local([{}] * 3)
     jobs = [roles("0"), roles("1"), roles("long")]
     for job in jobs:
         launcher.submit(job)
-    until((jobs[2].workdir / "starts").exists)
-    os.kill(int((jobs[2].workdir / "starts").read_text()), signal.SIGKILL)
+    os.kill(int(noted(jobs[2].workdir, "starts")), signal.SIGKILL)
     ended = []
     until(lambda: ended.extend(launcher.poll()) or len(ended) == 3)
     assert {end.job.variant: (end.code, end.detail) for end in ended} == {
@@ -82,7 +86,7 @@ def test_no_more_run_than_there_are_places(roles) -> None:
     launcher.submit(first)
     launcher.submit(second)
     assert launcher.running() == [first]
-    until((first.workdir / "starts").exists)
+    noted(first.workdir, "starts")
     launcher.close()
     assert (first.workdir / "saves").exists()  # it was asked to stop, and waited for
     assert not second.workdir.exists()
@@ -94,11 +98,11 @@ def test_a_worker_saves_and_stops_when_the_sweep_is_killed(tmp_path: Path) -> No
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT.format(tethered=tethered), str(tmp_path)], cwd=ROOT
     )
-    until((tmp_path / "starts").exists)
+    noted(tmp_path, "starts")
     parent.kill()
     parent.wait()
-    until((tmp_path / "saves").exists)
-    worker = int((tmp_path / "starts").read_text())
+    noted(tmp_path, "saves")
+    worker = int(noted(tmp_path, "starts"))
     until(lambda: not Path(f"/proc/{worker}").exists())
 
 
@@ -110,9 +114,9 @@ def test_a_worker_that_is_told_to_stop_gets_one_signal(roles, monkeypatch) -> No
     )
     launcher, job = Local([{}]), roles("long")
     launcher.submit(job)
-    until((job.workdir / "starts").exists)
+    noted(job.workdir, "starts")
     launcher.stop(job)
-    until((job.workdir / "signals").exists)
+    noted(job.workdir, "signals")
     worker = launcher._places[0]._worker._watch._worker
     worker.stdin.close()
     worker.wait()
