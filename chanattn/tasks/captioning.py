@@ -100,6 +100,7 @@ class Captioning(Task):
     )
     monitored: ClassVar[tuple[str, ...]] = ("word_accuracy",)
     measured_from_answers: ClassVar[bool] = True
+    answered_by_network: ClassVar[bool] = True
     scored_as_written: ClassVar[bool] = True
     table: ClassVar[tuple[str, ...]] = ("caption", "log p")
     samples: ClassVar[int] = 8

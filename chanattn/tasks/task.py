@@ -58,6 +58,8 @@ class Task(abc.ABC):
         most_told: How many of the best answers `predict.py` tells of a picture; None: all that `told` gives.
         measured_from_answers: Whether some of `metrics` come from answers, so that an evaluation during
             training has to collect them.
+        answered_by_network: Whether `answers` calls the network again (to say word after word), so that one
+            program for both saves what they share.
         scored_as_written: Whether answers are compared with captions as they are written, so that `results`
             and `exports` find those among them: `written`, a tuple of texts a picture.
         scored_as_stored: Whether answers are scored in pixels of the picture as it is stored, so that the
@@ -72,6 +74,7 @@ class Task(abc.ABC):
     terms: ClassVar[tuple[str, ...]] = ()
     pixelwise: ClassVar[bool] = False
     measured_from_answers: ClassVar[bool] = False
+    answered_by_network: ClassVar[bool] = False
     scored_as_stored: ClassVar[bool] = False
     scored_as_written: ClassVar[bool] = False
     table: ClassVar[tuple[str, ...]] = ("class", "probability")

@@ -11,6 +11,7 @@ from label_maps import Pictures, devices, evaluated
 from chanattn import models, onednn, tasks
 from chanattn.layers import kernels
 from chanattn.onednn import primitive
+from chanattn.tasks.segmentation import Segmentation
 from chanattn.training import evaluator, parts
 from chanattn.training.parts import InParts, parts_of
 from chanattn.training.views import Views, network_of
@@ -87,6 +88,21 @@ def test_an_evaluation_in_parts_finds_the_same(
     monkeypatch.setattr(evaluator, "parts_of", lambda shape: cut.append(shape) or 2)
     assert evaluated(source, batch_size, devices(1), views=views) == whole
     assert cut == [(batch_size, *SIZE, 3)]
+
+
+def test_outputs_and_answers_that_call_the_network_again_are_one_program(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = Pictures([SIZE] * 4)
+    whole = evaluated(source, 4, devices(1))
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("in parts")
+
+    monkeypatch.setattr(Segmentation, "answered_by_network", True)
+    monkeypatch.setattr(evaluator, "parts_of", lambda shape: 2)
+    monkeypatch.setattr(evaluator, "InParts", refuse)
+    assert evaluated(source, 4, devices(1)) == whole
 
 
 @pytest.mark.parametrize(
