@@ -16,7 +16,7 @@ from chanattn.data import Batch, EvaluationData
 from chanattn.data.captions import written
 from chanattn.data.placement import replicated
 from chanattn.tasks import Answers, Task
-from chanattn.training.parts import InParts, parts_of
+from chanattn.training.parts import InParts, in_parts
 from chanattn.training.state import Totals, Weights
 from chanattn.training.views import Views, network_of, outputs_on, together
 
@@ -131,11 +131,12 @@ class Evaluator:
         kind = str(jax.tree.map(lambda leaf: leaf.dtype, weights))
         if kind not in self._programs:
             everywhere = replicated(self._mesh)
-            image = jax.eval_shape(self._data.prepare, feed)["image"]
-            again = self._answers and self._task.answered_by_network
-            parts = 1 if again else parts_of(image.shape)
-            if parts > 1 or self._views.window is not None:
-                self._programs[kind] = self._on_the_host(weights, feed, parts)
+            cut = None
+            if not (self._answers and self._task.answered_by_network):
+                batch = jax.eval_shape(self._data.prepare, feed)
+                cut = in_parts(self._network, weights, batch["image"], batch)
+            if cut is not None or self._views.window is not None:
+                self._programs[kind] = self._on_the_host(weights, feed, cut)
             else:
                 sums, _ = jax.eval_shape(self._sums, weights, feed)
                 zero = Totals.like(sums, everywhere)
@@ -144,12 +145,13 @@ class Evaluator:
         program, zero = self._programs[kind]
         return program, zero
 
-    def _on_the_host(self, weights: Weights, feed: PyTree, parts: int) -> tuple[Any, Totals]:
+    def _on_the_host(
+        self, weights: Weights, feed: PyTree, cut: InParts | None
+    ) -> tuple[Any, Totals]:
         """As `_program`, but the network is called on the host, see `outputs_on` and `InParts`."""
         place = replicated(self._mesh)
         network = traced = self._network
-        if parts > 1:
-            cut = InParts(self._network, parts)
+        if cut is not None:
             network, traced = cut, cut.traced
 
         def finish(
@@ -164,7 +166,7 @@ class Evaluator:
         outputs = jax.eval_shape(lambda w, b: outputs_on(traced, w, b, self._views), weights, batch)
         sums, _ = jax.eval_shape(self._measured, weights, outputs, batch)
         zero = Totals.like(sums, place)
-        if parts > 1:  # on one device: nothing is to be said of where the arrays lie
+        if cut is not None:  # on one device: nothing is to be said of where the arrays lie
             cut.compile()
             prepare = prepare.lower(feed).compile()
             finish_all = finish_all.lower(weights, outputs, batch, zero).compile()

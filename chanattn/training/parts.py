@@ -38,6 +38,19 @@ def parts_of(shape: tuple[int, ...]) -> int:
     return threads if fits and threads <= _MOST_PARTS else 1
 
 
+def in_parts(function: Callable[..., PyTree], weights: PyTree, *batch: PyTree) -> "InParts | None":
+    """A function in parts, where that pays and all that it returns has the axis of the batch; else None.
+
+    Args:
+        function: see `InParts`.
+        weights: its first argument, or the shapes of it.
+        *batch: the others, or their shapes; the pictures first.
+    """
+    number = parts_of(batch[0].shape)
+    cut = InParts(function, number) if number > 1 else None
+    return cut if cut is not None and cut.fits(weights, *batch) else None
+
+
 class InParts:
     """A function of weights and a batch, computed in parts side by side; to be called on the host.
 
@@ -57,6 +70,14 @@ class InParts:
         self._join = jax.jit(
             lambda parts: jax.tree.map(lambda *rows: jnp.concatenate(rows), *parts)
         )
+
+    def fits(self, weights: PyTree, *batch: PyTree) -> bool:
+        """Whether all that the function returns has the axis of the batch, so that parts can be joined."""
+        part = jax.eval_shape(self._cut, batch)[0]
+        size = jax.tree.leaves(part)[0].shape[0]
+        with on_one_thread():
+            outputs = jax.eval_shape(self._function, weights, *part)
+        return all(leaf.shape[:1] == (size,) for leaf in jax.tree.leaves(outputs))
 
     def traced(self, weights: PyTree, *batch: PyTree) -> PyTree:
         """The same as a part of a program, one part after another; traced as the parts are."""

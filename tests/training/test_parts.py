@@ -13,7 +13,7 @@ from chanattn.layers import kernels
 from chanattn.onednn import primitive
 from chanattn.tasks.segmentation import Segmentation
 from chanattn.training import evaluator, parts
-from chanattn.training.parts import InParts, parts_of
+from chanattn.training.parts import InParts, in_parts, parts_of
 from chanattn.training.views import Views, network_of
 from configs import digits, shapes_captioning, shapes_detection, shapes_segmentation
 
@@ -85,7 +85,7 @@ def test_an_evaluation_in_parts_finds_the_same(
     source = Pictures([SIZE] * 9)  # the last batch is padded
     whole = evaluated(source, batch_size, devices(1), views=views)
     cut = []
-    monkeypatch.setattr(evaluator, "parts_of", lambda shape: cut.append(shape) or 2)
+    monkeypatch.setattr(parts, "parts_of", lambda shape: cut.append(shape) or 2)
     assert evaluated(source, batch_size, devices(1), views=views) == whole
     assert cut == [(batch_size, *SIZE, 3)]
 
@@ -100,9 +100,18 @@ def test_outputs_and_answers_that_call_the_network_again_are_one_program(
         raise AssertionError("in parts")
 
     monkeypatch.setattr(Segmentation, "answered_by_network", True)
-    monkeypatch.setattr(evaluator, "parts_of", lambda shape: 2)
-    monkeypatch.setattr(evaluator, "InParts", refuse)
+    monkeypatch.setattr(evaluator, "in_parts", refuse)
     assert evaluated(source, 4, devices(1)) == whole
+
+
+@pytest.mark.parametrize("more", [jnp.float32(1), jnp.zeros(5)], ids=["number", "vector"])
+def test_what_lacks_the_axis_of_the_batch_is_not_cut(
+    monkeypatch: pytest.MonkeyPatch, more: jax.Array
+) -> None:
+    monkeypatch.setattr(parts, "parts_of", lambda shape: 2)
+    x = jnp.ones((4, 2, 2, 3))
+    assert in_parts(lambda weights, x: {"y": weights * x}, jnp.float32(2), x) is not None
+    assert in_parts(lambda weights, x: {"y": x, "more": more}, jnp.float32(2), x) is None
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from chanattn.analysis.cost.programs import Programs, compile_programs
 from chanattn.analysis.hardware import hardware
 from chanattn.analysis.modules import CONVENTIONS, NetworkCost, network_cost
 from chanattn.analysis.timing import Spread, take_turns
+from chanattn.data.captions import FIELD
 from chanattn.errors import UsageError
 from chanattn.layers import kernels
 from chanattn.training.config import to_json
@@ -168,7 +169,7 @@ def _time(
 
 def _conventions(configs: Iterable[ConfigDict], speed: bool) -> str:
     """What the figures of these configs rest on."""
-    captions = any("captions" in tasks.create(config.task).fields for config in configs)
+    captions = any(FIELD in tasks.create(config.task).fields for config in configs)
     told = (CONVENTIONS, CAPTIONS if captions else "", MEMORY if speed else "")
     return "; ".join(filter(None, told))
 

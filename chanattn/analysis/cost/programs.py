@@ -19,7 +19,7 @@ from chanattn.data.placement import AXIS, batch_sharding, put_copies, replicated
 from chanattn.layers import kernels
 from chanattn.models import folding
 from chanattn.training.experiment import Experiment
-from chanattn.training.parts import InParts, parts_of
+from chanattn.training.parts import in_parts
 from chanattn.training.validate import validate
 
 # So long that no warm-up, whatever its length, ends later.
@@ -168,11 +168,8 @@ def forward(experiment: Experiment, weights: Any, batch: int, mesh: Mesh, **how:
     inputs = jax.device_put(experiment.task.typical_inputs(batch), batch_sharding(mesh))
     weights = jax.device_put(weights, replicated(mesh))
     given = (weights, images, inputs)
-    run: Callable[..., Any]
-    parts = parts_of(images.shape)
-    if parts > 1:  # as the evaluation does
-        run = InParts(logits, parts)
-    else:
+    run: Callable[..., Any] | None = in_parts(logits, *given)  # as the evaluation does
+    if run is None:
         run = jax.jit(logits, out_shardings=batch_sharding(mesh)).lower(*given).compile()
     return Repeated(lambda carry: (carry, run(*given)), **how)
 
