@@ -9,6 +9,7 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from benchmarks import floor
 from benchmarks.rows import Row, Side
 from chanattn import attention
 from chanattn.analysis.cost.programs import forward, stand_in
@@ -81,7 +82,10 @@ def build(row: Row, mode: str, *, devices: int, convolutions: str) -> Side:
         feed = first_batch(experiment)
         step = bare_step(experiment).lower(state, feed).compile()
         program = Repeated(lambda state: step(state, feed), state)
-    return Side(program.run, parameters, variant)
+    images = jax.ShapeDtypeStruct((row.batch, *experiment.train.image_shape), jnp.float32)
+    inputs = experiment.task.typical_inputs(row.batch)
+    work = floor.of_network(experiment.model, state.weights, images, mode, **inputs)
+    return Side(program.run, parameters, variant, work=work)
 
 
 def first_batch(experiment: Experiment) -> Batch:
@@ -142,4 +146,5 @@ def _module(row: Row, mode: str, mesh: Mesh, variant: str) -> Side:
     arguments = (params, stats, x, dy)
     run = jax.jit(function, out_shardings=shardings).lower(*arguments).compile()
     program = Repeated(lambda carry: (carry, run(*arguments)))
-    return Side(program.run, optax.tree.size(params), variant)
+    work = floor.of_module(function, *arguments, x=x, mode=mode)
+    return Side(program.run, optax.tree.size(params), variant, work=work)

@@ -10,9 +10,12 @@ import dataclasses
 import fnmatch
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chanattn.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from benchmarks.floor import Work
 
 MECHANISMS: dict[str, dict[str, Any]] = {
     "se": {"name": "se", "rounding": "timm"},
@@ -88,6 +91,7 @@ class Side:
         variant: how it runs, in words.
         images_per_s: of several variants that were compared, by name.
         notes: what could not be compared.
+        work: what a step cannot but do; None: not counted.
     """
 
     run: Callable[[int], float]
@@ -95,6 +99,7 @@ class Side:
     variant: str
     images_per_s: Mapping[str, float] = dataclasses.field(default_factory=dict)
     notes: Sequence[str] = ()
+    work: "Work | None" = None
 
 
 def names() -> list[str]:

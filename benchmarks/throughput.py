@@ -9,12 +9,13 @@ alone (`se@32x56x56x256`: N x H x W x C, any shape). Mode train is the step of `
 SGD with momentum, batch statistics; of a module alone, forward and backward. Both sides have the same
 architecture, batch, picture size, precision and cores, and take turns; the ratio is the median over the
 rounds. `--against=timm` starts a second interpreter that has torch, torchvision and timm, and takes the
-faster of eager and `torch.compile`.
+faster of eager and `torch.compile`. Beside each row stands its floor on this machine, see `benchmarks.floor`.
 
 Exit codes: 0 done, 2 bad flags, 1 anything else.
 """
 
 import contextlib
+import dataclasses
 import itertools
 import os
 import sys
@@ -72,7 +73,7 @@ def main() -> None:
     # Only now: JAX sees the cores that there are when it starts.
     from jax.errors import JaxRuntimeError
 
-    from benchmarks import flax_peer, ours
+    from benchmarks import flax_peer, floor, ours
     from benchmarks.torch_client import PeerFailed, TorchProcess
     from chanattn.cores import usable_cores
     from chanattn.training.mesh import setup
@@ -89,10 +90,11 @@ def main() -> None:
         if values.against == "flax":
             flax_peer.check(row)
 
+    limits = floor.measure(values.precision)
     entries: list[Entry] = []
     failed: list[Entry] = []
     with contextlib.ExitStack() as stack:
-        more: Entry = {"failed": failed}
+        more: Entry = {"failed": failed, "limits": dataclasses.asdict(limits)}
         peer: Builder | None = flax_peer.build if values.against == "flax" else None
         if values.against == "timm":
             threads = usable_cores()
@@ -113,6 +115,9 @@ def main() -> None:
                 sides = [side(row, mode) for side in (build, peer) if side]
                 entries.append(measure(row, mode, sides, values.rounds, values.seconds))
                 entries[-1] |= {"peer": values.against, "kernels": values.kernels}
+                if needed := sides[0].work:
+                    most = row.batch / needed.seconds(limits)
+                    entries[-1] |= dataclasses.asdict(needed) | {"floor_images_per_s": most}
             # What ends a row but not those after it, such as memory that does not suffice.
             except (PeerFailed, JaxRuntimeError) as error:
                 reason = str(error).partition("\n")[0]
@@ -120,7 +125,7 @@ def main() -> None:
                 console.print(f"{row.name} {mode}: not measured: {reason}", highlight=False)
             if values.json:  # a killed run loses nothing
                 results.write(values.json, "throughput", entries, **more)
-    report = {"benchmark": "throughput", "rows": entries, "failed": failed}
+    report = {"benchmark": "throughput", "rows": entries, **more}
     results.show(report, on_gpu=device == "gpu")
     if failed:
         sys.exit(cli.FAILED)

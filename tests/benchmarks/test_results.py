@@ -64,6 +64,20 @@ def test_goals_stand_beside_ratios_also_those_missed(tmp_path: Path) -> None:
     assert "Goals for ratios: 2 reached, 1 missed." in page
 
 
+def test_floors_stand_beside_the_rows_that_have_them_with_the_rates_they_come_from(
+    tmp_path: Path,
+) -> None:
+    rows = [entry("resnet20", 2.0, floor_images_per_s=400.0), entry("resnet20_se", 1.0)]
+    write(tmp_path / "a.json", "throughput", rows, CPU)
+    report = json.loads((tmp_path / "a.json").read_text())
+    report["limits"] = {"flop_per_s": 2.5e11, "bytes_per_s": 3.53e10}
+    (tmp_path / "a.json").write_text(json.dumps(report))
+    page = results.page(results.read(tmp_path))
+    assert "| eager | 400 | 50% |" in line(page, "resnet20", "train")
+    assert "| eager |  |  |" in line(page, "resnet20_se", "train", "8", "float32", "auto", "100")
+    assert "today; floors from 250 GFLOP/s and 35.3 GB/s" in page
+
+
 def test_overheads_come_from_all_files_of_a_machine(tmp_path: Path) -> None:
     write(tmp_path / "a.json", "throughput", [entry("resnet50", 2.0)], GPU)
     write(tmp_path / "b.json", "throughput", [entry("resnet50_se", 1.5)], GPU)
