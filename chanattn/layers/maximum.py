@@ -29,10 +29,11 @@ def _derivative(
     largest = maximum(x, axis)
     bound = largest * jnp.where(largest > 0, 1 - _ROUNDINGS, 1 + _ROUNDINGS).astype(x.dtype)
     ties = x >= jnp.expand_dims(bound, axis)
-    # Ones and zeros are exact in bfloat16, and XLA:CPU writes the map of them before it adds.
-    ones = ties.astype(jnp.bfloat16)
+    # XLA:CPU writes the map of ones and zeros before it adds. In bfloat16 it would be half as large, but only
+    # processors that convert to it in one instruction write it faster (benchmarks/NOTES.md).
+    ones = ties.astype(jnp.float32)
     # The axes stay until the end: otherwise XLA:CPU spreads the quotient over the whole map.
-    count = jnp.maximum(jnp.sum(ones, axis=axis, keepdims=True, dtype=jnp.float32), 1)
+    count = jnp.maximum(jnp.sum(ones, axis=axis, keepdims=True), 1)
     total = jnp.sum(jnp.where(ties, dx, 0), axis=axis, keepdims=True)
     return largest, jnp.squeeze(total / count.astype(dx.dtype), axis)
 
