@@ -7,7 +7,15 @@ from typing import Any
 
 from chanattn.onednn import library as dnnl
 from chanattn.onednn.library import Dims, Pointer, check, create, engine, library
-from chanattn.onednn.primitive import Operation, Packing, nhwc, query, strided, threads_for
+from chanattn.onednn.primitive import (
+    Operation,
+    Packing,
+    implementation,
+    nhwc,
+    query,
+    strided,
+    threads_for,
+)
 
 
 @dataclass(frozen=True)
@@ -100,10 +108,7 @@ def convolution(direction: str, geometry: Geometry, then: Then = NOTHING) -> Ope
         arguments = [(dnnl.DIFF_DST, output), (dnnl.WEIGHTS, plain), (dnnl.DIFF_SRC, image)]
         layout, which = dnnl.QUERY_WEIGHTS, 1
     else:
-        description = create(
-            "dnnl_convolution_backward_weights_primitive_desc_create",
-            *common, image, free, None, output, *window, forward, dnnl.own_scratchpad(),
-        )  # fmt: skip
+        description = _kernel_gradient(geometry)
         arguments = [(dnnl.SRC, image), (dnnl.DIFF_DST, output), (dnnl.DIFF_WEIGHTS, plain)]
         layout, which = dnnl.QUERY_DIFF_WEIGHTS, 2
     packed, values = query(description, layout), math.prod(geometry.kernel)
@@ -133,6 +138,22 @@ def _forward(geometry: Geometry, kernel: Pointer, then: Then = NOTHING) -> Point
         "dnnl_convolution_forward_primitive_desc_create",
         engine(), dnnl.FORWARD_TRAINING, dnnl.DIRECT, image, kernel, bias, output,
         *_window(geometry), _attributes(then, output),
+    )  # fmt: skip
+
+
+def multiplies_patches(geometry: Geometry) -> bool:
+    """Whether oneDNN computes the kernel's gradient on this processor by a product with copied patches."""
+    dnnl.use_threads(threads_of(geometry))  # on which the choice of the code may depend
+    return implementation(_kernel_gradient(geometry)).startswith("x64:gemm")
+
+
+def _kernel_gradient(geometry: Geometry) -> Pointer:
+    """The description of the gradient of the kernel, in a layout of oneDNN's choice."""
+    _, free = _kernel_layouts(geometry)
+    return create(
+        "dnnl_convolution_backward_weights_primitive_desc_create",
+        engine(), dnnl.DIRECT, nhwc(geometry.image), free, None, nhwc(geometry.output),
+        *_window(geometry), _forward(geometry, free), dnnl.own_scratchpad(),
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from chanattn.onednn import convolution as convolutions
-from chanattn.onednn import ffi, normalisation, pooling
+from chanattn.onednn import dilated, ffi, normalisation, pooling
 from chanattn.onednn.convolution import NOTHING, Geometry, Then
 from chanattn.onednn.pooling import Windows
 from chanattn.onednn.primitive import Operation, is_on_one_thread
@@ -64,10 +64,18 @@ def _convolution_backward(
         dy = jnp.where(y > 0, dy, 0)
     return (
         _convolution("input", geometry, geometry.image, dy, kernel),
-        _convolution("kernel", geometry, geometry.kernel, x, dy),
+        _kernel_gradient(x, dy, geometry),
         None if bias is None else dy.sum((0, 1, 2)),
         None if addend is None else dy,
     )
+
+
+def _kernel_gradient(x: jax.Array, dy: jax.Array, geometry: Geometry) -> jax.Array:
+    phases = dilated.phases_of(geometry)
+    if phases is not None:
+        x, dy = (dilated.split(each, geometry.dilation) for each in (x, dy))
+        geometry = phases
+    return _convolution("kernel", geometry, geometry.kernel, x, dy)
 
 
 convolution.defvjp(_convolution_forward, _convolution_backward)

@@ -213,6 +213,14 @@ def query(description: Pointer, what: int) -> Pointer:
     return Pointer(library().dnnl_primitive_desc_query_md(description, what, 0))
 
 
+def implementation(description: Pointer) -> str:
+    """The name of the code that oneDNN has chosen for a primitive, such as "jit:avx2"."""
+    name = ctypes.c_char_p()
+    what, where = dnnl.QUERY_IMPLEMENTATION, ctypes.byref(name)
+    check(library().dnnl_primitive_desc_query(description, what, 0, where))
+    return (name.value or b"").decode()
+
+
 def nhwc(shape: tuple[int, ...]) -> Pointer:
     """The descriptor of a map (N, H, W, C)."""
     n, h, w, c = shape

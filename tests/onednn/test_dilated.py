@@ -1,0 +1,88 @@
+"""The gradient of a dilated kernel on the phases of the map equals that of JAX's own convolution."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from chanattn import onednn
+from chanattn.onednn import dilated, operations
+from chanattn.onednn.convolution import Geometry
+
+pytestmark = pytest.mark.skipif(not onednn.available(), reason="oneDNN is absent")
+
+
+def geometry(
+    image=(2, 9, 8, 4), outputs=6, dilation=(2, 2), padding=None, groups=1, strides=(1, 1)
+):
+    kernel = (3, 3, image[3] // groups, outputs)
+    padding = padding or tuple((distance, distance) for distance in dilation)
+    return Geometry(image, kernel, strides, padding, dilation, groups)
+
+
+@pytest.fixture
+def without_code_for_it(monkeypatch):
+    """As on a processor for which oneDNN has no code for such gradients."""
+    monkeypatch.setattr(dilated, "multiplies_patches", lambda _: True)
+
+
+@pytest.mark.usefixtures("without_code_for_it")
+@pytest.mark.parametrize(
+    "given",
+    [
+        geometry(),
+        geometry(dilation=(1, 3)),
+        geometry(image=(1, 7, 10, 4), dilation=(4, 2)),
+        geometry(groups=2),
+        geometry(padding=((0, 2), (4, 0))),
+    ],
+)
+def test_the_gradient_equals_that_of_the_plain_convolution(given):
+    numbers = np.random.default_rng(0)
+    x, dy = (
+        jnp.asarray(numbers.standard_normal(shape), jnp.float32)
+        for shape in (given.image, given.output)
+    )
+
+    def convolve(kernel):
+        return lax.conv_general_dilated(
+            x,
+            kernel,
+            given.strides,
+            given.padding,
+            rhs_dilation=given.dilation,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=given.groups,
+        )
+
+    _, pull = jax.vjp(convolve, jnp.zeros(given.kernel))
+    assert dilated.phases_of(given) is not None
+    found = jax.jit(operations._kernel_gradient, static_argnums=2)(x, dy, given)
+    np.testing.assert_allclose(found, pull(dy)[0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.usefixtures("without_code_for_it")
+@pytest.mark.parametrize(
+    "given",
+    [
+        geometry(dilation=(1, 1)),
+        geometry(strides=(2, 2)),
+        geometry(image=(2, 9, 8, 17)),
+        geometry(padding=((1, 2), (2, 2))),
+    ],
+)
+def test_all_else_is_left_to_onednn(given):
+    assert dilated.phases_of(given) is None
+
+
+def test_where_onednn_has_code_of_its_own_it_computes(monkeypatch):
+    monkeypatch.setattr(dilated, "multiplies_patches", lambda _: False)
+    assert dilated.phases_of(geometry()) is None
+
+
+def test_phases_are_every_other_row_and_column():
+    x = jnp.arange(24.0).reshape(1, 3, 4, 2)
+    phases = dilated.split(x, (2, 2))
+    np.testing.assert_array_equal(phases[1], jnp.pad(x[0, ::2, 1::2], ((0, 0), (0, 0), (0, 0))))
+    np.testing.assert_array_equal(phases[2], jnp.pad(x[0, 1::2, ::2], ((0, 1), (0, 0), (0, 0))))
