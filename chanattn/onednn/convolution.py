@@ -1,6 +1,7 @@
 """oneDNN's convolution for given shapes: forward, with what may follow it, and its two gradients."""
 
 import ctypes
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -141,6 +142,7 @@ def _forward(geometry: Geometry, kernel: Pointer, then: Then = NOTHING) -> Point
     )  # fmt: skip
 
 
+@functools.cache  # what oneDNN is asked for stays in memory
 def multiplies_patches(geometry: Geometry) -> bool:
     """Whether oneDNN computes the kernel's gradient on this processor by a product with copied patches."""
     dnnl.use_threads(threads_of(geometry))  # on which the choice of the code may depend
