@@ -10,7 +10,6 @@ All else is held to be free: statistics, activations, sums, gates, the optimizer
 moves faster than a copy of memory, so that a small row may be faster than its floor.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -23,9 +22,10 @@ from jax.extend import core
 
 from chanattn.layers import kernels
 from chanattn.layers.convolution import convolve
+from chanattn.macs import of_primitive
 
 _REPEATS = 8  # the fastest counts: a limit is what the machine can do, not what it did meanwhile
-_COPIED = {"cpu": 128 * 2**20, "gpu": 2**30}  # bytes, several times the largest cache
+_COPIED = {"cpu": 128 * 2**20, "gpu": 2**30}  # bytes, more than a core's caches hold
 _SIDE = {"cpu": 2048, "gpu": 8192}  # of the square matrices
 _PICTURES = {"cpu": 16, "gpu": 256}
 _PASSES = {"infer": 2, "train": 5}  # over an array of the size of x
@@ -129,11 +129,10 @@ def _count(function: Callable[..., Any], *arguments: Any) -> Work:
         jaxpr = jax.make_jaxpr(function)(*arguments).jaxpr
     flop = moved = 0
     for equation in _equations(jaxpr):
-        operations = _flop(equation)
-        if operations:
-            flop += operations
-            ends = (*equation.invars, *equation.outvars)
-            moved += sum(_aval(end).size * _aval(end).dtype.itemsize for end in ends)
+        macs = of_primitive(equation).total
+        if macs:
+            flop += 2 * macs
+            moved += sum(map(_bytes, (*equation.invars, *equation.outvars)))
     return Work(flop, moved)
 
 
@@ -144,20 +143,5 @@ def _equations(jaxpr: core.Jaxpr) -> Iterator[core.JaxprEqn]:
             yield from _equations(inner)
 
 
-def _aval(variable: Any) -> Any:
-    """Shape and type."""
-    return variable.aval
-
-
-def _flop(equation: core.JaxprEqn) -> int:
-    """Of a convolution or a product; zeros that stand between the pixels of a gradient are not multiplied."""
-    name, params = equation.primitive.name, equation.params
-    if name not in ("conv_general_dilated", "dot_general"):
-        return 0
-    left, right = (_aval(variable).shape for variable in equation.invars)
-    output = _aval(equation.outvars[0]).size
-    if name == "dot_general":
-        contracted = params["dimension_numbers"][0][0]
-        return 2 * output * math.prod(left[axis] for axis in contracted)
-    features = right[params["dimension_numbers"].rhs_spec[0]]
-    return 2 * output * math.prod(right) // features // math.prod(params["lhs_dilation"])
+def _bytes(variable: Any) -> int:
+    return variable.aval.size * variable.aval.dtype.itemsize

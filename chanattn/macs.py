@@ -1,7 +1,8 @@
 """Multiply-accumulates of any JAX function, counted from its jaxpr.
 
-A convolution counts one for every tap of every output value (taps on the padding included), a matrix product
-one for every product, whatever the compiler makes of them. Element-wise products (the gates, squares,
+A convolution counts one for every tap of every output value (taps on the padding included, those on zeros
+between the pixels of a gradient or a transposed convolution not), a matrix product one for every product,
+whatever the compiler makes of them. Element-wise products (the gates, squares,
 divisions) are counted apart: convolutions and products alone are what published "FLOPs" count. timm's GMACs
 add two for every output of a batch norm: up to 1 % of a ResNet, 4 % of a network of depthwise convolutions.
 
@@ -96,18 +97,20 @@ def _of_equation(equation: core.JaxprEqn, scope: Scope) -> ByScope:
     if name == "cond":
         return max(inner, key=lambda counts: total(counts).products)
     times = equation.params["length"] if name == "scan" else 1
-    own = _of_primitive(equation)
+    own = of_primitive(equation)
     counts = {where: macs * times for where, macs in _together(inner).items()}
     return counts if own == Macs() else _together((counts, {scope: own}))
 
 
-def _of_primitive(equation: core.JaxprEqn) -> Macs:
+def of_primitive(equation: core.JaxprEqn) -> Macs:
+    """Counts of an equation of a jaxpr, without the programs that it calls."""
     name, params = equation.primitive.name, equation.params
     shapes = [_shape(variable) for variable in equation.invars]
     output = math.prod(_shape(equation.outvars[0])) if equation.outvars else 0
     if name == "conv_general_dilated":
         features = shapes[1][params["dimension_numbers"].rhs_spec[0]]
-        return Macs(conv=output * math.prod(shapes[1]) // features)
+        taps = math.prod(shapes[1]) // features
+        return Macs(conv=output * taps // math.prod(params["lhs_dilation"]))
     if name == "dot_general":
         contracted = params["dimension_numbers"][0][0]
         return Macs(dot=output * math.prod(shapes[0][axis] for axis in contracted))

@@ -84,5 +84,5 @@ def test_where_onednn_has_code_of_its_own_it_computes(monkeypatch):
 def test_phases_are_every_other_row_and_column():
     x = jnp.arange(24.0).reshape(1, 3, 4, 2)
     phases = dilated.split(x, (2, 2))
-    np.testing.assert_array_equal(phases[1], jnp.pad(x[0, ::2, 1::2], ((0, 0), (0, 0), (0, 0))))
+    np.testing.assert_array_equal(phases[1], x[0, ::2, 1::2])
     np.testing.assert_array_equal(phases[2], jnp.pad(x[0, 1::2, ::2], ((0, 1), (0, 0), (0, 0))))
