@@ -17,6 +17,7 @@ import jax
 import pytest
 from hypothesis import settings
 
+from chanattn.layers import kernels
 from chanattn.training import compilation_cache, variables
 from tests.support.skips import pytest_sessionfinish, pytest_terminal_summary  # noqa: F401 - hooks
 
@@ -108,6 +109,13 @@ def pytest_collection_finish() -> None:
     """Modules and thousands of tests stay to the end; the collector need not go through them."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def kernels_as_before() -> Iterator[None]:
+    """What a test chooses for its process, as a training does, is not chosen for the tests behind it."""
+    with kernels.chosen(kernels.choice()):
+        yield
 
 
 @pytest.fixture(autouse=True)
