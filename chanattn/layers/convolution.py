@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from chanattn.layers import kernels
-from chanattn.onednn import operations
+from chanattn.onednn import dilated, operations
 from chanattn.onednn.convolution import Geometry
 
 # XLA's convolutions on the CPU copy patches before they multiply; the gradient of the kernel is fast while
@@ -52,10 +52,11 @@ def convolve(
     which = kernels.current()
     if which == "onednn" and x.dtype == kernel.dtype == jnp.float32 and _is_ordinary(geometry):
 
-        def fast(*operands: Any) -> jax.Array:
+        def fast(x: jax.Array, *others: Any) -> jax.Array:
             if _is_product(geometry):
-                return _then(_product, geometry, relu, *operands)
-            return operations.convolution(*operands, geometry, relu)
+                return _then(_product, geometry, relu, x, *others)
+            phase, ordinary = dilated.on_first_phase(x, geometry)
+            return operations.convolution(phase, *others, ordinary, relu)
 
         return kernels.by_platform(*operands, cpu=fast, default=plain)
     if which == "xla":

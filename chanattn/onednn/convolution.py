@@ -143,10 +143,19 @@ def _forward(geometry: Geometry, kernel: Pointer, then: Then = NOTHING) -> Point
 
 
 @functools.cache  # what oneDNN is asked for stays in memory
-def multiplies_patches(geometry: Geometry) -> bool:
-    """Whether oneDNN computes the kernel's gradient on this processor by a product with copied patches."""
+def multiplies_patches(direction: str, geometry: Geometry) -> bool:
+    """Whether oneDNN has no better code for it on this processor than a product with copied patches.
+
+    Args:
+        direction: "forward", or "kernel" for its gradient.
+        geometry: shapes and windows.
+    """
     dnnl.use_threads(threads_of(geometry))  # on which the choice of the code may depend
-    return implementation(_kernel_gradient(geometry)).startswith("x64:gemm")
+    if direction == "kernel":
+        description = _kernel_gradient(geometry)
+    else:
+        description = _forward(geometry, _kernel_layouts(geometry)[1])
+    return implementation(description).startswith("x64:gemm")
 
 
 def _kernel_gradient(geometry: Geometry) -> Pointer:

@@ -1,9 +1,9 @@
-"""The gradient of a dilated kernel, as that of an ordinary one on the phases of the map.
+"""Dilated convolutions as ordinary ones on the phases of the map.
 
 The taps of a kernel with dilation d meet every d-th row and column alone. So a map is d x d smaller ones, its
-phases, each convolved without dilation. Where oneDNN has no code of its own for the gradient of a dilated
-kernel it copies patches and multiplies matrices, which takes up to ten times as long if channels are few
-(benchmarks/NOTES.md).
+phases, each convolved without dilation. oneDNN has little code of its own for the gradients of a dilated
+convolution. What it does instead takes up to ten times as long in groups of few channels, and 25 times where
+a grouped convolution has strides too (benchmarks/NOTES.md).
 """
 
 import jax
@@ -16,23 +16,29 @@ _MOST_INPUTS = (
 )
 
 
+def on_first_phase(x: jax.Array, geometry: Geometry) -> tuple[jax.Array, Geometry]:
+    """The same convolution on one phase of the map, where strides are the dilation and meet no other."""
+    if geometry.dilation == geometry.strides and _pads_divide(geometry):
+        down, across = geometry.strides
+        x = x[:, ::down, ::across]
+        padding = _pads_of_a_phase(geometry)
+        geometry = Geometry(x.shape, geometry.kernel, (1, 1), padding, (1, 1), geometry.groups)
+    return x, geometry
+
+
 def phases_of(geometry: Geometry) -> Geometry | None:
     """The same convolution on phases, where the gradient of its kernel is faster so; None where it is not."""
-    pads = list(zip(geometry.padding, geometry.dilation, strict=True))
     if (
         geometry.dilation == (1, 1)
         or geometry.strides != (1, 1)
         or geometry.kernel[2] > _MOST_INPUTS
-        or any(pad % distance for pair, distance in pads for pad in pair)
-        or not multiplies_patches(geometry)
+        or not _pads_divide(geometry)
+        or not multiplies_patches("kernel", geometry)
     ):
         return None
     (n, height, width, channels), (down, across) = geometry.image, geometry.dilation
-    (above, below), (left, right) = (
-        (before // distance, after // distance) for (before, after), distance in pads
-    )
     image = (n * down * across, -(-height // down), -(-width // across), channels)
-    padding = ((above, below), (left, right))
+    padding = _pads_of_a_phase(geometry)
     return Geometry(image, geometry.kernel, (1, 1), padding, (1, 1), geometry.groups)
 
 
@@ -47,3 +53,14 @@ def split(x: jax.Array, distances: tuple[int, int]) -> jax.Array:
     n, height, width, channels = x.shape
     x = x.reshape(n, height // down, down, width // across, across, channels)
     return x.transpose(0, 2, 4, 1, 3, 5).reshape(-1, height // down, width // across, channels)
+
+
+def _pads_divide(geometry: Geometry) -> bool:
+    pads = zip(geometry.padding, geometry.dilation, strict=True)
+    return not any(pad % distance for pair, distance in pads for pad in pair)
+
+
+def _pads_of_a_phase(geometry: Geometry) -> tuple[tuple[int, int], tuple[int, int]]:
+    (above, below), (left, right) = geometry.padding
+    down, across = geometry.dilation
+    return (above // down, below // down), (left // across, right // across)

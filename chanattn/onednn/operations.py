@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from chanattn.onednn import convolution as convolutions
-from chanattn.onednn import dilated, ffi, normalisation, pooling
+from chanattn.onednn import dilated, ffi, grouped, normalisation, pooling
 from chanattn.onednn.convolution import NOTHING, Geometry, Then
 from chanattn.onednn.pooling import Windows
 from chanattn.onednn.primitive import Operation, is_on_one_thread
@@ -41,7 +41,9 @@ def convolution(
     """
     then = Then(bias=bias is not None, addend=addend is not None, relu=relu)
     added = [operand for operand in (bias, addend) if operand is not None]
-    return _convolution("forward", geometry, geometry.output, x, kernel, *added, then=then)
+    wide = grouped.merged("forward", geometry)
+    kernel = grouped.widen(kernel, geometry, wide)
+    return _convolution("forward", wide, wide.output, x, kernel, *added, then=then)
 
 
 def _convolution_forward(
@@ -75,7 +77,8 @@ def _kernel_gradient(x: jax.Array, dy: jax.Array, geometry: Geometry) -> jax.Arr
     if phases is not None:
         x, dy = (dilated.split(each, geometry.dilation) for each in (x, dy))
         geometry = phases
-    return _convolution("kernel", geometry, geometry.kernel, x, dy)
+    wide = grouped.merged("kernel", geometry)
+    return grouped.narrow(_convolution("kernel", wide, wide.kernel, x, dy), geometry, wide)
 
 
 convolution.defvjp(_convolution_forward, _convolution_backward)
@@ -83,8 +86,9 @@ convolution.defvjp(_convolution_forward, _convolution_backward)
 
 def pack(kernel: jax.Array, geometry: Geometry) -> jax.Array:
     """The kernel as bytes in oneDNN's own layout for convolutions of that geometry."""
-    target, size = _packing_target(geometry)
-    return _call(target, [_bytes(size)], kernel)[0]
+    wide = grouped.merged("forward", geometry)
+    target, size = _packing_target(wide)
+    return _call(target, [_bytes(size)], grouped.widen(kernel, geometry, wide))[0]
 
 
 def convolution_of_packed(
@@ -98,7 +102,8 @@ def convolution_of_packed(
     """As `convolution`, with a kernel from `pack`, which saves a copy; it has no gradient."""
     then = Then(bias=True, addend=addend is not None, relu=relu)
     operands = (x, packed, bias) if addend is None else (x, packed, bias, addend)
-    return _convolution("packed", geometry, geometry.output, *operands, then=then)
+    wide = grouped.merged("forward", geometry)
+    return _convolution("packed", wide, wide.output, *operands, then=then)
 
 
 def batch_norm(

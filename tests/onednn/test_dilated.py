@@ -1,4 +1,4 @@
-"""The gradient of a dilated kernel on the phases of the map equals that of JAX's own convolution."""
+"""Dilated convolutions on the phases of the map equal JAX's own."""
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ def geometry(
 @pytest.fixture
 def without_code_for_it(monkeypatch):
     """As on a processor for which oneDNN has no code for such gradients."""
-    monkeypatch.setattr(dilated, "multiplies_patches", lambda _: True)
+    monkeypatch.setattr(dilated, "multiplies_patches", lambda *_: True)
 
 
 @pytest.mark.usefixtures("without_code_for_it")
@@ -77,7 +77,7 @@ def test_all_else_is_left_to_onednn(given):
 
 
 def test_where_onednn_has_code_of_its_own_it_computes(monkeypatch):
-    monkeypatch.setattr(dilated, "multiplies_patches", lambda _: False)
+    monkeypatch.setattr(dilated, "multiplies_patches", lambda *_: False)
     assert dilated.phases_of(geometry()) is None
 
 
@@ -86,3 +86,42 @@ def test_phases_are_every_other_row_and_column():
     phases = dilated.split(x, (2, 2))
     np.testing.assert_array_equal(phases[1], x[0, ::2, 1::2])
     np.testing.assert_array_equal(phases[2], jnp.pad(x[0, 1::2, ::2], ((0, 1), (0, 0), (0, 0))))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        geometry(strides=(2, 2)),
+        geometry(image=(1, 7, 10, 4), dilation=(1, 3), strides=(1, 3), groups=2),
+        geometry(dilation=(4, 2), strides=(4, 2), padding=((0, 4), (2, 4))),
+    ],
+)
+def test_strides_of_the_dilation_meet_one_phase_alone(given):
+    numbers = np.random.default_rng(0)
+    x, kernel = (
+        jnp.asarray(numbers.standard_normal(shape), jnp.float32)
+        for shape in (given.image, given.kernel)
+    )
+    phase, ordinary = dilated.on_first_phase(x, given)
+    assert (ordinary.strides, ordinary.dilation) == ((1, 1), (1, 1))
+    assert ordinary.output == given.output
+
+    found, expected = (
+        lax.conv_general_dilated(
+            image,
+            kernel,
+            of.strides,
+            of.padding,
+            rhs_dilation=of.dilation,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=of.groups,
+        )
+        for image, of in ((phase, ordinary), (x, given))
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("given", [geometry(), geometry(strides=(2, 2), padding=((1, 2), (2, 2)))])
+def test_other_strides_or_pads_need_the_whole_map(given):
+    x = jnp.zeros(given.image)
+    assert dilated.on_first_phase(x, given) == (x, given)
