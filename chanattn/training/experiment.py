@@ -25,7 +25,7 @@ from chanattn.training.initial import Initial, load, read
 from chanattn.training.mesh import setup
 from chanattn.training.optimizer import make_optimizer
 from chanattn.training.schedule import Schedule, make_schedule, total_steps
-from chanattn.training.state import TrainState, abstract_state, create_state, make_init
+from chanattn.training.state import TrainState, abstract_state, compile_beside, make_init
 from chanattn.training.step import make_train_step
 
 Data = tuple[data.TrainingData, data.EvaluationData]
@@ -135,11 +135,25 @@ class Experiment:
             ),
         )
 
+    def begin_state(self) -> Callable[[], TrainState]:
+        """Has compiled what draws the state before the first step, beside whatever this thread does next.
+
+        Returns:
+            What waits for that, and returns the state; the same at each call.
+        """
+        create = self._program("create", lambda: compile_beside(self._init))
+
+        @functools.cache
+        def drawn() -> TrainState:
+            state: TrainState = create(self.config.seed)
+            arrays = None if self.initial is None else self.initial.arrays
+            return state if arrays is None else load(arrays, state, self.mesh)
+
+        return drawn
+
     def create_state(self) -> TrainState:
         """The state before the first step."""
-        state = create_state(self._init, self.config.seed)
-        arrays = None if self.initial is None else self.initial.arrays
-        return state if arrays is None else load(arrays, state, self.mesh)
+        return self.begin_state()()
 
     def abstract_state(self) -> TrainState:
         """Shapes, types and shardings of the state: a template to restore a checkpoint into."""
@@ -165,8 +179,9 @@ class Experiment:
             repeats=kernels.current() == "onednn" and self.train.steps_alike(0) > 1,
         )
 
-    def compiled_step(self, state: TrainState, feed: Any) -> Any:
-        """The compiled training step, for states and feeds of this kind."""
+    def compiled_step(self, feed: Any) -> Any:
+        """The compiled training step, for feeds of this kind."""
+        state = self.abstract_state()
         return self._program("step", lambda: self.train_step().lower(state, feed).compile())
 
     def evaluation(self) -> Evaluator:

@@ -11,11 +11,11 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import jax
-import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from chanattn.errors import UsageError, did_you_mean
 from chanattn.models import parts
+from chanattn.training.state import number_of_values
 
 PyTree = Any
 _BACKBONE = "backbone"
@@ -143,7 +143,7 @@ def lines(params: Mapping[str, Any], optimizer: Any, new: Collection[str]) -> It
         new: as of `rate_factors`.
     """
     if optimizer.freeze:
-        total, trained = optax.tree.size(params), trainable(params, optimizer.freeze)
+        total, trained = number_of_values(params), trainable(params, optimizer.freeze)
         listed = ", ".join(_words(optimizer.freeze))
         yield f"  trained      {trained:>12,} {trained / total:>6.1%}, frozen: {listed}"
     if optimizer.layer_decay == optimizer.new_factor == 1:

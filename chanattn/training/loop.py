@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import optax
 from ml_collections import ConfigDict
 
 from chanattn import random_streams
@@ -34,6 +33,7 @@ from chanattn.training.run_directory import (
     open_run,
     record_classes,
 )
+from chanattn.training.state import at_hand, number_of_values
 from chanattn.training.under_way import UnderWay
 from chanattn.training.validate import validate, with_network_told
 from chanattn.training.worker_errors import WorkerErrors
@@ -122,43 +122,43 @@ def _train(
     config = experiment.config
     with ExitStack() as stack:
         metrics, shape = experiment.task.metrics, experiment.test.stored_shape
-        begin = experiment.initial
+        loaded, abstract = experiment.initial, experiment.abstract_state()
         open_run(
             workdir,
             config,
             metrics,
             shape,
-            initialisation=None if begin is None else begin.record,
-            trainable=trainable(experiment.abstract_state().params, config.optimizer.freeze),
+            initialisation=None if loaded is None else loaded.record,
+            trainable=trainable(abstract.params, config.optimizer.freeze),
             allow_config_change=allow_config_change,
         )
         record_classes(workdir, experiment.train.class_names)
         save_every = experiment.every(config.checkpoint_every)
         checkpoints = Checkpoints(workdir / CHECKPOINTS, retention(config, save_every))
         stack.enter_context(checkpoints)
-        restored, damaged = restore_newest(checkpoints, experiment.abstract_state())
+        restored, damaged = restore_newest(checkpoints, abstract)
         if restored is None:
-            step, state, record = 0, experiment.create_state(), Record()
+            step, record, begin = 0, Record(), experiment.begin_state()
         else:
             state, values = restored
-            step, record = values["step"], Record.from_progress(values)
+            step, record, begin = values["step"], Record.from_progress(values), at_hand(state)
             if values["data"].get("random_streams") != random_streams.VERSION:
                 notes = [*notes, _OTHER_NUMBERS]
         record.add_damaged(damaged)
         checkpoints.scores.update(decided(lambda: list(read_scores(workdir, step).items())))
-        parameters = optax.tree.size(state.params)
+        parameters = number_of_values(abstract.params)
         log = MetricsLog(workdir, config, step, evaluated=record.evaluated_step == step)
         stack.callback(log.close)
         progress = stack.enter_context(
             Progress(experiment.total_steps, step, config.batch_size, enabled=is_primary())
         )
-        for line in [*head(experiment, state, step, checkpoints.directory, damaged), *notes]:
+        for line in [*head(experiment, abstract, step, checkpoints.directory, damaged), *notes]:
             progress.note(line)
         saved_step = None if restored is None else step
         run = UnderWay(
             experiment, checkpoints, record, log, progress, interrupt, workers, step, saved_step
         )
-        record = run.train(state)
+        record = run.train(begin)
     return record.summary(
         steps=experiment.total_steps,
         batch_size=config.batch_size,

@@ -4,24 +4,22 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import optax
-
 from chanattn.errors import DamagedCheckpoint, visible
 from chanattn.training import finetuning
 from chanattn.training.experiment import Experiment
 from chanattn.training.initial import Initial
 from chanattn.training.mesh import describe
-from chanattn.training.state import TrainState
+from chanattn.training.state import TrainState, number_of_values
 
 PyTree = Any
 
 
 def parameter_lines(params: PyTree) -> Iterator[str]:
     """A table: one line a top-level module with its number of parameters and their share, then the total."""
-    total = optax.tree.size(params)
+    total = number_of_values(params)
     width = max(map(len, (*params, "total")))
     for name, tree in params.items():
-        number = optax.tree.size(tree)
+        number = number_of_values(tree)
         yield f"  {name:<{width}} {number:>12,} {number / total:>6.1%}"
     yield f"  {'total':<{width}} {total:>12,}"
 
@@ -47,7 +45,7 @@ def head(
 
     Args:
         experiment: what is trained.
-        state: the parameters are counted.
+        state: abstract will do: the parameters are counted.
         step: that the training begins at.
         checkpoints: the folder of the run's checkpoints.
         damaged: those that were set aside.

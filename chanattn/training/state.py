@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
 import flax.linen as nn
@@ -250,6 +251,29 @@ def create_state(init: Any, seed: int) -> TrainState:
     return state
 
 
+def compile_beside(init: Any) -> Callable[[int], TrainState]:
+    """`create_state` as a function of the seed, whose program another thread compiles until it is called.
+
+    Args:
+        init: of `make_init`.
+    """
+    lowered = init.lower(np.uint32(0))
+    beside = ThreadPoolExecutor(1)
+    compiled = beside.submit(lowered.compile)
+    beside.shutdown(wait=False)
+
+    def create(seed: int) -> TrainState:
+        state: TrainState = compiled.result()(np.uint32(seed))
+        return state
+
+    return create
+
+
+def at_hand(state: TrainState) -> Callable[[], TrainState]:
+    """What returns a state that nobody has to wait for."""
+    return lambda: state
+
+
 def abstract_state(init: Any) -> TrainState:
     """Shapes, types and shardings of `create_state`, without computing: a template to restore into.
 
@@ -258,6 +282,11 @@ def abstract_state(init: Any) -> TrainState:
     """
     state: TrainState = init.eval_shape(np.uint32(0))
     return state
+
+
+def number_of_values(tree: PyTree) -> int:
+    """In all arrays of a tree, which may be abstract."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
 def zero_totals(names: tuple[str, ...]) -> dict[str, Pair]:

@@ -3,6 +3,7 @@
 import itertools
 import math
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import jax
@@ -21,7 +22,7 @@ from chanattn.training.progress import Progress
 from chanattn.training.record import Record
 from chanattn.training.recovery import restore_newest
 from chanattn.training.retention import ranked
-from chanattn.training.state import TrainState, Window, reported
+from chanattn.training.state import TrainState, Window, at_hand, reported
 from chanattn.training.worker_errors import WorkerErrors
 
 # How far the host may run ahead of the device: enough to keep it busy, not so far that batches pile up in
@@ -60,32 +61,38 @@ class UnderWay:
         self._evaluation = experiment.evaluation()
         self._train_step: Any = None
 
-    def train(self, state: TrainState) -> Record:
-        """Makes the steps that are left, and again those before a roll-back; returns what was achieved."""
-        self._make_up_for_evaluation(state)
+    def train(self, begin: Callable[[], TrainState]) -> Record:
+        """Makes the steps that are left, and again those before a roll-back; returns what was achieved.
+
+        Args:
+            begin: waits for the state to begin with.
+        """
+        self._make_up_for_evaluation(begin)
         if self._step == 0 and self._policy == nonfinite.ROLLBACK:
-            self._save(state, state.window)  # there must always be something to go back to
+            self._save(begin(), begin().window)  # there must always be something to go back to
         while self._step < self._experiment.total_steps:
             try:
-                self._make_steps(state)
+                self._make_steps(begin)
             except NonFinite as error:
                 if self._policy != nonfinite.ROLLBACK:
                     raise
                 diverged = error.with_traceback(None)  # it would keep the bad state in memory
             else:
                 break
-            state = self._roll_back(diverged)
-            self._make_up_for_evaluation(state)
+            begin = at_hand(self._roll_back(diverged))
+            self._make_up_for_evaluation(begin)
         return self._record
 
-    def _make_steps(self, state: TrainState) -> None:
+    def _make_steps(self, begin: Callable[[], TrainState]) -> None:
         """From a state to the end."""
-        experiment, window = self._experiment, state.window
+        experiment = self._experiment
         seed = nonfinite.seed_after(experiment.config.seed, len(self._record.rollbacks))
         experiment.train.reseed(seed)
         feeds = experiment.train.feeds(self._step)
         feed = next(feeds)
-        train_step = self._compile(state, feed).reseeded(seed)
+        train_step = self._compile(feed).reseeded(seed)
+        state = begin()
+        window = state.window
         pace = Pace(_CALLS_IN_FLIGHT)
         try:
             while True:
@@ -112,12 +119,12 @@ class UnderWay:
             *(every - self._step % every for every in intervals),
         )
 
-    def _compile(self, state: TrainState, feed: Any) -> Any:
+    def _compile(self, feed: Any) -> Any:
         if self._train_step is None:
             self._stop_if_told_early()
             start = time.monotonic()
             with self._record.spending("compiling"):
-                self._train_step = self._experiment.compiled_step(state, feed)
+                self._train_step = self._experiment.compiled_step(feed)
             self._progress.compiled(time.monotonic() - start)
             self._stop_if_told_early()
         return self._train_step
@@ -233,10 +240,10 @@ class UnderWay:
         self._checkpoints.wait()
         return self._checkpoints.latest()
 
-    def _make_up_for_evaluation(self, state: TrainState) -> None:
+    def _make_up_for_evaluation(self, begin: Callable[[], TrainState]) -> None:
         """Evaluates a restored state where that is due and a signal came before."""
         if self._step and self._due(self._eval_every) and self._record.evaluated_step < self._step:
-            self._evaluate(state, state.window)
+            self._evaluate(begin(), begin().window)
 
     def _evaluate(self, state: TrainState, window: Window) -> None:
         """Measures raw and averaged weights side by side; if told to stop, the next process does instead."""

@@ -71,7 +71,7 @@ def start(run, *moments):
 # saved then.
 MOMENTS = {
     "while data and network are built": (Experiment, "build", 1, 0),
-    "while the state is initialised": (Experiment, "create_state", 1, 0),
+    "while the state is initialised": (Experiment, "begin_state", 1, 0),
     "during compilation": (StepProgram, "compile", 1, 0),
     "during a step": (StepProgram, "__call__", 3, 3),
     "during the evaluation after step 5": (Evaluator, "__call__", 1, 5),

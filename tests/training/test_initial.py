@@ -235,6 +235,11 @@ def test_all_devices_of_a_mesh_hold_what_was_loaded(state, tmp_path):
     assert jax.tree.all(same)
 
 
+def test_the_state_to_begin_with_is_drawn_once_however_often_it_is_asked_for():
+    begin = Experiment.build(tiny()).begin_state()
+    assert begin() is begin()
+
+
 def test_a_run_that_goes_on_needs_the_file_no_more_and_knows_what_was_new(source, tmp_path, capsys):
     """What it becomes is what it becomes undisturbed; evaluation needs the run alone."""
     start = shutil.copytree(source, tmp_path / "start")

@@ -17,7 +17,7 @@ from chanattn.tasks import Task
 from chanattn.tasks.classification import Classification
 from chanattn.training.evaluator import Evaluator
 from chanattn.training.optimizer import make_optimizer
-from chanattn.training.state import Totals, create_state, make_init, means
+from chanattn.training.state import Totals, compile_beside, create_state, make_init, means
 from chanattn.training.step import make_train_step
 
 RNG = np.random.default_rng(0)
@@ -413,3 +413,20 @@ def test_runs_that_differ_in_their_seed_alone_share_one_program_and_not_their_no
         losses.add(run(step, state, 1)[1][0].means()["loss"])
     assert len(texts) == 1
     assert len(losses) == 2
+
+
+def test_a_state_compiled_by_another_thread_is_that_of_the_seed(tiny_net, mesh, optimizer_config):
+    optimizer = make_optimizer(optimizer_config, lambda step: 0.1)
+    init = make_init(tiny_net(), optimizer, Classification(), (6, 6, 3), ema=True, mesh=mesh)
+    create = compile_beside(init)
+    for seed in (3, 4):
+        assert_equal(create(seed), create_state(init, seed), rtol=0)
+
+
+def test_what_fails_in_the_thread_that_compiles_is_an_error_of_whoever_waits():
+    def fail():
+        raise MemoryError("no room")
+
+    init = SimpleNamespace(lower=lambda seed: SimpleNamespace(compile=fail))
+    with pytest.raises(MemoryError, match="no room"):
+        compile_beside(init)(0)
