@@ -151,7 +151,7 @@ ROWS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("row", every(18, ROWS))
+@pytest.mark.parametrize("row", every(36, ROWS))
 def test_every_architecture_comes_back_to_the_bit(row: str) -> None:
     """A few from the whole table; one of each kind has a test of its own below."""
     chosen = [each.attention for each in TIMM.values() if each.architecture == row] or [TIMM_SE]

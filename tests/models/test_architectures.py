@@ -63,7 +63,7 @@ def published(golden: Path) -> dict[str, tuple[int, int]]:
 OTHER_FAMILIES = r"eca_botnext|ese_vovnet39b_evos|vgg|densenet"
 
 
-@pytest.mark.parametrize("name", every(2, NETWORKS))
+@pytest.mark.parametrize("name", every(3, NETWORKS))
 def test_network_of_timm_has_the_published_parameters(name: str, golden: Path) -> None:
     assert count(name, 1000) == published(golden)[name]
 
@@ -184,7 +184,7 @@ def parameters_of(name: str, mechanism: str) -> set[str]:
     return set(flatten_dict(variables["params"], sep="/"))
 
 
-@pytest.mark.parametrize(("name", "gate"), every(4, itertools.product(KINDS, GATES)))
+@pytest.mark.parametrize(("name", "gate"), every(8, itertools.product(KINDS, GATES)))
 def test_every_gate_mechanism_fits_in_every_kind_of_network(name: str, gate: str) -> None:
     network = models.create(name)
     if attention.describe(gate).shared and isinstance(network, models.InvertedResidualNet):
