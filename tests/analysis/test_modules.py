@@ -25,7 +25,8 @@ GOLDEN = ROOT / "tests" / "golden"
 # standardised. Where convolutions are cheap, that is more than 1 %.
 MANY_NORMS = (
     *("regnetx_008", "regnetx_016", "regnety_008", "regnety_016", "regnetz_005", "regnetz_b16"),
-    *("nf_regnet_b1", "nf_seresnet26", "nf_ecaresnet26", "mixnet_m", "hardcorenas_f"),
+    *("nf_regnet_b1", "nf_seresnet26", "nf_ecaresnet26", "nf_seresnet50", "nf_ecaresnet50"),
+    *("mixnet_m", "hardcorenas_f"),
     *("ghostnet_130", "repghostnet_200", "rexnet_150", "rexnetr_150"),
     *("efficientnet_b0", "mobilenetv2_100", "mobilenetv3_large_100", "mobilenetv3_small_100"),
     *("eca_resnext26ts", "seresnext26ts"),
