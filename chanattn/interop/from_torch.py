@@ -10,6 +10,7 @@ import numpy as np
 from flax.traverse_util import unflatten_dict
 
 from chanattn import models
+from chanattn.attention import describe
 from chanattn.errors import UsageError, some
 from chanattn.interop.families import check_family
 from chanattn.interop.names import (
@@ -63,11 +64,14 @@ def from_torch(
     Raises:
         UsageError: The target or an option is unknown, names have no counterpart, or, for networks, are those
             of one that is built otherwise, or some are missing or have another shape; the message lists a
-            few.
+            few. Of a mechanism, whose number of channels is not known, all must be missing.
     """
     model = resolve(target, options, image_size)
     if isinstance(model, str):
-        return convert(state_dict, mechanism_table(model), groups=options.get("groups") or 1)
+        variables = convert(state_dict, mechanism_table(model), groups=options.get("groups") or 1)
+        if not variables and describe(model).parameters != "0":
+            raise UsageError(f"the PyTorch state has no arrays, and {model!r} needs some")
+        return variables
     if model.head != "classifier":
         model = model.backbone()
     variables = unflatten_dict(_complete(rearranged_for(model, state_dict)), sep="/")

@@ -37,6 +37,12 @@ def test_unknown_targets_and_names_are_refused() -> None:
         from_torch("se", SE, image_size=32)
 
 
+def test_an_empty_state_is_for_mechanisms_without_parameters() -> None:
+    assert from_torch("simam", {}) == {}
+    with pytest.raises(UsageError, match="has no arrays, and 'se' needs some"):
+        from_torch("se", {})
+
+
 def test_a_network_must_be_complete_and_fit(golden: Path) -> None:
     model = models.create(
         "resnet8", num_classes=10, shortcut="projection", attention={"name": "simam"}
