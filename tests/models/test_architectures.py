@@ -178,6 +178,8 @@ def parameters_of(name: str, mechanism: str) -> set[str]:
         )
     else:
         model = model.clone(layers=(1,) * len(model.depths))
+    if isinstance(model, models.ConvNeXt):
+        model = model.clone(widths=tuple(16 * -(-width // 16) for width in model.widths))
     image = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
     (logits, _), variables = jax.eval_shape(model.init_with_output, jax.random.key(0), image)
     assert logits.shape == (2, 7)
