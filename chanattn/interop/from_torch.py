@@ -64,7 +64,7 @@ def from_torch(
     Raises:
         UsageError: The target or an option is unknown, names have no counterpart, or, for networks, are those
             of one that is built otherwise, or some are missing or have another shape; the message lists a
-            few. Of a mechanism, whose number of channels is not known, all must be missing.
+            few. Of a mechanism, whose number of channels is not known, it is seen only if all are missing.
     """
     model = resolve(target, options, image_size)
     if isinstance(model, str):

@@ -11,9 +11,8 @@ import jax.numpy as jnp
 
 from chanattn.onednn.convolution import Geometry, multiplies_patches
 
-_MOST_INPUTS = (
-    16  # of a group; with more, the product is fast and copies of the maps cost more than it
-)
+# Of a group; with more, the product is fast, and copies of the maps cost more than it.
+_MOST_INPUTS = 16
 
 
 def on_first_phase(x: jax.Array, geometry: Geometry) -> tuple[jax.Array, Geometry]:

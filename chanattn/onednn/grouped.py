@@ -1,8 +1,9 @@
 """Grouped convolutions with few channels a group, with several groups in one kernel and zeros between them.
 
 Where a group has fewer channels than a processor computes at a time, oneDNN may have no code of its own and
-copies patches and multiplies matrices, which takes two to five times as long as a kernel that is mostly zeros
-(benchmarks/NOTES.md).
+copies patches and multiplies matrices, which takes two to five times as long as a kernel that is mostly
+zeros, in one case twenty times (benchmarks/NOTES.md). A value that is not finite makes NaN of all the groups
+that share a kernel with its own.
 """
 
 import dataclasses

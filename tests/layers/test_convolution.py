@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jax import lax
+from plain_convolution import plain_convolution
 
 from chanattn import onednn
 from chanattn.errors import UsageError
@@ -21,16 +21,8 @@ needs_onednn = pytest.mark.skipif(
 FORMULATIONS = [pytest.param("onednn", marks=needs_onednn), "xla", "plain"]
 
 
-def independent(x, kernel, strides, padding, dilation, groups):
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        strides,
-        padding,
-        rhs_dilation=dilation,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=groups,
-    )
+def independent(x, kernel, **window):
+    return plain_convolution(x, kernel, Geometry(x.shape, kernel.shape, **window))
 
 
 def value_and_gradients(function, x, kernel):
@@ -156,7 +148,8 @@ def test_what_follows_equals_separate_steps(formulation, relu, added, groups):
         return convolution.convolve(x, kernel, bias, addend, relu=relu, **window)
 
     def apart(x, kernel, bias, addend):
-        y = independent(x, kernel, (2, 2), ((1, 1), (1, 1)), (1, 1), groups)
+        window = {"strides": (2, 2), "padding": ((1, 1), (1, 1)), "dilation": (1, 1)}
+        y = independent(x, kernel, **window, groups=groups)
         y = y + (0 if bias is None else bias) + (0 if addend is None else addend)
         return jnp.where(y > 0, y, 0) if relu else y
 
